@@ -1,0 +1,90 @@
+"""Frozen settings from plain mappings and back, strictly.
+
+Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs). Recipes arrive
+as TOML, model files carry JSON; both pass through `build`, which refuses what it does not know instead of ignoring it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from moksori.errors import UserError
+
+Settings = TypeVar("Settings")
+
+
+def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+    """Make a dataclass from a mapping whose keys and types must fit it.
+
+    Args:
+        kind: a dataclass; fields may be dataclasses themselves.
+        values: field name -> value; a missing key takes the field's default.
+        where: what a message calls this mapping, e.g. `recipe small.toml [decoder]`.
+
+    Raises:
+        UserError: an unknown key (the known ones are listed), a missing one, a value of the wrong type or range.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Pool:
+    ...     hop_samples: int = 800
+    >>> build(Pool, {"hop_samples": 160}, "here")
+    Pool(hop_samples=160)
+    """
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind!r} is not a dataclass")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise UserError(f"{where}: unknown key {', '.join(unknown)}; known keys are {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    built = {name: _value(hints[name], value, f"{where}, key {name}") for name, value in values.items()}
+    missing = [name for name, field in fields.items() if name not in built and _is_required(field)]
+    if missing:
+        raise UserError(f"{where}: missing key {', '.join(missing)}")
+    try:
+        return kind(**built)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """The mapping from which `build` makes equal settings; only JSON types."""
+    return {
+        field.name: plain(value) if dataclasses.is_dataclass(value) else value
+        for field in dataclasses.fields(settings)
+        for value in [getattr(settings, field.name)]
+    }
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Check one value against its annotation; an integer may stand where a fraction is asked for."""
+    if isinstance(hint, types.UnionType):  # the only unions in use are `X | None`
+        if value is None and type(None) in hint.__args__:
+            return None
+        (hint,) = [choice for choice in hint.__args__ if choice is not type(None)]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a table of settings, not {value!r}")
+        return build(hint, value, where)
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a table, not {value!r}")
+        _, value_hint = typing.get_args(hint)
+        return {key: _value(value_hint, item, f"{where}, key {key}") for key, item in value.items()}
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"{where}: expected {hint.__name__}, not {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise UserError(f"{where}: expected a finite number, not {value!r}")
+    return value
