@@ -1,0 +1,49 @@
+"""`Clip`, the one type of sound that crosses doors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+"""Sound as floats, nominally in [-1, 1]: `[T]` when mono, `[T, channels]` in a block of a file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A mono recording in memory.
+
+    A decoded mp3 or a float file may step a little outside [-1, 1]; that is kept here, and clipped where it is
+    coded (`mulaw`) or written (`files`). A clip may be empty; it may not hold NaN or infinity.
+
+    Raises:
+        ValueError: the samples are not finite float32 `[T]`, or the rate is not a positive integer.
+
+    >>> Clip(np.zeros(8000, np.float32), 16000).seconds
+    0.5
+    """
+
+    samples: Samples  # [T], float32
+    sample_rate: int  # Hz
+
+    def __post_init__(self) -> None:
+        samples = self.samples
+        if not isinstance(samples, np.ndarray) or samples.dtype != np.float32 or samples.ndim != 1:
+            found = f"{getattr(samples, 'dtype', type(samples))} {list(np.shape(samples))}"
+            raise ValueError(f"samples are {found}; a Clip holds a float32 array [T]")
+        if not np.isfinite(samples).all():
+            raise ValueError("samples hold NaN or infinity")
+        if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate < 1:
+            raise ValueError(f"sample_rate is {self.sample_rate!r}; expected a positive integer in Hz")
+
+    @property
+    def n_samples(self) -> int:
+        """Length T in samples."""
+        return len(self.samples)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate

@@ -1,0 +1,441 @@
+"""Sound files: what they are, their samples block by block, and writing that leaves no half-written file behind.
+
+Whatever is wrong with a file ends as an `AudioFileError` that names the file, the reason and what to do. Only ordinary
+files are opened: a pipe or a device would block for ever, or worse. A length in a header is a claim; what can be
+decoded is the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from moksori.audio import containers
+from moksori.audio.clip import Clip, Samples
+from moksori.errors import AudioFileError
+
+BLOCK_SAMPLES = 1 << 16  # default block: about a second, 16 MB even with 64 channels
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; anything outside is a damaged header
+MAX_CHANNELS = 64
+
+_OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
+    ".wav": ("WAV", "PCM_16"),
+    ".wave": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".oga": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
+    ".aif": ("AIFF", "PCM_16"),
+    ".aiff": ("AIFF", "PCM_16"),
+    ".aifc": ("AIFF", "PCM_16"),
+    ".au": ("AU", "PCM_16"),
+    ".snd": ("AU", "PCM_16"),
+    ".caf": ("CAF", "PCM_16"),
+    ".w64": ("W64", "PCM_16"),
+    ".rf64": ("RF64", "PCM_16"),
+}
+SUFFIXES = frozenset(_OUTPUTS) | containers.SUFFIXES
+
+_ENCODER_SAMPLES = 1 << 14  # libsndfile's Vorbis encoder overflows its stack when it is given minutes at once
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a sound file is, without its samples."""
+
+    path: Path
+    sample_rate: int  # Hz
+    n_channels: int
+    n_samples: int  # per channel; checked against what can be decoded
+    format: str  # "WAV", "FLAC", "MP3", "MOV", ...
+    subtype: str  # "PCM_16", "VORBIS", "AAC", ...
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a sound file is written."""
+
+    suffix: str  # ".flac"
+    format: str  # libsndfile's name of the container
+    subtype: str  # libsndfile's name of the sample coding
+    note: str = ""  # why this differs from the source; empty when it does not
+
+    @property
+    def is_float(self) -> bool:
+        """Whether samples outside [-1, 1] survive."""
+        return self.subtype in ("FLOAT", "DOUBLE")
+
+
+def is_candidate(path: Path) -> bool:
+    """Whether the name looks like a sound file: a known suffix, and not hidden (`._take.wav` is macOS clutter).
+
+    >>> is_candidate(Path("songs/Arirang.FLAC")), is_candidate(Path("lyrics.txt")), is_candidate(Path("._take.wav"))
+    (True, False, False)
+    """
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a file of this name can be written; some formats are only read."""
+    return path.suffix.lower() in _OUTPUTS
+
+
+def probe(path: Path) -> AudioInfo:
+    """Say what a sound file is.
+
+    Reading the last sample that the header claims tells whether its length is true. Where it is not, and for mp3 and
+    containers, whose headers only estimate, the file is decoded once to count.
+
+    Raises:
+        AudioFileError: the file cannot be read as sound, or holds none.
+    """
+    with _open(path) as source:
+        n_samples = source.n_samples if source.has_true_length() else sum(map(len, source.blocks(BLOCK_SAMPLES)))
+        if not n_samples:
+            raise AudioFileError(_no_sound(path))
+        return AudioInfo(path, source.sample_rate, source.n_channels, n_samples, source.format, source.subtype)
+
+
+def blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
+    """Decode a sound file piece by piece, in bounded memory.
+
+    Args:
+        path: an ordinary file in any format of `SUFFIXES`.
+        block_samples: samples per channel in every block but the last.
+
+    Yields:
+        float32 `[n, channels]`, nominally in [-1, 1] (float and lossy files may exceed it); `n >= 1`.
+
+    Raises:
+        AudioFileError: at the first block when the file cannot be read as sound or holds none; later when it breaks
+            off, is damaged, or holds NaN or infinity.
+        ValueError: `block_samples` is less than 1.
+    """
+    if block_samples < 1:
+        raise ValueError(f"block_samples is {block_samples}; expected at least 1")
+    n_samples = 0
+    with _open(path) as source:
+        for block in source.blocks(block_samples):
+            if not np.isfinite(block).all():
+                raise AudioFileError(
+                    f"{path}: NaN or infinite samples after {n_samples / source.sample_rate:.1f} s; "
+                    "export it again as 16- or 24-bit"
+                )
+            n_samples += len(block)
+            yield block
+    if not n_samples:
+        raise AudioFileError(_no_sound(path))
+
+
+def read_mono_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
+    """Decode piece by piece to mono, the mean of the channels: float32 `[n]`. Raises as `blocks` does."""
+    for block in blocks(path, block_samples):
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+
+
+def read(path: Path) -> Clip:
+    """Read a whole sound file as mono, the mean of its channels.
+
+    Raises:
+        AudioFileError: the file cannot be read as sound, holds none, is damaged, or holds NaN or infinity.
+    """
+    with _open(path) as source:
+        sample_rate = source.sample_rate
+    return Clip(np.concatenate(list(read_mono_blocks(path))), sample_rate)
+
+
+def write(path: Path, clip: Clip, encoding: Encoding | None = None) -> None:
+    """Write a whole mono clip; see `Writer`."""
+    with Writer(path, clip.sample_rate, 1, encoding) as writer:
+        writer.write(clip.samples[:, None])
+
+
+def encoding_for(path: Path) -> Encoding:
+    """Return how a file of this name is written when nothing else is asked: 16 bits where the format has bits.
+
+    Raises:
+        AudioFileError: the suffix is none that can be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _OUTPUTS:
+        raise AudioFileError(f"{path}: cannot write {suffix or 'a file without suffix'}; use one of {_writable()}")
+    return Encoding(suffix, *_OUTPUTS[suffix])
+
+
+def writable_like(info: AudioInfo) -> Encoding:
+    """Return the encoding nearest to a source: its own where it can be written, else 16-bit FLAC with a note."""
+    suffix = info.path.suffix.lower()
+    if suffix in _OUTPUTS and soundfile.check_format(info.format, info.subtype):
+        return Encoding(suffix, info.format, info.subtype)
+    return Encoding(
+        ".flac", "FLAC", "PCM_16", f"{info.format}/{info.subtype} is read here but not written; writing 16-bit FLAC"
+    )
+
+
+class Writer:
+    """Write a sound file block by block; it appears under its name only when it is whole.
+
+    The samples go to a hidden file in the same folder, which takes the place of `path` when the `with` block ends
+    well, and is removed when it ends in an exception. Outside float formats samples are clipped to [-1, 1]; how many
+    were is in `n_clipped`.
+
+        with Writer(Path("song.flac"), 24000, 1) as writer:
+            writer.write(block)  # [n, 1]
+
+    Raises:
+        AudioFileError: the folder is missing, the name belongs to something that is not an ordinary file, the format
+            does not exist or cannot hold this rate or number of channels, the disk is full, or nothing was written.
+        ValueError: a block is not finite float32 `[n, n_channels]`.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, n_channels: int, encoding: Encoding | None = None) -> None:
+        self.path = path
+        self.n_samples = 0  # written so far, per channel
+        self.n_clipped = 0  # samples that lay outside [-1, 1] and were clipped, over all channels
+        self._sample_rate, self._n_channels = sample_rate, n_channels
+        self._encoding = encoding or encoding_for(path)
+        self._part = path.with_name(f".{secrets.token_hex(8)}.part")
+
+    def __enter__(self) -> Writer:
+        _check_destination(self.path)
+        encoding = self._encoding
+        try:
+            self._file = soundfile.SoundFile(
+                _name(self._part), "w", self._sample_rate, self._n_channels, encoding.subtype, format=encoding.format
+            )
+        except (soundfile.SoundFileError, ValueError) as error:
+            self._part.unlink(missing_ok=True)
+            raise AudioFileError(
+                f"{self.path}: cannot write {encoding.format}/{encoding.subtype} with {self._n_channels} channel(s) at "
+                f"{self._sample_rate} Hz ({_reason(error)}); wav and flac take nearly every rate"
+            ) from error
+        _forbid_seeking(self._file)
+        return self
+
+    def write(self, block: Samples) -> None:
+        """Append samples, float32 `[n, n_channels]`."""
+        if block.dtype != np.float32 or block.ndim != 2 or block.shape[1] != self._n_channels:
+            raise ValueError(
+                f"block is {block.dtype} {list(block.shape)}; {self.path} takes float32 [n, {self._n_channels}]"
+            )
+        if not np.isfinite(block).all():
+            raise ValueError(f"block for {self.path} holds NaN or infinity")
+        if not self._encoding.is_float:
+            self.n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            block = np.clip(block, -1.0, 1.0)
+        for start in range(0, len(block), _ENCODER_SAMPLES):
+            self._write_some(np.ascontiguousarray(block[start : start + _ENCODER_SAMPLES]))
+
+    def _write_some(self, block: Samples) -> None:
+        try:
+            self._file.write(block)
+        except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
+            raise AudioFileError(self._not_written()) from error
+        self.n_samples += len(block)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+            if error is None:
+                self._publish()
+        finally:
+            self._part.unlink(missing_ok=True)  # gone already when it was published
+
+    def _publish(self) -> None:
+        if not self.n_samples:
+            raise AudioFileError(f"{self.path}: nothing to write, the sound is empty")
+        # A disk that fills up while the encoder empties its last buffer tells nobody: look whether the end is there.
+        try:
+            n_found = probe(self._part).n_samples
+        except AudioFileError as error:
+            raise AudioFileError(self._not_written()) from error
+        if n_found < self.n_samples:
+            raise AudioFileError(self._not_written())
+        try:
+            os.replace(self._part, self.path)
+        except OSError as error:
+            raise AudioFileError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+    def _not_written(self) -> str:
+        return f"{self.path}: writing failed after {self.n_samples / self._sample_rate:.1f} s; is the disk full?"
+
+
+class _SoundFile:
+    """A file opened by libsndfile, read from start to end once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: Any = soundfile.SoundFile(_name(path))
+        _forbid_seeking(self._file)
+        self.sample_rate: int = self._file.samplerate
+        self.n_channels: int = self._file.channels
+        self.n_samples: int = self._file.frames  # as the header claims
+        self.format: str = self._file.format
+        self.subtype: str = self._file.subtype
+
+    def close(self) -> None:
+        self._file.close()
+
+    def has_true_length(self) -> bool:
+        """Whether the last sample that the header claims exists."""
+        if self.format == "MP3" or not self.n_samples:
+            return False
+        with soundfile.SoundFile(_name(self._path)) as file:
+            try:
+                file.seek(self.n_samples - 1)
+                return len(file.read(1)) == 1
+            except soundfile.SoundFileError:
+                return False
+
+    def blocks(self, block_samples: int) -> Iterator[Samples]:
+        n_read = 0
+        while True:
+            try:
+                block: Samples = self._file.read(block_samples, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise AudioFileError(
+                    f"{self._path}: damaged or cut short, decoding fails somewhere after "
+                    f"{n_read / self.sample_rate:.1f} s; copy it again from its source"
+                ) from error
+            if not len(block):
+                return
+            n_read += len(block)
+            yield block
+
+
+class _ContainerFile:
+    """A file opened by PyAV, with the face of `_SoundFile`."""
+
+    n_samples = 0  # the header only estimates
+
+    def __init__(self, path: Path) -> None:
+        self._container = containers.Container(path)
+        self.sample_rate, self.n_channels = self._container.sample_rate, self._container.n_channels
+        self.format, self.subtype = self._container.format, self._container.subtype
+
+    def close(self) -> None:
+        self._container.close()
+
+    def has_true_length(self) -> bool:
+        return False
+
+    def blocks(self, block_samples: int) -> Iterator[Samples]:
+        """Regroup the codec's blocks to the length that is wanted."""
+        waiting: list[Samples] = []
+        n_waiting = 0
+        for block in self._container.blocks():
+            waiting.append(block)
+            n_waiting += len(block)
+            if n_waiting >= block_samples:
+                joined = np.concatenate(waiting)
+                n_whole = n_waiting // block_samples * block_samples
+                yield from np.split(joined[:n_whole], n_whole // block_samples)
+                waiting, n_waiting = [joined[n_whole:]], n_waiting - n_whole
+        if n_waiting:
+            yield np.concatenate(waiting)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[_SoundFile | _ContainerFile]:
+    _check_source(path)
+    source: _SoundFile | _ContainerFile
+    try:
+        source = _SoundFile(path)
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: `.raw` has no header at all
+        if path.suffix.lower() not in containers.SUFFIXES:
+            raise AudioFileError(
+                f"{path}: not a sound file that can be read ({_reason(error)}); expected wav, flac, mp3, ogg, m4a, ..."
+            ) from error
+        source = _ContainerFile(path)
+    with contextlib.closing(source):
+        if not MIN_RATE <= source.sample_rate <= MAX_RATE:
+            raise AudioFileError(f"{path}: claims {source.sample_rate} Hz; expected {MIN_RATE}..{MAX_RATE} Hz")
+        if not 1 <= source.n_channels <= MAX_CHANNELS:
+            raise AudioFileError(f"{path}: claims {source.n_channels} channels; expected 1..{MAX_CHANNELS}")
+        yield source
+
+
+def _check_source(path: Path) -> None:
+    status = _status(path)
+    if status is None:
+        raise AudioFileError(f"{path}: no such file; check the spelling and the folder")
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioFileError(f"{path}: is a folder; expected a sound file")
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioFileError(f"{path}: is a pipe or a device; expected an ordinary sound file")
+    if not status.st_size:
+        raise AudioFileError(f"{path}: is empty (0 bytes); copy it again from its source")
+    if not os.access(path, os.R_OK):
+        raise AudioFileError(f"{path}: may not be read; change its permissions")
+
+
+def _check_destination(path: Path) -> None:
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise AudioFileError(f"{path}: exists and is not an ordinary file; choose another name")
+    if not path.parent.is_dir():
+        raise AudioFileError(f"{path}: the folder {path.parent} does not exist; create it first")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what the path leads to, through links; None when there is nothing."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise AudioFileError(f"{path}: is a link that leads back to itself; remove it") from error
+        raise AudioFileError(f"{path}: cannot be reached ({error.strerror})") from error
+    except ValueError as error:  # a zero byte, or a letter that the locale cannot express
+        raise AudioFileError(f"{str(path)!r}: is not a file name here ({error})") from error
+
+
+def _no_sound(path: Path) -> str:
+    return (
+        f"{path}: holds no samples, only a header ({os.path.getsize(path)} bytes in all); "
+        "if it was recorded, the recorder was stopped before it finished the file"
+    )
+
+
+def _forbid_seeking(file: Any) -> None:
+    """Keep soundfile from seeking after every block.
+
+    It does so to move the position, but an mp3 decoder starts afresh after a seek and loses what the frames before
+    left in its bit reservoir: blocks would not join to the sound of the file (error 0.25 of full scale).
+    """
+    file.seekable = lambda: False
+
+
+def _name(path: Path) -> str | bytes:
+    """Return a name that soundfile opens: bytes keep file names that are not valid UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def _reason(error: Exception) -> str:
+    reason = str(getattr(error, "error_string", error)).rstrip(".")
+    # libsndfile's words for an mp3 without a single frame; that the file is a regular one was checked before.
+    return "no sound in it" if "not a regular file" in reason else reason
+
+
+def _writable() -> str:
+    return ", ".join(sorted(_OUTPUTS))

@@ -1,0 +1,139 @@
+"""Pitch: the fundamental frequency of a voice over time, and the words of music for it.
+
+Tracking is done by swift-f0, a small network that comes with its package; frames are 16 ms apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import swift_f0
+
+from moksori.audio import resample
+from moksori.audio.clip import Clip, Samples
+
+LOW_HZ, HIGH_HZ = 46.875, 2093.75  # what the tracker can hear: F#1 to C7
+HOP_SECONDS = 0.016  # s from one frame to the next
+VOICED_CONFIDENCE = 0.5  # the tracker's scores are calibrated to this threshold
+
+_RATE = 16000  # Hz, what the network was trained on
+_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+@dataclass(frozen=True, eq=False)
+class PitchTrack:
+    """The pitch of a clip over time; F frames, frame i at `i * hop_seconds`."""
+
+    f0_hz: npt.NDArray[np.float64]  # [F], 0 where unvoiced
+    confidence: npt.NDArray[np.float64]  # [F], in [0, 1]
+    is_voiced: npt.NDArray[np.bool_]  # [F]
+    hop_seconds: float  # s
+
+    @property
+    def times_seconds(self) -> npt.NDArray[np.float64]:
+        """Time of each frame, `[F]`."""
+        return np.arange(len(self.f0_hz), dtype=np.float64) * self.hop_seconds
+
+    @property
+    def voiced_hz(self) -> npt.NDArray[np.float64]:
+        """The f0 of the voiced frames only."""
+        return self.f0_hz[self.is_voiced]
+
+
+class PitchTracker:
+    """A loaded pitch network. Making one takes 20 ms; one may serve several threads at once."""
+
+    def __init__(self) -> None:
+        self._network = swift_f0.SwiftF0(threads=1, spin=False)
+
+    def track(self, clip: Clip) -> PitchTrack:
+        """Track a whole clip.
+
+        Returns:
+            A track of `ceil(T * 16000 / sample_rate) // 256` frames, but at least one; none for an empty clip.
+            Silence and nearly all noise are unvoiced.
+        """
+        return self.track_blocks([clip.samples], clip.sample_rate)
+
+    def track_blocks(self, blocks: Iterable[Samples], sample_rate: int) -> PitchTrack:
+        """Track a recording that comes in mono blocks `[n]`, in bounded memory; the same result as for the whole."""
+        resampler = resample.StreamResampler(sample_rate, _RATE)
+        stream = self._network.stream()
+        results = [stream.push(resampler.push(block), _RATE) for block in blocks]
+        results += [stream.push(resampler.flush(), _RATE), stream.flush()]
+        f0_hz = np.concatenate([result.pitch_hz for result in results])
+        confidence = np.concatenate([result.confidence for result in results])
+        is_voiced = confidence >= VOICED_CONFIDENCE
+        return PitchTrack(np.where(is_voiced, f0_hz, 0.0), confidence, is_voiced, HOP_SECONDS)
+
+
+class PitchRange(NamedTuple):
+    """Where a voice moves, in Hz."""
+
+    low_hz: float  # 5th percentile of the voiced frames
+    median_hz: float
+    high_hz: float  # 95th percentile
+
+
+def range_hz(track: PitchTrack) -> PitchRange | None:
+    """Return the 5th percentile, median and 95th percentile of the voiced f0; None when no frame is voiced."""
+    if not len(track.voiced_hz):
+        return None
+    low, median, high = np.percentile(track.voiced_hz, [5, 50, 95]).tolist()
+    return PitchRange(low, median, high)
+
+
+def cents_between(f0_hz: npt.ArrayLike, reference_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return how far pitches lie above a reference, in cents (negative: below).
+
+    Args:
+        f0_hz: above 0; one or many.
+        reference_hz: above 0; one, or as many.
+
+    >>> cents_between([880.0, 220.0], 440.0).tolist()
+    [1200.0, -1200.0]
+    """
+    ratio = np.asarray(f0_hz, np.float64) / np.asarray(reference_hz, np.float64)
+    return np.asarray(1200.0 * np.log2(ratio), np.float64)
+
+
+def transpose(f0_hz: float, semitones: float) -> float:
+    """Return the pitch that lies so many semitones above.
+
+    >>> transpose(440.0, -12)
+    220.0
+    """
+    return float(f0_hz * 2.0 ** (semitones / 12.0))
+
+
+def hz_to_midi(f0_hz: float) -> float:
+    """Return the MIDI number of a pitch, with fractions: A4 = 440 Hz = 69."""
+    return 69.0 + float(cents_between(f0_hz, 440.0)) / 100.0
+
+
+def midi_to_hz(midi: float) -> float:
+    """Return the pitch of a MIDI number.
+
+    >>> midi_to_hz(69)
+    440.0
+    """
+    return transpose(440.0, midi - 69.0)
+
+
+def note_name(f0_hz: float) -> str:
+    """Return the name of the nearest note of the equal temperament, middle C being C4.
+
+    Raises:
+        ValueError: the pitch is not above 0.
+
+    >>> note_name(440.0), note_name(261.6), note_name(466.2)
+    ('A4', 'C4', 'A#4')
+    """
+    if not f0_hz > 0:
+        raise ValueError(f"{f0_hz} Hz is no pitch")
+    octave, degree = divmod(round(hz_to_midi(f0_hz)), 12)
+    return f"{_NAMES[degree]}{octave - 1}"
