@@ -1,0 +1,1 @@
+"""Floor 2: torch modules; each file holds its own frozen Config."""

@@ -1,0 +1,77 @@
+"""Singers by name: a learned vector each, and voices in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from moksori.errors import UserError
+
+
+class SingerTable(nn.Module):
+    """Singer names <-> rows of a learned table `[N, E]`.
+
+    Source: Nachmani and Wolf 2019, section 3: a vector v_j a singer, trained together with encoder and decoder.
+    """
+
+    def __init__(self, names: Sequence[str], width: int) -> None:
+        super().__init__()
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"singer names must be given, each once: {list(names)}")
+        self.names = tuple(names)
+        self.table = nn.Embedding(len(names), width)
+
+    def forward(self, singer: Tensor) -> Tensor:
+        """Singer numbers `[B]` -> their vectors `[B, E]`."""
+        vectors: Tensor = self.table(singer)
+        return vectors
+
+    def index(self, name: str) -> int:
+        """Number of a singer.
+
+        Raises:
+            UserError: nobody of that name; the message lists who there is.
+        """
+        if name not in self.names:
+            raise UserError(f"this model has no singer named {name!r}; it knows {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def mix(self, shares: Mapping[str, float]) -> Tensor:
+        """The vector of one singer, or of a voice between several.
+
+        Args:
+            shares: singer name -> share; shares are positive and are scaled to sum to 1.
+
+        Returns:
+            `[E]`; with a single singer exactly that singer's row.
+
+        Raises:
+            UserError: an unknown singer, no singer, or a share that is not a positive number.
+        """
+        bad = {name: share for name, share in shares.items() if not 0 < share < float("inf")}
+        if bad or not shares:
+            raise UserError(f"shares of a mix must be positive numbers, such as a=0.7,b=0.3; not {bad or 'nothing'}")
+        numbers = torch.tensor([self.index(name) for name in shares], device=self.table.weight.device)
+        total = sum(shares.values())
+        weights = self.table.weight.new_tensor([share / total for share in shares.values()])
+        mixed: Tensor = weights @ self(numbers)  # [n] @ [n, E] -> [E]
+        return mixed
+
+    def between(self, first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+        """Vectors of virtual singers: `share` of the first singer, the rest of the second.
+
+        Args:
+            first: singer numbers `[B]`.
+            second: singer numbers `[B]`.
+            share: `[B]`, in [0, 1]; 1 gives exactly the first singer's row.
+
+        Returns:
+            `[B, E]`.
+
+        Source: Nachmani and Wolf 2019, section 3.2.
+        """
+        weight = share.unsqueeze(1)
+        mixed: Tensor = weight * self(first) + (1 - weight) * self(second)
+        return mixed
