@@ -1,0 +1,253 @@
+"""The prepared data folder: its manifest, and the recordings that the manifest lists.
+
+    DATA/
+      manifest.json                    what this module reads and writes
+      clips/<singer>/<stem>-<id>.flac  mono clips at one rate and one level, ends trimmed
+      clips/<singer>/<stem>-<id>.json  what was measured, so that an interrupted run can resume
+      cache/                           codes at a model's rate (see `segments`)
+
+Nothing in the manifest is absolute: the folder can be moved, and holds no user names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from moksori import atomic
+from moksori.errors import DataError
+
+VERSION = 1  # of the manifest; an older or newer one is refused, and `prepare` writes it again
+MANIFEST = "manifest.json"
+CLIPS = "clips"
+SPLITS = ("train", "validation", "test")
+SAME_SOUND = "same sound as"  # begins the reason of a skipped double
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One prepared clip: whose it is, where it lies, what was measured."""
+
+    singer: str
+    source: str  # posix path of the original below the songs folder
+    path: str  # posix path of the clip below the data folder
+    split: str  # "train", "validation" or "test"
+    n_samples: int  # of the clip, at the corpus rate
+    seconds: float
+    sung_seconds: float  # total length of the regions
+    regions: tuple[tuple[int, int], ...]  # [start, end) in samples of the clip; sorted, apart
+    source_sha256: str  # of the original file's bytes
+    audio_sha256: str  # of the decoded sound, mono, 16-bit, before any gain: equal for copies in other formats
+    gain_db: float  # what was applied
+    peak_dbfs: float  # of the clip
+    clipped_fraction: float  # share of original samples at full scale, 0..1
+    noise_dbfs: float  # level of the quietest frames, after the gain
+    f0_low_hz: float | None  # 5th percentile of the voiced frames; None when nothing is voiced
+    f0_median_hz: float | None
+    f0_high_hz: float | None  # 95th percentile
+
+    def __post_init__(self) -> None:
+        """Refuse what no preparation can have written.
+
+        Raises:
+            DataError: unknown split, no samples, or regions that are empty, overlap or leave the clip.
+        """
+        if self.split not in SPLITS:
+            raise DataError(f"{self.source}: unknown split {self.split!r}; known are {', '.join(SPLITS)}")
+        if self.n_samples < 1:
+            raise DataError(f"{self.source}: a clip of {self.n_samples} samples")
+        edges = [edge for region in self.regions for edge in region]
+        is_sorted = all(start < end for start, end in self.regions) and edges == sorted(edges)
+        if not edges or not is_sorted or edges[0] < 0 or edges[-1] > self.n_samples:
+            raise DataError(f"{self.source}: sung regions {list(self.regions)} do not fit {self.n_samples} samples")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A source that gave no clip."""
+
+    source: str  # posix path below the songs folder
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All prepared recordings of all singers.
+
+    A singer's number everywhere in the project is the position of the name in `singers`.
+    """
+
+    folder: Path
+    sample_rate: int  # Hz, of every clip
+    level_dbfs: float  # sung level every clip was brought to
+    singers: tuple[str, ...]  # sorted
+    recordings: tuple[Recording, ...]  # sorted by singer, then source
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check names against recordings.
+
+        Raises:
+            DataError: no recording, a singer without one, a recording without a listed singer, or a path used twice.
+        """
+        where = self.folder / MANIFEST
+        if self.sample_rate < 1:
+            raise DataError(f"{where}: a sample rate of {self.sample_rate} Hz")
+        if list(self.singers) != sorted({recording.singer for recording in self.recordings}) or not self.singers:
+            raise DataError(f"{where}: the singers listed are not those of the recordings; run `moksori prepare` again")
+        if len({recording.path for recording in self.recordings}) < len(self.recordings):
+            raise DataError(f"{where}: two recordings share one clip; run `moksori prepare` again")
+
+    @classmethod
+    def load(cls, folder: Path) -> Corpus:
+        """Read the manifest of a prepared folder.
+
+        Raises:
+            DataError: no manifest, not JSON, another version, an unknown or missing key, a value of the wrong type, or
+                a clip path that leaves the folder.
+        """
+        path = folder / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS {folder}`") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as a manifest: {error}") from None
+        if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+            raise DataError(f"{path}: not a manifest of version {VERSION}; run `moksori prepare` again")
+        del manifest["version"]
+        corpus = _from_dict(cls, manifest, str(path), folder=folder)
+        for recording in corpus.recordings:
+            corpus.clip_path(recording)
+        return corpus
+
+    def save(self) -> None:
+        """Write the manifest; a reader sees the old one or the new one, never half."""
+        manifest = {"version": VERSION} | dataclasses.asdict(self)
+        del manifest["folder"]
+        write_json(self.folder / MANIFEST, manifest)
+
+    def clip_path(self, recording: Recording) -> Path:
+        """Where the clip of a recording lies.
+
+        Raises:
+            DataError: the path would leave `clips` in the data folder, by itself or through a link.
+        """
+        relative = PurePosixPath(recording.path)
+        is_plain = relative.parts[:1] == (CLIPS,) and ".." not in relative.parts and "\\" not in recording.path
+        path = self.folder / relative
+        if not is_plain or not path.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(f"{self.folder / MANIFEST}: the clip path {recording.path!r} leads out of the data folder")
+        return path
+
+    def of(self, split: str, singer: str | None = None) -> tuple[Recording, ...]:
+        """Recordings of one split, of all singers or one, in manifest order.
+
+        Raises:
+            ValueError: unknown split or singer.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+        if singer is not None and singer not in self.singers:
+            raise ValueError(f"unknown singer {singer!r}; known are {', '.join(self.singers)}")
+        return tuple(r for r in self.recordings if r.split == split and singer in (None, r.singer))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex digits) of what training sees: sounds, singers, splits, gains, regions and rate.
+
+        Moving the folder, renaming sources, or adding and removing skipped files does not change it.
+        """
+        rows = sorted((r.audio_sha256, r.singer, r.split, r.n_samples, r.gain_db, r.regions) for r in self.recordings)
+        return hashlib.sha256(json.dumps([self.sample_rate, rows]).encode()).hexdigest()
+
+
+def recording_from_dict(row: object, where: str) -> Recording:
+    """Build a recording from JSON, checking names and types of its keys.
+
+    Args:
+        row: what `json.loads` gave.
+        where: file named in the messages.
+
+    Raises:
+        DataError: an unknown or missing key, a wrong type, or a recording that contradicts itself.
+    """
+    return _from_dict(Recording, row, where)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, whole or not at all; see `atomic.write`."""
+    atomic.write(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode())
+
+
+def _from_dict(kind: type[T], row: object, where: str, **given: object) -> T:
+    """Build a dataclass from a JSON table, strictly: every field but those given, and nothing else."""
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a table, got {row!r:.60}")
+    types = {f.name: str(f.type) for f in dataclasses.fields(kind) if f.name not in given}  # type: ignore[arg-type]
+    if unknown := sorted(set(row) - set(types)):
+        raise DataError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(types))}")
+    if missing := sorted(set(types) - set(row)):
+        raise DataError(f"{where}: missing key {', '.join(missing)}; run `moksori prepare` again")
+    values = {}
+    for name, annotation in types.items():
+        try:
+            values[name] = _READERS[annotation](row[name])
+        except (TypeError, ValueError):
+            raise DataError(f"{where}: {name} should be {annotation}, got {row[name]!r:.60}") from None
+        except DataError as error:
+            raise DataError(f"{where}: {name}: {error}") from None
+    return kind(**given, **values)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _items(read: Callable[[Any], T]) -> Callable[[object], tuple[T, ...]]:
+    def read_items(value: object) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(read(item) for item in value)
+
+    return read_items
+
+
+def _region(value: object) -> tuple[int, int]:
+    start, end = _items(_integer)(value)
+    return start, end
+
+
+# How JSON becomes a field, by the field's annotation: the dataclasses above are the one description of the file.
+_READERS: dict[str, Callable[[Any], object]] = {
+    "str": _text,
+    "int": _integer,
+    "float": _number,
+    "float | None": lambda value: None if value is None else _number(value),
+    "tuple[str, ...]": _items(_text),
+    "tuple[tuple[int, int], ...]": _items(_region),
+    "tuple[Recording, ...]": _items(lambda row: _from_dict(Recording, row, "recordings")),
+    "tuple[Skipped, ...]": _items(lambda row: _from_dict(Skipped, row, "skipped")),
+}

@@ -1,0 +1,154 @@
+"""What a corpus is like, singer by singer, and what its owner could do about it; printing is for others."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from moksori.audio import pitch
+from moksori.data.corpus import SAME_SOUND, Corpus, Recording
+
+ENOUGH_MINUTES = 5.0  # of singing to train on; published results need 5 to 30 a singer
+POOR_MINUTES = 1.0  # below this a voice is not learnt
+CLIPPED_FRACTION = 1e-3  # of the samples: audible as crackle
+NOISE_DBFS = -50.0  # with singing at -23: 27 dB below the voice
+NARROW_SEMITONES = 7.0  # a fifth; songs span more
+ODD_GAIN_DB = 15.0  # above the singer's median: a breath or a distant voice, lifted to the level of singing
+UNEVEN = 5.0  # most over least singing
+N_NAMED = 3  # recordings named in one piece of advice
+
+
+@dataclass(frozen=True)
+class SingerHealth:
+    """What was found about one singer."""
+
+    singer: str
+    n_recordings: dict[str, int]  # by split
+    minutes: float  # of clips, all splits
+    sung_minutes: float  # all splits
+    training_minutes: float  # sung, in the training split
+    low_hz: float | None  # 5th percentile over recordings of their low ends; None when nothing is voiced
+    high_hz: float | None  # 95th percentile of the high ends
+    clipped_fraction: float  # of all samples, 0..1
+    noise_dbfs: float  # see `examine`
+    n_doubles: int  # files skipped as the same sound as another
+    verdict: str  # "good": no advice; "fair": advice; "poor": under a minute to train on
+    advice: tuple[str, ...]  # whole sentences: what is wrong, what to do
+
+    @property
+    def range_notes(self) -> str:
+        """The pitch range as notes, "A2 to E4"; "unvoiced" when there is none."""
+        if self.low_hz is None or self.high_hz is None:
+            return "unvoiced"
+        return f"{pitch.note_name(self.low_hz)} to {pitch.note_name(self.high_hz)}"
+
+
+def examine(corpus: Corpus) -> list[SingerHealth]:
+    """Examine every singer.
+
+    The noise of a singer is the lower quartile of the noise of the recordings: one without a pause has no quiet frame,
+    and what is measured there is singing.
+
+    Returns:
+        One entry for each singer, in the corpus's order.
+    """
+    return [_examine_singer(corpus, singer) for singer in corpus.singers]
+
+
+def general_advice(corpus: Corpus) -> list[str]:
+    """Advice that concerns the corpus as a whole; empty when there is none."""
+    advice = []
+    if len(corpus.singers) == 1:
+        advice.append(
+            "There is only one singer: conversion needs at least two to learn what a singer is. Add a folder."
+        )
+    sung = {singer: _sung_minutes(corpus.of("train", singer)) for singer in corpus.singers}
+    most, least = max(sung, key=sung.__getitem__), min(sung, key=sung.__getitem__)
+    if sung[most] > UNEVEN * sung[least]:
+        advice.append(
+            f"{most} has {sung[most]:.1f} minutes to train on, {least} only {sung[least]:.1f}: the model will know "
+            f"{least} less well. Add recordings of {least}."
+        )
+    for skip in corpus.skipped:
+        same = skip.reason.removeprefix(f"{SAME_SOUND} ")
+        if skip.reason.startswith(SAME_SOUND) and _folder(same) != _folder(skip.source):
+            advice.append(f"{skip.source} is the same sound as {same}, of another singer: one of them is misplaced.")
+    return advice
+
+
+def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
+    by_split = {split: corpus.of(split, singer) for split in ("train", "validation", "test")}
+    recordings = [recording for of_split in by_split.values() for recording in of_split]
+    lows = [r.f0_low_hz for r in recordings if r.f0_low_hz is not None]
+    highs = [r.f0_high_hz for r in recordings if r.f0_high_hz is not None]
+    lengths = [recording.seconds for recording in recordings]
+    found = SingerHealth(
+        singer=singer,
+        n_recordings={split: len(of_split) for split, of_split in by_split.items()},
+        minutes=sum(lengths) / 60,
+        sung_minutes=_sung_minutes(recordings),
+        training_minutes=_sung_minutes(by_split["train"]),
+        low_hz=float(np.percentile(lows, 5)) if lows else None,
+        high_hz=float(np.percentile(highs, 95)) if highs else None,
+        clipped_fraction=float(np.average([r.clipped_fraction for r in recordings], weights=lengths)),
+        noise_dbfs=float(np.percentile([r.noise_dbfs for r in recordings], 25)),
+        n_doubles=sum(_folder(s.source) == singer and s.reason.startswith(SAME_SOUND) for s in corpus.skipped),
+        verdict="good",
+        advice=(),
+    )
+    advice = (*_advice_on_singer(found), *_advice_on_recordings(recordings))
+    verdict = "poor" if found.training_minutes < POOR_MINUTES else "fair" if advice else "good"
+    return replace(found, advice=advice, verdict=verdict)
+
+
+def _advice_on_singer(found: SingerHealth) -> list[str]:
+    advice = []
+    if found.training_minutes < ENOUGH_MINUTES:
+        advice.append(
+            f"Only {found.training_minutes:.1f} minutes of singing to train on; "
+            f"add recordings until there are {ENOUGH_MINUTES:g} or more."
+        )
+    if not found.n_recordings["test"] or not found.n_recordings["validation"]:
+        advice.append(
+            "Not every split has a recording: scores will be missing. Add files until there are three or more."
+        )
+    if found.clipped_fraction > CLIPPED_FRACTION:
+        advice.append(f"{found.clipped_fraction:.2%} of the samples are clipped; look for a quieter transfer.")
+    if found.noise_dbfs > NOISE_DBFS:
+        advice.append(
+            f"The pauses are at {found.noise_dbfs:.0f} dBFS: accompaniment, room or hiss. Use dry, solo takes, or "
+            "separate the voice first."
+        )
+    if found.low_hz is None or found.high_hz is None:
+        advice.append("No voiced sound was found in any recording; check that this is singing.")
+    elif pitch.cents_between(found.high_hz, found.low_hz) < 100 * NARROW_SEMITONES:
+        advice.append(f"The pitch stays within {found.range_notes}; notes outside will be guesses. Add other pitches.")
+    return advice
+
+
+def _advice_on_recordings(recordings: list[Recording]) -> list[str]:
+    usual_db = float(np.median([recording.gain_db for recording in recordings]))
+    odd = {
+        "No pitch was found in": [r.source for r in recordings if r.f0_median_hz is None],
+        f"Over {ODD_GAIN_DB:g} dB quieter than usual:": [
+            r.source for r in recordings if r.gain_db - usual_db > ODD_GAIN_DB
+        ],
+    }
+    return [f"{what} {_named(names)}; listen, and remove what is not singing." for what, names in odd.items() if names]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - N_NAMED
+    return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _sung_minutes(recordings: Iterable[Recording]) -> float:
+    return sum(recording.sung_seconds for recording in recordings) / 60
+
+
+def _folder(source: str) -> str:
+    """The singer's name, from the path of a source."""
+    return unicodedata.normalize("NFC", source.split("/", 1)[0])

@@ -1,0 +1,288 @@
+"""Fixed-length segments of codes, each a function of (singer, generator), from a cache of the whole corpus as codes.
+
+The first run at a model's rate turns every clip into 8-bit codes, one flat file for all splits:
+
+    DATA/cache/codes-<rate>-<fingerprint>.u8     all clips one after the other, in manifest order
+    DATA/cache/codes-<rate>-<fingerprint>.json   written last: its presence says that the codes are complete
+
+An hour of singing at 16 kHz is 58 MB there, mapped into memory and never read as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from moksori import atomic
+from moksori.audio import files, frames, mulaw
+from moksori.audio.resample import StreamResampler
+from moksori.data.corpus import Corpus, Recording, write_json
+from moksori.data.threads import Progress, map_in_order
+from moksori.errors import DataError
+
+CACHE = "cache"
+VERSION = 1  # of the cached codes; a cache of another version is built anew
+BLOCK_SAMPLES = 1 << 18  # read at a time, about 10 s: keeps memory flat for hour-long clips
+
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment with the place that it came from."""
+
+    codes: torch.Tensor  # int64 [segment_samples]
+    singer: int  # position in the corpus's singers
+    source: str  # of the recording
+    start: int  # first sample, at the table's rate
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A sung region of one recording, in samples of the flat file of codes."""
+
+    recording: Recording
+    clip_start: int  # where the clip begins in the flat file
+    clip_length: int
+    start: int  # of the region, within the clip
+    end: int
+
+
+class SegmentTable:
+    """Draws segments of one split of a corpus, as codes at a model's sample rate.
+
+    Args:
+        corpus: what `prepare` made.
+        split: "train", "validation" or "test".
+        sample_rate: of the model, in Hz; clips are resampled once, into the cache.
+        segment_samples: length of every segment, at that rate.
+        workers: threads that build the cache, 0 for one each core; they do not change its content.
+        progress: told about the building of the cache.
+
+    Raises:
+        ValueError: unknown split, or a rate or length below 1.
+        AudioFileError: a clip is missing or damaged.
+        DataError: a clip does not have the length that the manifest states.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: str,
+        sample_rate: int,
+        segment_samples: int,
+        *,
+        workers: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        if sample_rate < 1 or segment_samples < 1:
+            raise ValueError(f"segments of {segment_samples} samples at {sample_rate} Hz; both must be at least 1")
+        corpus.of(split)  # refuses an unknown split before the long computation
+        self.corpus = corpus
+        self.split = split
+        self.sample_rate = sample_rate
+        self.segment_samples = segment_samples
+        self._codes = open_codes(corpus, sample_rate, workers=workers, progress=progress)
+        self._regions: list[list[_Region]] = [[] for _ in corpus.singers]
+        for recording, start, length in layout(corpus, sample_rate):
+            if recording.split == split:
+                self._regions[corpus.singers.index(recording.singer)] += _regions(
+                    recording, start, length, corpus, sample_rate
+                )
+        self._ends = [np.cumsum([region.end - region.start for region in regions]) for regions in self._regions]
+
+    @property
+    def singers(self) -> tuple[str, ...]:
+        """Names of all singers of the corpus, also of those without a recording in this split."""
+        return self.corpus.singers
+
+    def sung_samples(self, singer: int) -> int:
+        """Count the sung samples of a singer in this split, at the table's rate; 0 when there is no recording."""
+        return int(self._ends[singer][-1]) if self._regions[singer] else 0
+
+    def item(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
+        """Draw one segment of a singer.
+
+        A sung region is drawn by its length, then a start within it, so every second of singing has its share and the
+        silence between regions is never drawn. Around a region shorter than the segment, the clip is taken as it is;
+        where the whole clip is shorter, silence follows.
+
+        Args:
+            singer: position in `singers`.
+            generator: two numbers are drawn from it.
+
+        Returns:
+            int64 `[segment_samples]`, codes 0..255.
+
+        Raises:
+            ValueError: no such singer, or the singer has no recording in this split.
+        """
+        position = int(generator.integers(self._checked_length(singer)))
+        region, _ = self._at(singer, position)
+        first, last = self._starts(region)
+        return self._cut(region, int(generator.integers(first, last + 1)))
+
+    def fixed_items(self, per_singer: int) -> list[Segment]:
+        """Lay segments evenly over the singing of every singer: the same list at every call.
+
+        Args:
+            per_singer: segments for each singer, at least 1. Where there is less singing than that, they overlap.
+
+        Returns:
+            Segments sorted by singer, then place. Singers without a recording in this split have none.
+        """
+        if per_singer < 1:
+            raise ValueError(f"{per_singer} segments for each singer; expected at least 1")
+        return [segment for singer in range(len(self.singers)) for segment in self._fixed(singer, per_singer)]
+
+    def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
+        total = self.sung_samples(singer)
+        for i in range(n if total else 0):
+            position = (2 * i + 1) * total // (2 * n)  # the middle of the i-th of n equal parts
+            region, place = self._at(singer, position)
+            first, last = self._starts(region)
+            start = min(max(place - self.segment_samples // 2, first), last)
+            yield Segment(self._cut(region, start), singer, region.recording.source, start)
+
+    def _checked_length(self, singer: int) -> int:
+        if not 0 <= singer < len(self.singers):
+            raise ValueError(f"singer {singer} does not exist; there are {len(self.singers)}")
+        if not self._regions[singer]:
+            raise ValueError(f"singer {self.singers[singer]!r} has no recording in the {self.split} split")
+        return self.sung_samples(singer)
+
+    def _at(self, singer: int, position: int) -> tuple[_Region, int]:
+        """Find the position-th sung sample of a singer: its region, and its place in the clip."""
+        i = int(np.searchsorted(self._ends[singer], position, side="right"))
+        region = self._regions[singer][i]
+        return region, region.end - (int(self._ends[singer][i]) - position)
+
+    def _starts(self, region: _Region) -> tuple[int, int]:
+        """First and last start of a segment inside the region, or, for a short one, around it."""
+        a, b = sorted((region.start, region.end - self.segment_samples))
+        latest = max(0, region.clip_length - self.segment_samples)
+        return min(max(a, 0), latest), min(max(b, 0), latest)
+
+    def _cut(self, region: _Region, start: int) -> torch.Tensor:
+        begin = region.clip_start + start
+        end = min(begin + self.segment_samples, region.clip_start + region.clip_length)
+        segment = np.full(self.segment_samples, mulaw.SILENCE, np.int64)
+        segment[: end - begin] = self._codes[begin:end]
+        return torch.from_numpy(segment)
+
+
+def layout(corpus: Corpus, sample_rate: int) -> list[tuple[Recording, int, int]]:
+    """Say where each clip lies in the flat file of codes.
+
+    Returns:
+        `(recording, start, length)` in samples at `sample_rate`, in manifest order, without gaps.
+    """
+    lengths = [frames.rescaled_length(r.n_samples, corpus.sample_rate, sample_rate) for r in corpus.recordings]
+    starts = np.cumsum([0, *lengths])[:-1].tolist()
+    return list(zip(corpus.recordings, starts, lengths, strict=True))
+
+
+def open_codes(corpus: Corpus, sample_rate: int, *, workers: int = 0, progress: Progress | None = None) -> Codes:
+    """Map the cached codes of a corpus into memory, building them first where they are missing or stale.
+
+    Returns:
+        Read-only uint8 `[samples of all clips]`, ordered as `layout` says.
+
+    Raises:
+        AudioFileError: a clip is missing or damaged.
+        DataError: a clip does not have the length that the manifest states.
+    """
+    n_codes = sum(length for _, _, length in layout(corpus, sample_rate))
+    header = {"version": VERSION, "sample_rate": sample_rate, "fingerprint": corpus.fingerprint, "n_codes": n_codes}
+    stem = corpus.folder / CACHE / f"codes-{sample_rate}-{corpus.fingerprint[:12]}"
+    path, header_path = stem.with_suffix(".u8"), stem.with_suffix(".json")
+    if not _is_current(path, header_path, header):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _build(path, corpus, sample_rate, workers, progress or (lambda done, total, what: None))
+            write_json(header_path, header)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); it needs {n_codes / 1e6:.0f} MB") from error
+        _remove_others(path, sample_rate)
+    return np.memmap(path, np.uint8, mode="r")
+
+
+def _is_current(path: Path, header_path: Path, header: dict[str, object]) -> bool:
+    try:
+        found = json.loads(header_path.read_text(encoding="utf-8"))
+        return bool(found == header and path.stat().st_size == header["n_codes"])
+    except (OSError, ValueError):
+        return False
+
+
+def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress: Progress) -> None:
+    """Encode all clips into a temporary file that takes its name when it is complete."""
+    rows = layout(corpus, sample_rate)
+    temporary = atomic.part_beside(path)
+
+    def encode(row: tuple[Recording, int, int]) -> str:
+        recording, start, length = row
+        # Each thread writes through a handle of its own. (A full disk kills a process that writes through a map.)
+        with open(temporary, "r+b") as file:
+            file.seek(start)
+            _encode(file, corpus, recording, sample_rate, length)
+        return recording.source
+
+    try:
+        with open(temporary, "xb") as whole:
+            for n_done, source in enumerate(map_in_order(encode, rows, workers), start=1):
+                progress(n_done, len(rows), source)
+            os.fsync(whole.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _encode(file: IO[bytes], corpus: Corpus, recording: Recording, sample_rate: int, length: int) -> None:
+    """Read a clip in blocks, resample it, and write exactly `length` codes."""
+    path = corpus.clip_path(recording)
+    stream = StreamResampler(corpus.sample_rate, sample_rate)
+    blocks = (stream.push(block) for block in files.read_mono_blocks(path, BLOCK_SAMPLES))
+    n_written = 0
+    for block in itertools.chain(blocks, (stream.flush() for _ in range(1))):  # flushed when the blocks are through
+        n_written += len(block)
+        if n_written > length:
+            raise _changed(path, recording)
+        file.write(mulaw.encode(torch.from_numpy(block)).to(torch.uint8).numpy().tobytes())
+    if n_written < length:
+        raise _changed(path, recording)
+
+
+def _changed(path: Path, recording: Recording) -> DataError:
+    return DataError(
+        f"{path}: the clip does not have the {recording.n_samples} samples that the manifest states; "
+        "delete it and run `moksori prepare` again"
+    )
+
+
+def _regions(recording: Recording, start: int, length: int, corpus: Corpus, sample_rate: int) -> list[_Region]:
+    """Carry the sung regions of a recording to the table's rate."""
+
+    def scaled(position: int) -> int:
+        return min(length, frames.rescaled_length(position, corpus.sample_rate, sample_rate))
+
+    return [_Region(recording, start, length, scaled(a), max(scaled(a) + 1, scaled(b))) for a, b in recording.regions]
+
+
+def _remove_others(path: Path, sample_rate: int) -> None:
+    """Delete caches of the same rate that belong to an earlier state of the corpus."""
+    for other in path.parent.glob(f"codes-{sample_rate}-*"):
+        if other.stem != path.stem:
+            with contextlib.suppress(OSError):  # another process may still have it mapped, and some systems refuse then
+                other.unlink()

@@ -1,0 +1,160 @@
+"""Who sings what: finds the recordings below a folder of singers.
+
+SONGS/
+  mina/              an immediate sub-folder is a singer
+    song.wav
+    1998/live.mp3    at any depth
+  jun/
+    take 1.flac
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from moksori.audio import files
+from moksori.data.corpus import Skipped
+from moksori.errors import DataError
+
+LAYOUT = "expected one folder for each singer, for example {songs}/mina/song.wav and {songs}/jun/take.wav"
+RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}  # on Windows
+MAX_NAME_BYTES = 100  # leaves room for "-01234567.flac" under the 255 bytes of common file systems
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that looks like sound, and whose it is."""
+
+    singer: str  # NFC
+    path: Path
+    name: str  # posix path below the songs folder
+
+
+def find_sources(songs: Path) -> tuple[list[Source], list[Skipped]]:
+    """List the recordings of all singers; nothing is opened.
+
+    Links are followed, unless they lead back to a folder above. Hidden names are left out.
+
+    Returns:
+        Sources sorted by (singer, name), and what was left out with the reason; files without an audio suffix are
+        counted in one entry for each singer.
+
+    Raises:
+        DataError: not a folder; no singer's folder in it; a singer's name that is blank, not Unicode or holds control
+            characters; two names that differ only in case or in Unicode form.
+    """
+    try:
+        entries = sorted(songs.iterdir())
+    except OSError as error:
+        raise DataError(f"{songs}: cannot be listed ({error.strerror}); {LAYOUT.format(songs=songs)}") from None
+    folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    if not folders:
+        raise DataError(f"{songs}: no singer's folder in it; {LAYOUT.format(songs=songs)}")
+    singers = _singer_names(songs, folders)
+    sources: list[Source] = []
+    skipped = [Skipped(_printable(path.name), _top_level_reason(path)) for path in entries if path not in folders]
+    for folder in folders:
+        of_singer, left_out = _of_singer(songs, folder, singers[folder])
+        sources += of_singer
+        skipped += left_out
+    return sorted(sources, key=lambda source: (source.singer, source.name)), skipped
+
+
+def safe_name(text: str) -> str:
+    """Turn any name into one that every file system takes, readable where possible.
+
+    Returns:
+        At most 100 bytes of letters, digits, marks, `-`, `_` and inner spaces. Where that changed the name, 8 hex
+        digits of its hash follow, so that different names stay different.
+
+    >>> safe_name("Mina"), safe_name("../x")
+    ('Mina', '___x-d6b96a97')
+    """
+    normal = unicodedata.normalize("NFC", text)
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "-_ " else "_" for c in normal)
+    kept = kept.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(" -")
+    if kept == normal and kept.casefold() not in RESERVED:
+        return kept
+    return f"{kept}-{short_hash(text)}"
+
+
+def short_hash(text: str) -> str:
+    """First 8 hex digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _singer_names(songs: Path, folders: list[Path]) -> dict[Path, str]:
+    names: dict[Path, str] = {}
+    seen: dict[str, str] = {}
+    for folder in folders:
+        name = unicodedata.normalize("NFC", folder.name)
+        if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+            raise DataError(
+                f"{songs}: {folder.name!r} cannot be a singer's name (blank, control characters or not Unicode); "
+                "rename the folder"
+            )
+        twin = seen.setdefault(name.casefold(), folder.name)
+        if twin != folder.name:
+            raise DataError(
+                f"{songs}: the folders {twin!r} and {folder.name!r} name one singer twice (they differ only in case or "
+                "Unicode form); join or rename them"
+            )
+        names[folder] = name
+    return names
+
+
+def _of_singer(songs: Path, folder: Path, singer: str) -> tuple[list[Source], list[Skipped]]:
+    sources: list[Source] = []
+    skipped: list[Skipped] = []
+    others: list[str] = []  # suffixes of files that are not sound
+    for path, reason in _walk(folder, frozenset()):
+        name = path.relative_to(songs).as_posix()
+        if reason:
+            skipped.append(Skipped(_printable(name), reason))
+        elif not files.is_candidate(path):
+            others.append("hidden" if path.name.startswith(".") else path.suffix or "no suffix")
+        elif name != _printable(name):
+            skipped.append(Skipped(_printable(name), "the name is not Unicode; rename it"))
+        else:
+            sources.append(Source(singer, path, name))
+    if others:
+        kinds = ", ".join(sorted(set(others)))
+        skipped.append(Skipped(folder.name, f"not an audio suffix: {len(others)} file(s) ({kinds})"))
+    if not sources:
+        skipped.append(Skipped(folder.name, "no audio files in this folder"))
+    return sources, skipped
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
+    """Yield (file, "") at any depth, and (folder, reason) for folders that are not entered."""
+    try:
+        status = folder.stat()
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        yield folder, f"cannot be listed ({error.strerror})"
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        yield folder, "a link that leads back to a folder above it"
+        return
+    for path in entries:
+        # A folder named like a sound file goes to the reader, which says what is wrong with it.
+        if path.is_dir() and not path.name.startswith(".") and not files.is_candidate(path):
+            yield from _walk(path, above | {here})
+        else:
+            yield path, ""
+
+
+def _top_level_reason(path: Path) -> str:
+    if path.name.startswith("."):
+        return "hidden"
+    return "lies outside any singer's folder" if files.is_candidate(path) else "not a singer's folder"
+
+
+def _printable(name: str) -> str:
+    """The name as valid Unicode; bytes that are not show as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()

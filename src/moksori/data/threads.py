@@ -1,0 +1,33 @@
+"""Work spread over threads, results in the order of the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Progress = Callable[[int, int, str], None]
+"""Called with (recordings done, recordings in all, source of the one just done), from the caller's thread."""
+
+
+def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Apply `work` to every item on `workers` threads (0: one for each core).
+
+    Decoding, resampling and the pitch network release the interpreter's lock, so threads are enough.
+
+    Returns:
+        Results in the order of the items, however the threads take turns. An exception of `work`, or one thrown by the
+        consumer (Ctrl-C), drops what has not begun.
+
+    >>> list(map_in_order(str.upper, ["do", "re", "mi"], workers=2))
+    ['DO', 'RE', 'MI']
+    """
+    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    try:
+        yield from pool.map(work, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
