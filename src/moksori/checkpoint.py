@@ -1,0 +1,232 @@
+"""Weights on disk: safetensors and nothing else, whole or not at all.
+
+Two kinds of file share one way of writing. A *model file* is what people pass on: weights, the settings that rebuild
+the model, the singers, where it came from and under which terms. A *training state* is what a run resumes from:
+weights, optimiser moments, counters. Both are written beside their place and moved there when complete; both carry a
+checksum of their tensors, and are read strictly: every tensor expected, of the expected shape, finite, and no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from moksori import atomic, settings
+from moksori.audio import files
+from moksori.errors import ModelFileError, UserError
+from moksori.models.autoencoder import Autoencoder, ModelConfig
+
+FORMAT_VERSION = "1"
+_MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
+_HEADER_SUM = "header_sha256"
+_KINDS = {"model": "a model", "training-state": "the state of a training run"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model came from; what its header tells besides how to rebuild it."""
+
+    software: str = ""  # "moksori 0.1.0"
+    recipe: str = ""  # name of the recipe
+    steps: int = 0  # training steps taken
+    training_seconds: float = 0.0
+    data_fingerprint: str = ""  # of the prepared corpus
+    level_dbfs: float = -23.0  # sung level that the model was trained at; sources are brought to it
+    licence_note: str = ""  # terms of the recordings and of the weights
+    figures: dict[str, float] = field(default_factory=dict)  # last held-out figures, by name
+
+
+def write_model(path: Path, model: Autoencoder, provenance: Provenance) -> None:
+    """Write a model file.
+
+    Raises:
+        ModelFileError: the disk refused.
+        ValueError: a weight is not finite.
+    """
+    header = {
+        "config": json.dumps(settings.plain(model.config)),
+        "singers": json.dumps(list(model.singers.names), ensure_ascii=False),
+        "provenance": json.dumps(settings.plain(provenance), ensure_ascii=False),
+    }
+    write(path, "model", model.state_dict(), header)
+
+
+def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Autoencoder, Provenance]:
+    """Rebuild a model from its file, ready to convert.
+
+    Raises:
+        ModelFileError: not a model file of ours, damaged, or its weights do not fit its settings.
+    """
+    tensors, header = read(path, "model")
+    try:
+        config = settings.build(ModelConfig, _json(path, header, "config"), f"{path}, config")
+        provenance = settings.build(Provenance, _json(path, header, "provenance"), f"{path}, provenance")
+        _refuse_absurd_sizes(path, config, tensors)
+        with torch.device("meta"):  # shapes without memory: a header may ask for any size
+            model = Autoencoder(config, _singers(path, header))
+    except ModelFileError:
+        raise
+    except (UserError, ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: its header does not describe a model ({error})") from error
+    check_fit(model, tensors, str(path))
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().to(device), provenance
+
+
+def load_strictly(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Give a module exactly the tensors it has; see `check_fit`.
+
+    Raises:
+        ModelFileError: naming the first tensor that does not fit; the module is as it was.
+    """
+    check_fit(module, tensors, where)
+    module.load_state_dict(tensors)
+
+
+def check_fit(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Compare tensors with those of a module: none missing, none left over, each of its shape and type.
+
+    Raises:
+        ModelFileError: naming the first tensor that does not fit.
+    """
+    own = module.state_dict()
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or extra:
+        raise ModelFileError(
+            f"{where}: tensors do not fit the model: missing {missing[:3] or 'none'}, unknown {extra[:3] or 'none'}"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            raise ModelFileError(
+                f"{where}: tensor {name} is {tensor.dtype} {list(tensor.shape)}, "
+                f"expected {own[name].dtype} {list(own[name].shape)}"
+            )
+
+
+def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write tensors and text under a name, atomically: the old file stays until the new one is complete.
+
+    Args:
+        path: destination; its folder exists.
+        kind: "model" or "training-state".
+        tensors: name -> tensor; floating ones must be finite.
+        header: name -> text (JSON where it is more than a word).
+
+    Raises:
+        ModelFileError: the disk refused (full, read-only, no such folder).
+        ValueError: a tensor is not finite; a damaged state must not replace a good one.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    for name, tensor in contiguous.items():
+        if not _is_finite(tensor):
+            raise ValueError(f"tensor {name} is not finite; refusing to write it to {path}")
+    metadata = {**header, "moksori_kind": kind, "moksori_format": FORMAT_VERSION, "sha256": _checksum(contiguous)}
+    _replace(path, save(contiguous, {**metadata, _HEADER_SUM: _header_checksum(metadata)}))
+
+
+def read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what `write` wrote.
+
+    Returns:
+        The tensors by name, and the header.
+
+    Raises:
+        ModelFileError: missing, not safetensors, of another kind or version, damaged, or not finite.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; expected {_KINDS[kind]} (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            _check_header(path, kind, header)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: not a safetensors file, or cut short ({error}); other formats can run code and are refused"
+        ) from error
+    if _header_checksum(header) != header.get(_HEADER_SUM) or _checksum(tensors) != header.get("sha256"):
+        raise ModelFileError(f"{path}: damaged, its checksum does not fit its content; copy it again from its source")
+    broken = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if broken:
+        raise ModelFileError(f"{path}: tensor {broken[0]} holds NaN or infinity")
+    return tensors, header
+
+
+def _check_header(path: Path, kind: str, header: Mapping[str, str]) -> None:
+    found = header.get("moksori_kind")
+    if found is None:
+        raise ModelFileError(f"{path}: a safetensors file, but not one of Moksori; expected {_KINDS[kind]}")
+    if found != kind:
+        raise ModelFileError(f"{path}: holds {_KINDS.get(found, repr(found))}; expected {_KINDS[kind]}")
+    version = header.get("moksori_format")
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: format version {version}, this is Moksori for version {FORMAT_VERSION}; update Moksori"
+        )
+
+
+def _json(path: Path, header: Mapping[str, str], key: str) -> Any:
+    try:
+        return json.loads(header[key])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its header has no readable {key!r}") from error
+
+
+def _singers(path: Path, header: Mapping[str, str]) -> list[str]:
+    names = _json(path, header, "singers")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelFileError(f"{path}: its header does not list singers by name")
+    return names
+
+
+def _refuse_absurd_sizes(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a header that asks for more layers than the file holds, or for times that no sound has.
+
+    Widths need no check here: the model is built without memory, and its shapes are then compared with the file's.
+    """
+    encoder, decoder = config.encoder, config.decoder
+    depth = encoder.blocks * encoder.layers + decoder.blocks * decoder.layers
+    if depth > len(tensors) or max(encoder.layers, decoder.layers) > _MAX_LAYERS:
+        raise ModelFileError(f"{path}: its header describes a larger model than the file holds")
+    if config.sample_rate > files.MAX_RATE or encoder.hop_samples > config.sample_rate:
+        raise ModelFileError(
+            f"{path}: its header asks for {config.sample_rate} Hz and latent frames of {encoder.hop_samples} samples; "
+            f"expected at most {files.MAX_RATE} Hz and a second"
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _header_checksum(header: Mapping[str, str]) -> str:
+    """SHA-256 over all words of a header but this one; the tensors' checksum is among them."""
+    words = sorted((key, value) for key, value in header.items() if key != _HEADER_SUM)
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, types and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put bytes under a name; see `atomic.write`."""
+    try:
+        atomic.write(path, content)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error

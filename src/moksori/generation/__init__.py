@@ -1,0 +1,1 @@
+"""Floor 3: from scores to sound, one sample after another."""
