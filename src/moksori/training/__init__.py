@@ -1,0 +1,1 @@
+"""Floor 4: phases, losses, the loop, and the recipe in which all settings meet."""

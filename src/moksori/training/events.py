@@ -1,0 +1,80 @@
+"""What a training run tells those who watch it: the console, the journal, the board, a studio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from moksori.audio.clip import Clip
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run goes on, or begins at step 0."""
+
+    step: int
+    seconds: float  # trained before
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Losses, averaged over the steps since the last such event."""
+
+    step: int  # steps taken so far
+    phase: str
+    losses: dict[str, float]
+    learning_rate: float
+    seconds: float  # of training so far, earlier sittings included
+    steps_per_second: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Figures on held-out recordings."""
+
+    step: int
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A held-out clip, converted by the present model."""
+
+    step: int
+    name: str  # "take_03.alys-to-ibuki"
+    clip: Clip
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state from which the run can resume is on disk, and the model file beside it."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """Training went astray and was taken back to the last good state."""
+
+    step: int  # at which it went astray
+    to_step: int
+    reason: str
+
+
+Event = Resumed | Logged | Validated | Sampled | Saved | RolledBack
+
+
+class Observer(Protocol):
+    """Somebody who wants to know."""
+
+    def tell(self, event: Event) -> None:
+        """Take note of an event; must not change the run."""
+
+
+def tell_all(observers: list[Observer], event: Event) -> None:
+    """Pass an event on to every observer."""
+    for observer in observers:
+        observer.tell(event)

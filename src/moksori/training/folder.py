@@ -1,0 +1,182 @@
+"""A run's folder: what stands where, who may write, and how the last good state is found.
+
+RUN/
+recipe.toml            every setting of the run, spelled out
+run.json               seed, singers, fingerprint of the data
+model.safetensors      the model as of the last save; all that conversion needs
+states/                the newest few training states
+journal.jsonl          losses and figures
+samples/               held-out clips, converted now and then
+tensorboard/           the same for TensorBoard
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from moksori import atomic, checkpoint, settings
+from moksori.errors import ModelFileError, UserError
+from moksori.training import recipe as recipes
+from moksori.training.recipe import Recipe
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+_STATE = "training-state"
+# Parts of the recipe that steps depend on.
+_FIXED = ("precision", "model", "segments", "optimiser", "losses", "back_translation")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must not change between two sittings of one run."""
+
+    seed: int
+    singers: list[str]
+    data_fingerprint: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run's folder, and its training states."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The run's recipe, every setting spelled out."""
+        return self.root / "recipe.toml"
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return self.root / "model.safetensors"
+
+    @property
+    def journal(self) -> Path:
+        """The journal, JSON lines."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Folder of the converted clips."""
+        return self.root / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's files."""
+        return self.root / "tensorboard"
+
+    def claim(self, identity: Identity, recipe: Recipe) -> None:
+        """Make the folder this run's, or check that it is.
+
+        Raises:
+            UserError: it holds a run with other data, singers, seed or recipe, or something that is no run; or it
+                cannot be read or written.
+        """
+        try:
+            self._claim(identity, recipe)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.root}: cannot be used as a run's folder ({error}); choose another with -o"
+            ) from error
+
+    def _claim(self, identity: Identity, recipe: Recipe) -> None:
+        facts, recipe_file = self.root / "run.json", self.recipe
+        if not facts.exists():
+            if self.root.exists() and any(self.root.glob("states/*")):
+                raise UserError(f"{self.root}: has training states but no run.json; choose another folder with -o")
+            self.root.mkdir(parents=True, exist_ok=True)
+            atomic.write(recipe_file, recipes.dump(recipe).encode())
+            told = json.dumps(settings.plain(identity), ensure_ascii=False, indent=2) + "\n"
+            atomic.write(facts, told.encode())
+            return
+        before = json.loads(facts.read_text(encoding="utf-8"))
+        if not isinstance(before, dict):
+            raise ValueError(f"{facts} does not describe a run")
+        changed = [key for key, value in settings.plain(identity).items() if before.get(key) != value]
+        if changed:
+            raise UserError(
+                f"{self.root}: holds a run with another {', '.join(changed).replace('_', ' ')}; to go on with it, give "
+                "it the same data and seed; to begin anew, choose another folder with -o"
+            )
+        old = recipes.parse(recipe_file.read_text(encoding="utf-8"), str(recipe_file))
+        changed = [part for part in _FIXED if getattr(old, part) != getattr(recipe, part)]
+        if changed:
+            raise UserError(
+                f"{self.root}: holds a run with another recipe (differs in {', '.join(changed)}); to go on with it, "
+                f"train with --recipe {recipe_file}; to begin anew, choose another folder with -o"
+            )
+        atomic.write(recipe_file, recipes.dump(recipe).encode())
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out of the folder; the system lets go of the lock when the process ends, however it ends.
+
+        Raises:
+            UserError: another run is writing here.
+        """
+        with open(self.root / ".lock", "a", encoding="utf-8") as file:
+            if fcntl is not None:  # not on Windows
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise UserError(
+                        f"{self.root}: another training is writing here; wait, or choose another -o"
+                    ) from error
+            yield
+
+    def discard_newest_state(self) -> None:
+        """Remove the newest training state, if there is one before it; it may be what leads astray."""
+        newest, *older = self._states()
+        if older:
+            newest.unlink()
+
+    def save_state(self, step: int, tensors: Mapping[str, Tensor], header: Mapping[str, Any], keep: int) -> Path:
+        """Write a training state, then remove all but the newest `keep`.
+
+        A state of a later step can only be a damaged one that `load_state` passed over; it is removed, too.
+        """
+        states = self.root / "states"
+        states.mkdir(exist_ok=True)
+        path = states / f"step-{step:09d}.safetensors"
+        checkpoint.write(path, _STATE, tensors, {"run": json.dumps(header)})
+        found = self._states()
+        kept = found[found.index(path) :][:keep]
+        leftovers = states.glob(".*.part")  # of saves that were killed
+        for other in [*leftovers, *(state for state in found if state not in kept)]:
+            other.unlink()
+        return path
+
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+        """The newest training state that is whole.
+
+        Returns:
+            Tensors, header, and a warning for every damaged state that was passed over; None where there is no state.
+
+        Raises:
+            UserError: there are states, and none can be read.
+        """
+        warnings: list[str] = []
+        for path in self._states():
+            try:
+                tensors, header = checkpoint.read(path, _STATE)
+                return tensors, json.loads(header["run"]), warnings
+            except ModelFileError as error:
+                warnings.append(f"{error}; taking the state before it")
+        if warnings:
+            raise UserError(f"{self.root}: no training state can be read:\n  " + "\n  ".join(warnings))
+        return None
+
+    def _states(self) -> list[Path]:
+        """Training states, newest first."""
+        return sorted((self.root / "states").glob("step-*.safetensors"), reverse=True)

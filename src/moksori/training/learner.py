@@ -1,0 +1,108 @@
+"""A learner: some of the model's parameters with the optimiser that moves them, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import schedules
+from moksori.training.schedules import LearningRateConfig
+
+
+class Diverged(Exception):
+    """A loss or a gradient that no step may follow; the loop answers by going back to the last good state."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam and what is done to its gradients. One for all learners, as in the lineage."""
+
+    learning_rate: LearningRateConfig = field(default_factory=LearningRateConfig)
+    clip_value: float = 0.0  # gradients are clipped to +- this value; 0 leaves them alone
+
+    def __post_init__(self) -> None:
+        if self.clip_value < 0:
+            raise ValueError(f"clip_value must not be negative: {self.clip_value}")
+
+
+class Learner:
+    """Moves its own parameters down a loss; gradients for other parameters are never computed."""
+
+    def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimiserConfig) -> None:
+        self._named = dict(named_parameters)
+        self._config = config
+        self._parameters = list(self._named.values())
+        self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial)
+
+    def gradients(self, loss: Tensor) -> list[Tensor | None]:
+        """The gradient of a scalar for each of the learner's parameters, None where it has none; changes nothing.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            raise Diverged(f"the loss is {loss.item()}")
+        return list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
+
+    def step(self, gradients: Sequence[Tensor | None], step: int) -> None:
+        """Take one Adam step.
+
+        Args:
+            gradients: as `gradients` gives them.
+            step: training step from 0, for the learning rate.
+
+        Raises:
+            Diverged: a gradient is not finite; no parameter was changed.
+        """
+        present = [gradient for gradient in gradients if gradient is not None]
+        if not torch.isfinite(torch.stack(torch._foreach_norm(present)).sum()):
+            raise Diverged("a gradient is not finite")
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self._config.clip_value > 0:
+            nn.utils.clip_grad_value_(self._parameters, self._config.clip_value)
+        for group in self._adam.param_groups:
+            group["lr"] = schedules.learning_rate(self._config.learning_rate, step)
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Adam's memory by parameter name, for a training state."""
+        memory = {}
+        for name, parameter in self._named.items():
+            for key, value in self._adam.state.get(parameter, {}).items():
+                memory[f"{name}/{key}"] = value
+        return memory
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up Adam's memory where `tensors` left it; parameters that had none start without.
+
+        Raises:
+            ValueError: memory of a parameter that the learner does not have, or of another shape; nothing was taken up.
+        """
+        for key, value in tensors.items():
+            name, _, word = key.rpartition("/")
+            if name not in self._named or (word != "step" and value.shape != self._named[name].shape):
+                raise ValueError(f"Adam's memory {key} {list(value.shape)} fits no parameter of this learner")
+        self._adam.state.clear()
+        for name, parameter in self._named.items():
+            memory = {key.rpartition("/")[2]: value for key, value in tensors.items() if key.startswith(f"{name}/")}
+            if memory:
+                # Adam keeps its step count on the CPU and its moments beside the parameter.
+                self._adam.state[parameter] = {
+                    key: value.clone() if key == "step" else value.clone().to(parameter.device)
+                    for key, value in memory.items()
+                }
+
+
+def learners_for(model: Autoencoder, config: OptimiserConfig) -> dict[str, Learner]:
+    """The two learners of the method: the confusion network, and everything else."""
+    named = list(model.named_parameters())
+    return {
+        "classifier": Learner([(n, p) for n, p in named if n.startswith("classifier.")], config),
+        "autoencoder": Learner([(n, p) for n, p in named if not n.startswith("classifier.")], config),
+    }

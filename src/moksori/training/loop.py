@@ -1,0 +1,303 @@
+"""The loop: step, guard, log, validate, save; the same for every phase.
+
+A step is a function of the state before it and of (seed, step, attempt): the batch and every draw within the step come
+from generators made of these three, and nothing else is drawn. So a run that is killed and resumed at a saved state
+takes the very same steps, bit for bit on one machine. `attempt` counts the times the run went astray: it is what makes
+the retaken steps see other batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moksori import checkpoint
+from moksori.audio.clip import Clip
+from moksori.checkpoint import Provenance
+from moksori.errors import DivergenceError
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import losses, schedules, shards
+from moksori.training.events import (
+    Event,
+    Logged,
+    Observer,
+    Resumed,
+    RolledBack,
+    Sampled,
+    Saved,
+    Validated,
+    tell_all,
+)
+from moksori.training.folder import RunFolder
+from moksori.training.guard import SpikeGuard
+from moksori.training.learner import Diverged, Learner
+from moksori.training.phases import Plan, Update
+from moksori.training.recipe import Recipe
+from moksori.training.shards import Differentiated
+
+_MAX_ROLLBACKS = 5  # without a save beyond the place where it went astray
+_PATIENCE = 3  # rollbacks to the same state, before the one before it is taken
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop; counts from the run's first step, earlier sittings included."""
+
+    max_steps: int
+    seconds: float = float("inf")
+
+
+@dataclass
+class Counters:
+    """Where the run stands."""
+
+    step: int = 0  # steps taken
+    attempt: int = 0  # times it was taken back
+    seconds: float = 0.0  # of training, at the last save
+
+
+@dataclass
+class Monitor:
+    """What is looked at and listened to on the way; neither may change the model."""
+
+    figures: Callable[[], dict[str, float]]  # held-out figures by name, empty without held-out recordings
+    samples: Callable[[], Iterator[tuple[str, Clip]]]  # named conversions of held-out clips
+
+
+@dataclass
+class Trainer:
+    """A run in progress: the model, what moves it, and where it stands."""
+
+    model: Autoencoder
+    learners: dict[str, Learner]
+    plan: Plan
+    recipe: Recipe
+    seed: int
+    folder: RunFolder
+    monitor: Monitor
+    provenance: Callable[[Counters, dict[str, float]], Provenance]  # header of the model file
+    clock: Callable[[], float]  # seconds, from any origin
+    observers: list[Observer] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)  # set it to end the run after the present step
+    counters: Counters = field(default_factory=Counters)
+    figures: dict[str, float] = field(default_factory=dict)  # the latest held-out ones
+
+    def __post_init__(self) -> None:
+        self._meter = _Meter(self.clock)
+        self._team = shards.Team(self.recipe.segments.shards)
+        self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size
+
+    def run(self, budget: Budget) -> Counters:
+        """Train until the budget is spent or `stop` is set, and save.
+
+        Raises:
+            DivergenceError: training went astray again and again; the last good state is on disk.
+            UserError: another run writes into the same folder.
+        """
+        with self.folder.lock():
+            return self._run(budget)
+
+    def _run(self, budget: Budget) -> Counters:
+        began = self.clock()
+        warnings = self._resume()
+        counters, before = self.counters, self.counters.seconds
+        self._tell(Resumed(counters.step, before, warnings or []))
+        if warnings is None:
+            self._save()  # so that there is always a state to go back to
+        else:
+            self._write_model()  # a kill may have come between a state and its model file
+        saved_step, rollbacks, astray_at = counters.step, 0, 0
+
+        def is_over() -> bool:
+            counters.seconds = before + self.clock() - began
+            return counters.step >= budget.max_steps or counters.seconds >= budget.seconds or self.stop.is_set()
+
+        while not is_over():
+            try:
+                self._meter.add(self._step())
+                counters.step += 1
+                if self._look_around():
+                    saved_step = counters.step
+                    rollbacks = rollbacks if saved_step <= astray_at else 0  # it came past the bad place
+            except Diverged as reason:
+                rollbacks, astray_at = rollbacks + 1, max(astray_at, counters.step)
+                self._roll_back(str(reason), rollbacks)
+                saved_step = counters.step
+        if counters.step != saved_step:
+            self._save_at_the_end()
+        return counters
+
+    def _look_around(self) -> bool:
+        """Log, validate, sample, save: whatever is due at this step. Whether it was saved."""
+        loop, step = self.recipe.loop, self.counters.step
+        if step % loop.log_every_steps == 0:
+            self._log()
+        if step % loop.validate_every_steps == 0:
+            self._validate()
+        if step % loop.sample_every_steps == 0:
+            self._sample()
+        if step % loop.save_every_steps == 0:
+            self._save()
+            return True
+        return False
+
+    def _save_at_the_end(self) -> None:
+        if self.counters.step % self.recipe.loop.validate_every_steps:
+            self._validate()
+        try:
+            self._save()
+        except Diverged as reason:
+            self._roll_back(str(reason), rollbacks=1)
+
+    def _step(self) -> dict[str, float]:
+        """Take one step; the losses by name. Every update waits for all shards of the batch."""
+        counters, device = self.counters, self.model.singers.table.weight.device
+        phase = self.plan.phase_at(counters.step)
+        batch = phase.batch(counters.step, counters.attempt)
+        parts = [
+            phase.updates(shard, counters.step, step_generator(self.seed, counters, index, device))
+            for index, shard in enumerate(shards.split(batch, self.recipe.segments.shards, device))
+        ]
+        named: dict[str, float] = {}
+        while True:
+            worked = [part for part in self._team.side_by_side(self._differentiate, parts) if part is not None]
+            if not worked:
+                return named
+            update = shards.mean(worked)
+            if update.learner == "autoencoder":
+                self._guards[phase.name].check(update.total)
+            self.learners[update.learner].step(update.gradients, counters.step)
+            named |= update.losses
+
+    def _differentiate(self, updates: Iterator[Update]) -> Differentiated | None:
+        """Ask a shard for its next update and differentiate it; None when it has no more."""
+        device = self.model.singers.table.weight.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            update = next(updates, None)
+        if update is None:
+            return None
+        total = losses.total(update.losses, self.recipe.losses)
+        gradients = self.learners[update.learner].gradients(total)
+        named = {name: loss.item() for name, loss in update.losses.items()}
+        return Differentiated(update.learner, named, total.item(), gradients)
+
+    def _log(self) -> None:
+        step, (means, steps_per_second) = self.counters.step, self._meter.pop()
+        phase = self.plan.phase_at(step - 1).name
+        rate = schedules.learning_rate(self.recipe.optimiser.learning_rate, step - 1)
+        self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
+
+    def _validate(self) -> None:
+        self.figures = self.monitor.figures()
+        if self.figures:
+            self._tell(Validated(self.counters.step, self.figures))
+
+    def _sample(self) -> None:
+        for name, clip in self.monitor.samples():
+            self._tell(Sampled(self.counters.step, name, clip))
+
+    def _save(self) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
+            raise Diverged("a weight is not finite")
+        counters = self.counters
+        header = {**dataclasses.asdict(counters), "figures": self.figures}
+        path = self.folder.save_state(counters.step, self._tensors(), header, self.recipe.loop.keep_states)
+        self._write_model()
+        self._tell(Saved(counters.step, path))
+
+    def _write_model(self) -> None:
+        finite = {name: value for name, value in self.figures.items() if math.isfinite(value)}
+        checkpoint.write_model(self.folder.model, self.model, self.provenance(self.counters, finite))
+
+    def _roll_back(self, reason: str, rollbacks: int) -> None:
+        astray_at, attempt = self.counters.step, self.counters.attempt
+        if rollbacks == _PATIENCE:
+            self.folder.discard_newest_state()
+        self._resume()
+        if rollbacks > _MAX_ROLLBACKS:
+            raise DivergenceError(
+                f"training went astray {rollbacks} times after step {self.counters.step} (last: {reason}); the state "
+                f"of that step is kept in {self.folder.root}. Lower optimiser.learning_rate.initial in the recipe, or "
+                "set optimiser.clip_value to 1.0, and train into a new folder"
+            )
+        self.counters.attempt = attempt + 1
+        self._tell(RolledBack(astray_at, self.counters.step, reason))
+
+    def _resume(self) -> list[str] | None:
+        """Take up the newest whole state on disk; warnings about damaged ones, or None if there is no state."""
+        found = self.folder.load_state()
+        if found is None:
+            return None
+        tensors, header, warnings = found
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition("|")
+            parts.setdefault(part, {})[rest] = tensor
+        checkpoint.load_strictly(self.model, parts.get("model", {}), str(self.folder.root))
+        for name, learner in self.learners.items():
+            learner.restore(parts.get(f"learner {name}", {}))
+        for phase in self.plan.phases():
+            phase.restore(parts.get(f"phase {phase.name}", {}))
+        for name, guard in self._guards.items():
+            guard.restore(parts[f"guard {name}"])
+        self._meter.restore(parts.get("meter", {}))
+        self.counters.step, self.counters.attempt = header["step"], header["attempt"]
+        self.counters.seconds, self.figures = header["seconds"], header.get("figures", {})
+        return warnings
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Everything the next step depends on; part and name are told apart by a bar."""
+        parts = {"model": self.model.state_dict(), "meter": self._meter.tensors()}
+        parts |= {f"guard {name}": guard.tensors() for name, guard in self._guards.items()}
+        parts |= {f"learner {name}": learner.tensors() for name, learner in self.learners.items()}
+        parts |= {f"phase {phase.name}": phase.tensors() for phase in self.plan.phases()}
+        return {f"{part}|{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def _tell(self, event: Event) -> None:
+        tell_all(self.observers, event)
+
+
+def step_generator(seed: int, counters: Counters, shard: int, device: torch.device) -> torch.Generator:
+    """The source of chance within one shard of one step; a function of seed, step, attempt and shard."""
+    key = (counters.step, counters.attempt, shard)
+    (state,) = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(state >> 1))  # torch takes 63 bits
+
+
+class _Meter:
+    """Means of losses, and the speed, since the last look."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begin({})
+
+    def add(self, named: dict[str, float]) -> None:
+        """Note the losses of one step."""
+        self._n_steps += 1
+        for name, loss in named.items():
+            self._losses.setdefault(name, []).append(loss)
+
+    def pop(self) -> tuple[dict[str, float], float]:
+        """Means by name, and steps a second; begins anew."""
+        means = {name: sum(found) / len(found) for name, found in sorted(self._losses.items())}
+        speed = self._n_steps / max(self._clock() - self._since, 1e-9)
+        self._begin({})
+        return means, speed
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Losses by name, for a training state: a mean begun before a kill is finished after it."""
+        return {name: torch.tensor(found, dtype=torch.float64) for name, found in self._losses.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up the losses where `tensors` left them; the speed begins anew."""
+        self._begin({name: found.tolist() for name, found in tensors.items()})
+
+    def _begin(self, losses: dict[str, list[float]]) -> None:
+        self._losses, self._n_steps, self._since = losses, 0, self._clock()

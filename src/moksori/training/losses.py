@@ -1,0 +1,68 @@
+"""Losses as pure functions, and the one place where their weights are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moksori import settings
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each named loss counts."""
+
+    reconstruction: float = 1.0
+    confusion: float = 0.01  # lambda of the paper; how hard the latent is pushed to hide the singer
+    classifier: float = 1.0
+    back_translation: float = 1.0
+
+    def __post_init__(self) -> None:
+        negative = [name for name, weight in settings.plain(self).items() if weight < 0]
+        if negative:
+            raise ValueError(f"must not be negative: {', '.join(negative)}; signs are part of the losses")
+
+
+def reconstruction(logits: Tensor, codes: Tensor) -> Tensor:
+    """Mean cross-entropy a sample, in nats; ln 256 = 5.545 for a net that knows nothing.
+
+    Args:
+        logits: `[B, 256, T]`.
+        codes: `[B, T]`.
+    """
+    return functional.cross_entropy(logits.float(), codes)
+
+
+def classifier(singer_logits: Tensor, singer: Tensor) -> Tensor:
+    """Mean cross-entropy of the confusion network, in nats; ln N when it can only guess.
+
+    Args:
+        singer_logits: `[B, N]`.
+        singer: `[B]`.
+    """
+    return functional.cross_entropy(singer_logits.float(), singer)
+
+
+def confusion(singer_logits: Tensor, singer: Tensor) -> Tensor:
+    """What the encoder minimises to hide the singer: minus the classifier's loss.
+
+    Source: Nachmani and Wolf 2019, section 3: the sign-flip form, not gradient reversal.
+    """
+    return -classifier(singer_logits, singer)
+
+
+def total(losses: Mapping[str, Tensor], weights: LossWeights) -> Tensor:
+    """The weighted sum that is differentiated.
+
+    Raises:
+        ValueError: no loss at all, or one that has no weight; the known names are listed.
+    """
+    known = settings.plain(weights)
+    unknown = sorted(set(losses) - set(known))
+    if unknown or not losses:
+        raise ValueError(f"losses {unknown or 'none given'} have no weight; known losses are {', '.join(known)}")
+    return torch.stack([known[name] * loss for name, loss in losses.items()]).sum()

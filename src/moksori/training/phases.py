@@ -1,0 +1,76 @@
+"""What a phase of training is: a way from a batch to named losses, one learner after another.
+
+The loop knows no phase. It asks a phase for its updates and answers each by one step of the learner that the update
+names, before it asks for the next; so a later update of the same batch already sees the earlier one's effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from moksori.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step to be taken."""
+
+    learner: str  # "autoencoder" or "classifier"
+    losses: dict[str, Tensor]  # by name, unweighted scalars; see losses.LossWeights
+
+
+class Phase(Protocol):
+    """A phase may keep things between steps (a pool of generated clips); they are saved and restored as tensors."""
+
+    name: str
+
+    def batch(self, step: int, attempt: int) -> Batch:
+        """What a step learns from; a function of its arguments, of the seed and of what the phase keeps.
+
+        Args:
+            step: training step from 0.
+            attempt: times the run was taken back, so that a step that is taken again sees other clips.
+        """
+
+    def updates(self, batch: Any, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """The updates of one step, for its batch or a part of it; several parts may be worked on side by side.
+
+        Args:
+            batch: such as `batch` gives, or a part of it, on the model's device.
+            step: training step from 0.
+            generator: the only source of chance; seeded anew for every step.
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the phase keeps between steps."""
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `tensors` gave."""
+
+
+class Plan(Protocol):
+    """Which phase a step belongs to."""
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase of a step, counted from 0."""
+
+    def phases(self) -> list[Phase]:
+        """Every phase of the plan, for saving."""
+
+
+class SinglePhase:
+    """A plan of one phase from beginning to end."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def phase_at(self, step: int) -> Phase:
+        return self._phase
+
+    def phases(self) -> list[Phase]:
+        return [self._phase]

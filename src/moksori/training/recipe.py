@@ -1,0 +1,146 @@
+"""The recipe: every setting of a training run in one TOML file. The one place where all Configs meet."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from moksori import settings
+from moksori.errors import UserError
+from moksori.models.autoencoder import ModelConfig
+from moksori.training.backtranslate import BackTranslationConfig
+from moksori.training.learner import OptimiserConfig
+from moksori.training.losses import LossWeights
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class SegmentsConfig:
+    """What a batch is made of."""
+
+    seconds: float = 1.0  # length of a segment; a whole number of latent frames
+    batch_size: int = 8
+    shards: int = 1  # equal parts of a batch, worked on side by side, one CPU core each
+    is_balanced: bool = True  # every singer equally often
+    is_augmented: bool = True  # also reversed, negated, and both
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.shards < 1 or self.batch_size % self.shards:
+            raise ValueError(f"batch_size must be a multiple of shards, both at least 1: {self}")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long to train, and what to do how often."""
+
+    max_steps: int = 300_000
+    log_every_steps: int = 10
+    validate_every_steps: int = 1000
+    sample_every_steps: int = 5000
+    save_every_steps: int = 1000
+    keep_states: int = 3  # training states kept on disk
+    validation_segments: int = 4  # a singer
+    sample_seconds: float = 2.0
+    sample_pairs: int = 4  # conversions rendered as samples
+
+    def __post_init__(self) -> None:
+        zero = [name for name, value in settings.plain(self).items() if value <= 0]
+        if zero:
+            raise ValueError(f"must be positive: {', '.join(zero)}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run but for its data and seed."""
+
+    name: str = ""
+    description: str = ""
+    precision: str = "float32"  # of the forward pass: float32, or bfloat16 where the hardware is fast at it
+    model: ModelConfig = field(default_factory=ModelConfig)
+    segments: SegmentsConfig = field(default_factory=SegmentsConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    losses: LossWeights = field(default_factory=LossWeights)
+    back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
+        hop = self.model.encoder.hop_samples
+        if self.segment_samples < hop or self.segment_samples % hop:
+            raise ValueError(
+                f"segments of {self.segments.seconds} s are {self.segment_samples} samples, "
+                f"not a whole number of latent frames of {hop}"
+            )
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a training segment at the model's rate."""
+        return round(self.segments.seconds * self.model.sample_rate)
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("moksori") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(name_or_path: str) -> Recipe:
+    """Read a shipped recipe by name, or any TOML file by path.
+
+    Raises:
+        UserError: neither exists, the file is not TOML, or a setting is unknown or wrong.
+    """
+    if name_or_path in shipped():
+        text = (resources.files("moksori") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return parse(text, f"recipe {name_or_path}")
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise UserError(
+            f"no recipe named {name_or_path!r}, and no such file; shipped recipes are {', '.join(shipped())}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text in UTF-8 ({error}); a recipe is a TOML file") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Recipe:
+    """Read a recipe from TOML.
+
+    Raises:
+        UserError: naming `where`, and the table and key that are wrong.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: not valid TOML: {error}") from error
+    return settings.build(Recipe, values, where)
+
+
+def dump(recipe: Recipe) -> str:
+    """Write a recipe as TOML, every setting spelled out; `parse(dump(r)) == r`."""
+    lines: list[str] = []
+    _dump_table(settings.plain(recipe), (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _dump_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    if path:
+        lines += ["", f"[{'.'.join(path)}]"]
+    # A TOML key belongs to the last table opened, so a table's own values come before its sub-tables.
+    lines += [f"{key} = {_dump_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _dump_table(value, (*path, key), lines)
+
+
+def _dump_value(value: Any) -> str:
+    """JSON's way of writing numbers, words and flags is TOML's too, but for pairs of surrogates and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,61 @@
+"""Phase 1: every singer learns to sing their own clips again, from a latent that must not tell who sings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from moksori.data.batches import Batch, Batches
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import losses
+from moksori.training.phases import Update
+
+
+class Reconstruction:
+    """Classifier step, then autoencoder step, on every batch.
+
+    With s a clip of singer j, E encoder, D decoder, C confusion network, v singer vectors, CE cross-entropy:
+
+        1. min over C         of  CE(C(E(s)), j)                                     E is held fixed
+        2. min over E, D, v   of  CE(D(s | E(s), v_j), s) - lambda CE(C(E(s)), j)    C is held fixed
+
+    Source: Nachmani and Wolf 2019, section 3, equations for the two alternating objectives.
+    """
+
+    name = "reconstruction"
+
+    def __init__(self, model: Autoencoder, batches: Batches) -> None:
+        self._model = model
+        self._batches = batches
+
+    def batch(self, step: int, attempt: int) -> Batch:
+        """See `phases.Phase.batch`."""
+        return self._batches.batch(step, attempt)
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """See `phases.Phase.updates`."""
+        model = self._model
+        z = model.encode(batch.codes)
+        # E does not move in the first update, so the second one can use the same latent.
+        singer_logits = model.classifier(z.detach(), generator)
+        yield Update("classifier", {"classifier": losses.classifier(singer_logits, batch.singer)})
+        logits = model.logits(batch.codes, z, model.singers(batch.singer))
+        singer_logits = model.classifier(z, generator)
+        yield Update(
+            "autoencoder",
+            {
+                "reconstruction": losses.reconstruction(logits, batch.codes),
+                "confusion": losses.confusion(singer_logits, batch.singer),
+            },
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing is kept between steps."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take up."""
+        if tensors:
+            raise ValueError(f"reconstruction keeps nothing between steps, but was given {sorted(tensors)}")

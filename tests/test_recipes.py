@@ -1,0 +1,136 @@
+"""Every shipped recipe is loaded, built and stepped once; recipes are read strictly."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moksori.data.batches import Batch, Batches
+from moksori.errors import UserError
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import losses
+from moksori.training import recipe as recipes
+from moksori.training.backtranslate import BackTranslation, Translated
+from moksori.training.learner import learners_for
+from moksori.training.recipe import LoopConfig, Recipe, SegmentsConfig
+from moksori.training.reconstruct import Reconstruction
+
+
+def test_the_promised_recipes_are_there() -> None:
+    assert {"paper", "small", "smoke"} <= set(recipes.shipped())
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
+    recipe = recipes.load(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Autoencoder(recipe.model, ["a", "b"])
+    learners = learners_for(model, recipe.optimiser)
+    # Two latent frames of one clip a singer: enough to go through every layer, and seconds even for the paper's net.
+    codes = torch.randint(0, 256, (2, 2 * model.hop_samples), generator=torch.Generator().manual_seed(0))
+    batch = Batch(codes, torch.tensor([0, 1]))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    translated = Translated(codes, batch.singer, heard=codes.flip(1))
+    no_batches = cast(Batches, None)
+    phase_1, phase_2 = Reconstruction(model, no_batches), BackTranslation(model, no_batches, recipe.back_translation)
+    generator = torch.Generator().manual_seed(0)
+    for update in itertools.chain(phase_1.updates(batch, 0, generator), phase_2.updates(translated, 0, generator)):
+        learner = learners[update.learner]
+        learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), 0)
+    # The last layer's residual output leads nowhere; all else moved.
+    idle = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    n_layers = recipe.model.decoder.blocks * recipe.model.decoder.layers
+    assert idle == {f"decoder.layers.{n_layers - 1}.residual.{part}" for part in ("weight", "bias")}
+
+
+def test_the_paper_recipe_has_the_papers_sizes() -> None:
+    recipe = recipes.load("paper")
+    assert recipe.model.decoder.receptive_field == 4094
+    assert recipe.model.encoder.receptive_field == 6141
+    assert recipe.segment_samples == 16000
+    assert recipe.losses.confusion == 0.01
+    assert (recipe.optimiser.learning_rate.initial, recipe.optimiser.learning_rate.decay) == (1e-3, 0.98)
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_a_recipe_survives_dump_and_parse(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipes.parse(recipes.dump(recipe), "dump") == recipe
+
+
+def test_a_dump_spells_out_every_setting() -> None:
+    text = recipes.dump(Recipe())
+    for key in ("precision", "kernel_size", "dropout_probability", "clip_value", "decay_every_steps", "keep_states"):
+        assert f"\n{key} = " in text
+
+
+@given(
+    description=st.text(st.characters(exclude_categories=["Cs"])),
+    weight=st.floats(0, allow_infinity=False),
+    max_steps=st.integers(1, 2**62),
+    is_balanced=st.booleans(),
+)
+def test_any_recipe_survives_dump_and_parse(description: str, weight: float, max_steps: int, is_balanced: bool) -> None:
+    recipe = Recipe(
+        description=description,
+        segments=SegmentsConfig(is_balanced=is_balanced),
+        losses=losses.LossWeights(confusion=weight),
+        loop=replace(LoopConfig(), max_steps=max_steps),
+    )
+    assert recipes.parse(recipes.dump(recipe), "dump") == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour = 1", "unknown key colour; known keys are name, description, precision, model"),
+        ("[model.encoder]\nblock = 3", r"key model, key encoder: unknown key block; known keys are blocks, layers"),
+        ("[loop]\nmax_steps = '5'", "key loop, key max_steps: expected int, not '5'"),
+        ("[loop]\nmax_steps = 0", "must be positive: max_steps"),
+        ("[loop]\nmax_steps = 5.0", "expected int, not 5.0"),
+        ("model = 5", "key model: expected a table of settings, not 5"),
+        ("[segments]\nseconds = 0.12345", "not a whole number of latent frames of 800"),
+        ("[segments]\nseconds = 0", "not a whole number of latent frames"),
+        ("[segments]\nseconds = -1.0", "not a whole number of latent frames"),
+        ("[segments]\nbatch_size = 6\nshards = 4", "batch_size must be a multiple of shards"),
+        ("[segments]\nbatch_size = 0", "batch_size"),
+        ("precision = 'float16'", "unknown precision 'float16'; known are float32, bfloat16"),
+        ("[optimiser.learning_rate]\ninitial = nan", "expected a finite number"),
+        ("[losses]\nconfusion = inf", "expected a finite number"),
+        ("[losses]\nconfusion = -0.01", "must not be negative: confusion"),
+        ("[losses]\nstyle = 1.0", "unknown key style; known keys are reconstruction, confusion, classifier"),
+        ("[model.classifier]\nform = 'deep'", "unknown classifier form 'deep'; known forms are"),
+        ("[model", "not valid TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        recipes.parse(text, "recipe mine.toml")
+    assert str(raised.value).startswith("recipe mine.toml")
+    assert message in str(raised.value)
+
+
+def test_a_recipe_can_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "소리"\n', encoding="utf-8")
+    assert recipes.load(str(path)) == Recipe(description="소리")
+
+
+def test_an_unknown_name_lists_the_shipped_recipes() -> None:
+    with pytest.raises(UserError, match=r"no recipe named 'huge'.*paper, small, smoke"):
+        recipes.load("huge")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"mine\.toml: cannot be read as text"):
+        recipes.load(str(path))

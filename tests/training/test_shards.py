@@ -1,0 +1,100 @@
+"""Parts of a batch add up to the batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from moksori.data.batches import Batch
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import losses, shards
+from moksori.training.learner import OptimiserConfig, learners_for
+from moksori.training.shards import Differentiated
+
+CPU = torch.device("cpu")
+
+
+def _batch(n: int) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    return Batch(torch.randint(0, 256, (n, 160), generator=generator), torch.arange(n) % 2)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 4])
+def test_a_batch_is_cut_into_equal_parts_in_order(n_shards: int) -> None:
+    batch = _batch(4)
+    parts = shards.split(batch, n_shards, CPU)
+    assert [len(part.codes) for part in parts] == [4 // n_shards] * n_shards
+    assert torch.equal(torch.cat([part.codes for part in parts]), batch.codes)
+    assert torch.equal(torch.cat([part.singer for part in parts]), batch.singer)
+
+
+def test_two_shards_give_the_gradient_of_one(tiny_model: Autoencoder) -> None:
+    learner = learners_for(tiny_model, OptimiserConfig())["autoencoder"]
+
+    def work(batch: Batch) -> Differentiated:
+        z = tiny_model.encode(batch.codes)
+        loss = losses.reconstruction(tiny_model.logits(batch.codes, z, tiny_model.singers(batch.singer)), batch.codes)
+        return Differentiated("autoencoder", {"reconstruction": loss.item()}, loss.item(), learner.gradients(loss))
+
+    whole = shards.mean(shards.Team(1).side_by_side(work, shards.split(_batch(4), 1, CPU)))
+    halves = shards.mean(shards.Team(2).side_by_side(work, shards.split(_batch(4), 2, CPU)))
+    assert halves.total == pytest.approx(whole.total, rel=1e-6)
+    assert halves.losses["reconstruction"] == pytest.approx(whole.losses["reconstruction"], rel=1e-6)
+    for one, two in zip(whole.gradients, halves.gradients, strict=True):
+        if one is None:  # the last layer's residual output leads nowhere
+            assert two is None
+            continue
+        assert two is not None
+        torch.testing.assert_close(two, one, atol=1e-7, rtol=1e-4)
+
+
+def _part(gradients: list[Tensor | None], loss: float = 0.0) -> Differentiated:
+    return Differentiated("autoencoder", {"reconstruction": loss}, 2 * loss, gradients)
+
+
+def test_a_mean_by_hand() -> None:
+    mean = shards.mean([_part([torch.tensor([1.0, 5.0]), None], 1.0), _part([torch.tensor([3.0, -5.0]), None], 3.0)])
+    assert mean.losses == {"reconstruction": 2.0}
+    assert mean.total == 4.0
+    assert mean.gradients[0] is not None
+    assert mean.gradients[0].tolist() == [2.0, 0.0]
+    assert mean.gradients[1] is None
+
+
+def test_a_part_without_a_gradient_counts_as_zero() -> None:
+    (gradient,) = shards.mean([_part([torch.tensor([4.0])]), _part([None])]).gradients
+    assert gradient is not None
+    assert gradient.tolist() == [2.0]
+
+
+def test_the_mean_leaves_its_parts_alone() -> None:
+    parts = [_part([torch.tensor([1.0])]), _part([torch.tensor([3.0])])]
+    shards.mean(parts)
+    assert [part.gradients[0].item() for part in parts if part.gradients[0] is not None] == [1.0, 3.0]
+
+
+def test_results_come_in_order_whoever_is_first() -> None:
+    def work(i: int) -> int:
+        time.sleep(0.02 * (3 - i))
+        return i
+
+    assert shards.Team(3).side_by_side(work, range(3)) == [0, 1, 2]
+
+
+def test_parts_run_at_the_same_time() -> None:
+    barrier = threading.Barrier(2, timeout=10)  # one after the other would wait here for ever
+    assert len(shards.Team(2).side_by_side(lambda _: barrier.wait(), range(2))) == 2
+
+
+def test_an_error_in_a_part_is_an_error() -> None:
+    def work(i: int) -> int:
+        if i:
+            raise KeyError("second part")
+        return i
+
+    with pytest.raises(KeyError, match="second part"):
+        shards.Team(2).side_by_side(work, range(2))
