@@ -1,0 +1,1 @@
+"""Floor 5: figures on held-out recordings."""

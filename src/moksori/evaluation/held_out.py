@@ -1,0 +1,71 @@
+"""What a model does on recordings it never saw: does it use what it is told, and does its latent keep the secret?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from moksori.data.corpus import Corpus
+from moksori.data.segments import Segment, SegmentTable
+from moksori.errors import DataError
+from moksori.evaluation import probe
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import validation
+
+_TRAIN_SEGMENTS = 30  # a singer, for the probe
+_SECONDS = 1.0  # of a segment, rounded to whole latent frames
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Teacher-forced figures over held-out segments of one second."""
+
+    n_segments: int
+    cross_entropy: float  # nats a sample, with the segment's own latent; 5.545 knows nothing
+    shuffled_cross_entropy: float  # with another segment's latent
+    probe_accuracy: float  # share of segments whose singer a fresh probe reads from the latent
+    chance: float  # the same by guessing the commonest singer
+
+
+def evaluate(model: Autoencoder, corpus: Corpus, split: str = "test", per_singer: int = 8, seed: int = 0) -> Figures:
+    """Score a model on a split of a corpus that has the model's singers.
+
+    Args:
+        model: trained or not.
+        corpus: prepared recordings.
+        split: which recordings to score; those of "train" teach the probe.
+        per_singer: segments for each singer, evenly spread.
+        seed: of the probe.
+
+    Raises:
+        DataError: the corpus has other singers than the model, or the split has fewer than two segments.
+    """
+    if corpus.singers != model.singers.names:
+        raise DataError(
+            f"{corpus.folder}: its singers are {', '.join(corpus.singers)}; "
+            f"the model knows {', '.join(model.singers.names)}; evaluate on the data it was trained with"
+        )
+    rate, hop = model.config.sample_rate, model.hop_samples
+    length = max(1, round(_SECONDS * rate / hop)) * hop
+    held_out = SegmentTable(corpus, split, rate, length).fixed_items(per_singer)
+    if len(held_out) < 2:
+        raise DataError(
+            f"{corpus.folder}: the {split} split has fewer than two segments; add recordings to each singer"
+        )
+    scored = validation.held_out(model, held_out)
+    trained = SegmentTable(corpus, "train", rate, length).fixed_items(_TRAIN_SEGMENTS)
+    test_z, test_singer = _latents(model, held_out)
+    accuracy = probe.accuracy(*_latents(model, trained), test_z, test_singer, seed)
+    chance = test_singer.bincount().max().item() / len(test_singer)
+    return Figures(len(held_out), scored.cross_entropy, scored.shuffled_cross_entropy, accuracy, chance)
+
+
+@torch.no_grad()
+def _latents(model: Autoencoder, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
+    """Latents `[N, D, F]` and singers `[N]` of segments."""
+    device = model.singers.table.weight.device
+    z = [model.encode(segment.codes.unsqueeze(0).to(device)) for segment in segments]
+    return torch.cat(z), torch.tensor([segment.singer for segment in segments], device=device)
