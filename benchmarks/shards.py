@@ -1,0 +1,59 @@
+"""How a batch is best spread over the cores of a CPU: seconds a training step of recipe `small`, on invented codes.
+
+    python benchmarks/shards.py
+
+All ways take turns within one run, so that a neighbour on the machine disturbs them alike; the table has medians.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from moksori.data.batches import Batch
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import losses, recipe, shards
+from moksori.training.learner import learners_for
+from moksori.training.reconstruct import Reconstruction
+
+WAYS = [(1, 1), (1, 2), (2, 1)]  # (shards, threads of torch)
+N_ROUNDS = 5
+
+
+def step(model: Autoencoder, batch: Batch, n_shards: int) -> None:
+    """One training step of phase 1, as the loop takes it."""
+    settings, team = recipe.load("small"), shards.Team(n_shards)
+    learners = learners_for(model, settings.optimiser)
+    phase = Reconstruction(model, batches=None)  # type: ignore[arg-type]
+    parts = [phase.updates(part, 0, torch.Generator()) for part in shards.split(batch, n_shards, torch.device("cpu"))]
+    for name in ("classifier", "autoencoder"):
+        learner = learners[name]
+
+        def differentiate(updates, learner=learner):  # type: ignore[no-untyped-def]
+            return learner.gradients(losses.total(next(updates).losses, settings.losses))
+
+        learner.step(team.side_by_side(differentiate, parts)[0], 0)
+
+
+def main() -> None:
+    """Print the table."""
+    settings = recipe.load("small")
+    model = Autoencoder(settings.model, [str(i) for i in range(8)])
+    codes = torch.randint(0, 256, (settings.segments.batch_size, settings.segment_samples))
+    batch = Batch(codes, torch.arange(len(codes)) % 8)
+    seconds: dict[tuple[int, int], list[float]] = {way: [] for way in WAYS}
+    for _ in range(N_ROUNDS + 1):
+        for way in WAYS:
+            torch.set_num_threads(way[1])
+            began = time.perf_counter()
+            step(model, batch, way[0])
+            seconds[way].append(time.perf_counter() - began)
+    print("| shards | threads each | seconds a step |\n| --- | --- | --- |")
+    for (n_shards, n_threads), found in seconds.items():
+        print(f"| {n_shards} | {n_threads} | {statistics.median(found[1:]):.2f} |")  # the first round warms up
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The command `moksori`: its verbs, its exit codes, and the one place where errors become messages."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import typer
+
+import moksori
+from moksori.cli import convert, evaluate, info, prepare, train
+from moksori.errors import UserError
+
+# Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
+# which the verbs do when they are called.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+app = typer.Typer(
+    name="moksori",
+    help="Unsupervised singing voice conversion: folders of recordings in, the same song in another voice out.",
+    epilog=(
+        "Exit codes: 0 done; 1 something you can put right (the message says what); 2 wrong usage; 3 a sound file; "
+        "4 the data; 5 a model file; 6 training went astray; 7 some files of a batch failed; 130 interrupted."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"moksori {moksori.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+app.command("prepare")(prepare.command)
+app.command("train")(train.command)
+app.command("convert")(convert.command)
+app.command("evaluate")(evaluate.command)
+app.command("info")(info.command)
+
+
+def main() -> None:
+    """Run the command line; a `UserError` becomes a message and its exit code, any other error keeps its traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+    try:
+        app(prog_name="moksori")
+    except UserError as error:
+        typer.secho(f"moksori: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)

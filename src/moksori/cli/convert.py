@@ -1,0 +1,186 @@
+"""`moksori convert`: songs in, the same songs in another voice out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moksori.cli import console
+from moksori.errors import UserError
+
+if TYPE_CHECKING:
+    from moksori.conversion import ConvertOptions, Report, Voice
+
+SOME_FAILED = 7
+
+
+def command(
+    songs: Annotated[list[Path], typer.Argument(help="Songs, or folders of songs.")],
+    model: Annotated[Path, typer.Option("-m", "--model", help="Model file, or the folder of a training run.")],
+    singer: Annotated[str | None, typer.Option("-s", "--singer", "--speaker", help="Who shall sing.")] = None,
+    mix: Annotated[str | None, typer.Option(help="A voice between singers, such as a=0.7,b=0.3.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
+    one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a song.")] = False,
+) -> None:
+    """Convert songs of any length and format; rate, channels, length and format stay as they are.
+
+    A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or the failure's own,
+    if there was only one song).
+    """
+    import torch
+
+    import moksori
+    from moksori.conversion import ConvertOptions
+    from moksori.generation.chunks import ChunkConfig
+    from moksori.training import run
+
+    shares = _shares(singer, mix)
+    # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.
+    torch.set_num_threads(1)
+    voice = moksori.load(model, run.check_device(device))
+    voice.vector(shares)  # an unknown singer is told before any work
+    options = ConvertOptions(
+        seed, temperature, chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig()
+    )
+    jobs = list(_jobs(songs, output, _label(shares)))
+    _check_destinations(jobs, force)
+    failures = []
+    for source, destination in jobs:
+        try:
+            _make_folder(destination.parent)
+            report = _convert(voice, source, destination, shares, options)
+            _print_done(source, destination, report, as_json)
+        except UserError as error:
+            if len(jobs) == 1:
+                raise
+            failures.append((source, error))
+            _print_failed(source, error, as_json)
+    if failures:
+        console.say(f"{len(jobs) - len(failures)} of {len(jobs)} songs converted; {len(failures)} failed, named above")
+        raise typer.Exit(SOME_FAILED)
+
+
+def _shares(singer: str | None, mix: str | None) -> dict[str, float]:
+    """Who shall sing, as shares of singers."""
+    if (singer is None) == (mix is None):
+        raise UserError("say who shall sing: -s SINGER, or --mix a=0.7,b=0.3")
+    if singer is not None:
+        return {singer: 1.0}
+    shares: dict[str, float] = {}
+    for part in str(mix).split(","):
+        name, _, share = part.strip().rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            name = ""
+        if not name or name in shares:
+            raise UserError(f"--mix {mix}: {part!r} is not a share, or its singer's second; write --mix a=0.7,b=0.3")
+        shares[name] = value
+    return shares
+
+
+def _label(shares: dict[str, float]) -> str:
+    """How the voice is called in a file's name; never a path."""
+    names = "+".join(name if len(shares) == 1 else f"{name}{share:g}" for name, share in shares.items())
+    label = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in names)
+    return label.encode()[:80].decode(errors="ignore")  # a file's name holds 255 bytes, an emoji takes four
+
+
+def _jobs(songs: list[Path], output: Path | None, label: str) -> Iterator[tuple[Path, Path]]:
+    """Pairs of source and destination; a folder is searched through, and its tree is kept."""
+    from moksori.audio import files
+
+    is_single = len(songs) == 1 and not os.path.isdir(songs[0])
+    for song in songs:
+        if os.path.isdir(song):
+            named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too
+            target = output or named.parent / f"{named.name}.{label}"
+            found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and path.is_file()]
+            found = [path for path in found if target not in path.parents]  # results of an earlier call
+            if not found:
+                known = ", ".join(sorted(files.SUFFIXES))
+                raise UserError(f"{song}: no sound file in this folder; known suffixes are {known}")
+            yield from ((path, _converted_name(target / path.relative_to(song), label)) for path in found)
+        elif is_single and output is not None and not os.path.isdir(output):
+            yield song, output
+        else:
+            yield song, _converted_name((output or song.parent) / song.name, label)
+
+
+def _converted_name(path: Path, label: str) -> Path:
+    """`song.mp3` -> `song.kumi.mp3`; formats that are only read become FLAC."""
+    from moksori.audio import files
+
+    suffix = path.suffix if files.is_writable(path) else ".flac"
+    return path.with_name(f"{path.stem}.{label}{suffix}")
+
+
+def _check_destinations(jobs: list[tuple[Path, Path]], force: bool) -> None:
+    sources = {os.path.realpath(source) for source, _ in jobs}
+    seen: set[str] = set()
+    for _, destination in jobs:
+        real = os.path.realpath(destination)
+        if real in sources:
+            raise UserError(f"{destination}: is itself a song to convert; choose another place with -o")
+        if real in seen:
+            raise UserError(f"{destination}: two songs would be written here; convert them in two calls, with -o")
+        if os.path.lexists(destination) and not force:
+            raise UserError(f"{destination}: exists already; use --force to overwrite it, or -o for another place")
+        seen.add(real)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place with -o") from error
+
+
+def _convert(
+    voice: Voice, source: Path, destination: Path, shares: dict[str, float], options: ConvertOptions
+) -> Report:
+    with console.counted(source.name) as progress:
+        return voice.convert_file(
+            source,
+            destination,
+            singer=shares,
+            options=options,
+            progress=lambda share: progress(round(100 * share), 100, "%"),
+        )
+
+
+def _print_done(source: Path, destination: Path, report: Report, as_json: bool) -> None:
+    seconds = report.n_samples / report.sample_rate
+    if as_json:
+        typer.echo(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
+        return
+    typer.echo(f"{source} -> {destination} ({console.duration_text(seconds)})")
+    if report.note:
+        console.say(f"  note: {report.note}")
+    if report.n_clipped:
+        console.say(f"  note: {report.n_clipped} samples were too loud for the format and were clipped")
+
+
+def _print_failed(source: Path, error: UserError, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"source": str(source), "error": str(error)}))
+    else:
+        console.say(f"failed: {error}")
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    import dataclasses
+
+    return dataclasses.asdict(report)

@@ -1,0 +1,210 @@
+"""`moksori train`: a folder becomes a voice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from moksori.cli import console
+from moksori.cli.prepare import prepare, print_doctor
+from moksori.errors import UserError
+
+if TYPE_CHECKING:
+    from moksori.data.corpus import Corpus
+    from moksori.training.events import Event, Logged
+    from moksori.training.loop import Budget, Counters
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="Folder of singers, or one that `moksori prepare` made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run goes on.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option("-r", "--recipe", help="Shipped recipe, or a TOML file; default: the run's, or small."),
+    ] = None,
+    budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and dropout.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Train a voice, or go on training it.
+
+    Given raw recordings it prepares them first, into RUN/data. Ctrl-C saves and stops; the same command goes on where
+    it stopped, bit for bit. `--for` and `--max-steps` count from the run's beginning: to train longer, ask for more.
+    """
+    import torch
+
+    import moksori
+    from moksori.training import board, run
+    from moksori.training import recipe as recipes
+    from moksori.training.folder import RunFolder
+    from moksori.training.journal import Journal
+    from moksori.training.loop import Budget
+
+    folder = RunFolder(output)
+    chosen = recipes.load(recipe or (str(folder.recipe) if folder.recipe.is_file() else "small"))
+    seconds = console.duration_seconds(budget) if budget else float("inf")
+    chosen_device = run.check_device(device)
+    corpus = _corpus(source, output, is_quiet=as_json)
+    note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
+    # Shards are worked on side by side, so each gets its share of the cores.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen.segments.shards))
+    options = run.RunOptions(seed, chosen_device, note, f"moksori {moksori.__version__}")
+    with console.counted("encoding") as progress:
+        trainer = run.open_run(folder, corpus, chosen, options, progress)
+    limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds)
+    watcher = JsonLines() if as_json else Watcher(limits, len(corpus.singers))
+    trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
+    if board.is_available():
+        trainer.observers.append(board.Board(folder.tensorboard))
+    _stop_on_signal(trainer.stop)
+    try:
+        reached = trainer.run(limits)
+    finally:
+        watcher.close()
+    _say_how_it_ended(reached, trainer.stop.is_set(), output, corpus)
+    if trainer.stop.is_set():
+        raise typer.Exit(130)
+
+
+def _corpus(source: Path, output: Path, *, is_quiet: bool) -> Corpus:
+    """The prepared data: the source itself if it is that, else made of it."""
+    from moksori.data import corpus as corpora
+    from moksori.data.prepare import PrepareConfig
+
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder; expected a folder with one sub-folder a singer")
+    if (source / corpora.MANIFEST).is_file():
+        return corpora.Corpus.load(source)
+    prepared = prepare(source, output / "data", PrepareConfig())
+    if not is_quiet:
+        print_doctor(prepared)
+    return prepared
+
+
+def _stop_on_signal(stop: threading.Event) -> None:
+    """The first Ctrl-C or SIGTERM ends after the present step and saves; a second Ctrl-C ends at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        console.say("\nstopping after this step, and saving; press Ctrl-C again to stop without saving")
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+
+
+def _say_how_it_ended(reached: Counters, was_stopped: bool, output: Path, corpus: Corpus) -> None:
+    state = f"{reached.step} steps in {console.duration_text(reached.seconds)}"
+    if was_stopped:
+        console.say(f"Stopped and saved at {state}. The same command goes on from there.")
+    else:
+        console.say(f"Trained {state}.")
+    console.say(f'Convert: moksori convert SONG -m {output} -s "{corpus.singers[0]}"')
+
+
+class SampleFiles:
+    """Writes samples as FLAC files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tell(self, event: Event) -> None:
+        """See `events.Observer.tell`."""
+        from moksori.audio import files
+        from moksori.training.events import Sampled
+
+        if isinstance(event, Sampled):
+            self._folder.mkdir(exist_ok=True)
+            files.write(self._folder / f"step-{event.step:09d}.{event.name}.flac", event.clip)
+
+
+class JsonLines:
+    """Prints events as JSON lines, for programs."""
+
+    def tell(self, event: Event) -> None:
+        """See `events.Observer.tell`; sound is left out."""
+        from moksori.training.events import Sampled
+
+        fields = {"step": event.step, "name": event.name} if isinstance(event, Sampled) else dataclasses.asdict(event)
+        typer.echo(json.dumps({"event": type(event).__name__.lower(), **fields}, default=str))
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+
+class Watcher:
+    """Shows a person how training goes: a bar on a terminal, and lines where there is something to say."""
+
+    def __init__(self, budget: Budget, n_singers: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._budget = budget
+        self._chance = 1 / n_singers
+        self._console = console.stderr()
+        self._is_timed = budget.seconds < float("inf")
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+        self._bar = Progress(
+            *columns, TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal
+        )
+        self._task = self._bar.add_task("training", total=budget.seconds if self._is_timed else budget.max_steps)
+        self._last: Logged | None = None
+        self._next_line_seconds = 0.0
+
+    def tell(self, event: Event) -> None:
+        """See `events.Observer.tell`."""
+        from moksori.training import events
+
+        match event:
+            case events.Resumed():
+                self._bar.start()
+                for warning in event.warnings:
+                    self._say(f"warning: {warning}")
+                if event.step:
+                    self._say(f"going on at step {event.step}, after {console.duration_text(event.seconds)}")
+            case events.Logged():
+                self._last = event
+                done = event.seconds if self._is_timed else event.step
+                self._bar.update(self._task, completed=done, description=self._losses(event))
+                if not self._console.is_terminal and event.seconds >= self._next_line_seconds:
+                    self._say(f"{self._losses(event)}  {self._remaining(event)} left")
+                    self._next_line_seconds = event.seconds + 30
+            case events.Validated():
+                self._say(self._figures(event))
+            case events.RolledBack():
+                self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
+            case events.Sampled():
+                self._say(f"step {event.step}: sample {event.name}")
+
+    def close(self) -> None:
+        """Put the bar away."""
+        self._bar.stop()
+
+    def _losses(self, event: Logged) -> str:
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
+        return f"step {event.step}  {losses}  {event.steps_per_second:.2f} steps/s"
+
+    def _remaining(self, event: Logged) -> str:
+        by_steps = (self._budget.max_steps - event.step) / max(event.steps_per_second, 1e-9)
+        return console.duration_text(max(0.0, min(by_steps, self._budget.seconds - event.seconds)))
+
+    def _figures(self, event: Any) -> str:
+        own, other = event.figures["cross_entropy"], event.figures["shuffled_cross_entropy"]
+        heard = event.figures["classifier_accuracy"]
+        return (
+            f"step {event.step}: held-out {own:.3f} nats a sample (with another clip's latent {other:.3f}); "
+            f"the latent tells the singer in {heard:.0%} (chance {self._chance:.0%})"
+        )
+
+    def _say(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

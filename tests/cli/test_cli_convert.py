@@ -1,0 +1,324 @@
+"""`moksori convert`: every way to name songs and destinations, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from calling import Moksori, write_song
+
+from moksori.audio import files
+from moksori.cli import convert
+
+SCRIPT = Path(sys.executable).with_name("moksori")
+
+
+def tree(folder: Path) -> list[str]:
+    """All files below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+class TestOneSong:
+    def test_it_lands_beside_the_song_under_the_singers_name(
+        self, moksori: Moksori, model_file: Path, song: Path
+    ) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass")
+        assert (done.code, done.err) == (0, "")
+        assert done.out == f"{song} -> {song.parent / 'song.bass.wav'} (0 s)\n"
+        assert files.probe(song.parent / "song.bass.wav").n_samples == 400
+
+    def test_output_names_the_file(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        target = song.parent / "new" / "deep" / "result.flac"
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "-o", target).code == 0
+        assert files.probe(target).format == "FLAC"
+
+    def test_output_may_be_a_folder_that_exists(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        (song.parent / "out").mkdir()
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "-o", song.parent / "out").code == 0
+        assert tree(song.parent / "out") == ["song.bass.wav"]
+
+    def test_speaker_is_another_word_for_singer(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        assert moksori("convert", song, "-m", model_file, "--speaker", "tenor").code == 0
+        assert (song.parent / "song.tenor.wav").exists()
+
+    def test_the_seed_decides(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        results = []
+        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+            target = song.parent / f"{name}.wav"
+            assert moksori("convert", song, "-m", model_file, "-s", "bass", "--seed", seed, "-o", target).code == 0
+            results.append(soundfile.read(target)[0])
+        np.testing.assert_array_equal(results[0], results[1])
+        assert not np.array_equal(results[0], results[2])
+
+    def test_one_stream_has_no_seams(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        song = write_song(tmp_path / "long.wav", 3 * 8000)
+        seams = []
+        for option in ([], ["--one-stream"]):
+            done = moksori("convert", song, "-m", model_file, "-s", "bass", "--json", "--force", *option)
+            seams.append(sum(json.loads(done.out)["seams"].values()))
+        assert seams == [1, 0]
+
+    def test_json_tells_everything_in_one_line(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "--json")
+        (line,) = done.out.splitlines()
+        found = json.loads(line)
+        assert (found["source"], found["result"]) == (str(song), str(song.parent / "song.bass.wav"))
+        assert (found["n_samples"], found["sample_rate"], found["note"]) == (400, 8000, "")
+
+    def test_a_container_becomes_flac_and_says_so(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        av = pytest.importorskip("av")
+        with av.open(str(tmp_path / "a.m4a"), "w") as container:
+            stream = container.add_stream("aac", rate=16000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        done = moksori("convert", tmp_path / "a.m4a", "-m", model_file, "-s", "bass")
+        assert done.code == 0
+        assert "note: " in done.err
+        assert "writing 16-bit FLAC" in done.err
+        assert tree(tmp_path) == ["a.bass.flac", "a.m4a"]
+
+
+class TestMix:
+    def test_a_mix_is_named_by_its_shares(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        assert moksori("convert", song, "-m", model_file, "--mix", "bass=0.7, tenor=0.3").code == 0
+        assert (song.parent / "song.bass0.7+tenor0.3.wav").exists()
+
+    @pytest.mark.parametrize("mix", ["bass", "bass=", "=1", "bass=x", "bass=0.5,bass=0.5", "", "bass=0.5,,tenor=1"])
+    def test_what_is_no_mix_is_refused(self, moksori: Moksori, model_file: Path, song: Path, mix: str) -> None:
+        done = moksori("convert", song, "-m", model_file, "--mix", mix)
+        assert done.code == 1
+        assert "write --mix a=0.7,b=0.3" in done.err
+
+    @pytest.mark.parametrize("mix", ["bass=-1", "bass=nan", "bass=inf", "bass=0"])
+    def test_shares_are_positive(self, moksori: Moksori, model_file: Path, song: Path, mix: str) -> None:
+        done = moksori("convert", song, "-m", model_file, "--mix", mix)
+        assert done.code == 1
+        assert "positive" in done.err
+
+
+class TestFolders:
+    def test_the_tree_is_kept_and_a_bad_file_does_not_stop_the_rest(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path
+    ) -> None:
+        songs = tmp_path / "songs"
+        write_song(songs / "a.wav")
+        write_song(songs / "deep" / "er" / "b.flac")
+        (songs / "deep" / "bad.wav").write_text("no sound", encoding="utf-8")
+        (songs / "lyrics.txt").write_text("아리랑", encoding="utf-8")
+        write_song(songs / "._a.wav")
+        (songs / "folder.wav").mkdir()
+        done = moksori("convert", songs, "-m", model_file, "-s", "bass", "-o", tmp_path / "out")
+        assert done.code == 7
+        assert tree(tmp_path / "out") == ["a.bass.wav", "deep/er/b.bass.flac"]
+        assert f"failed: {songs / 'deep' / 'bad.wav'}: not a sound file" in done.err
+        assert done.err.endswith("2 of 3 songs converted; 1 failed, named above\n")
+
+    def test_json_names_failures_too(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        write_song(tmp_path / "songs" / "a.wav")
+        (tmp_path / "songs" / "b.wav").touch()
+        done = moksori("convert", tmp_path / "songs", "-m", model_file, "-s", "bass", "--json")
+        good, bad = map(json.loads, done.out.splitlines())
+        assert done.code == 7
+        assert good["result"].endswith("songs.bass/a.bass.wav")
+        assert "0 bytes" in bad["error"]
+
+    def test_by_default_a_folder_gets_a_neighbour(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        write_song(tmp_path / "songs" / "a.wav")
+        assert moksori("convert", tmp_path / "songs", "-m", model_file, "-s", "bass").code == 0
+        assert tree(tmp_path / "songs.bass") == ["a.bass.wav"]
+
+    @pytest.mark.parametrize(("here", "named"), [("songs", "."), ("songs/deep", "..")])
+    def test_the_present_folder_has_a_name_too(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, named: str
+    ) -> None:
+        # `.` has an empty name, which once ended in a traceback.
+        write_song(tmp_path / "songs" / "deep" / "a.wav")
+        monkeypatch.chdir(tmp_path / here)
+        assert moksori("convert", named, "-m", model_file, "-s", "bass").code == 0
+        assert tree(tmp_path / "songs.bass") == ["deep/a.bass.wav"]
+
+    def test_results_inside_the_folder_are_not_converted_again(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path
+    ) -> None:
+        write_song(tmp_path / "a.wav")
+        for _ in range(2):
+            done = moksori("convert", tmp_path, "-m", model_file, "-s", "bass", "-o", tmp_path / "out", "--force")
+            assert done.code == 0
+        assert tree(tmp_path) == ["a.wav", "out/a.bass.wav"]
+
+    def test_several_songs_go_into_one_folder(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        songs = [write_song(tmp_path / "x" / "a.wav"), write_song(tmp_path / "y" / "b.wav")]
+        assert moksori("convert", *songs, "-m", model_file, "-s", "bass", "-o", tmp_path / "out").code == 0
+        assert tree(tmp_path / "out") == ["a.bass.wav", "b.bass.wav"]
+
+    def test_a_folder_without_sound_is_refused(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "empty.wav").mkdir()
+        done = moksori("convert", tmp_path / "empty.wav", "-m", model_file, "-s", "bass")
+        assert done.code == 1
+        assert "no sound file in this folder; known suffixes are" in done.err
+
+    def test_two_songs_never_share_a_destination(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        songs = [write_song(tmp_path / "x" / "a.wav"), write_song(tmp_path / "y" / "a.wav")]
+        done = moksori("convert", *songs, "-m", model_file, "-s", "bass", "-o", tmp_path / "out")
+        assert done.code == 1
+        assert "two songs would be written here" in done.err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_cannot_be_made_below_a_file(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "-o", song / "below" / "x.wav")
+        assert done.code == 1
+        assert "cannot be made" in done.err
+
+
+class TestDestinations:
+    def test_nothing_is_overwritten_without_force(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        target = song.parent / "song.bass.wav"
+        target.write_bytes(b"precious")
+        done = moksori("convert", song, "-m", model_file, "-s", "bass")
+        assert (done.code, target.read_bytes()) == (1, b"precious")
+        assert "exists already; use --force" in done.err
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "--force").code == 0
+        assert files.probe(target).n_samples == 400
+
+    @pytest.mark.parametrize("force", [[], ["--force"]])
+    def test_a_song_is_never_its_own_destination(
+        self, moksori: Moksori, model_file: Path, song: Path, force: list[str]
+    ) -> None:
+        before = song.read_bytes()
+        (song.parent / "link.wav").symlink_to(song)
+        for target in (song, song.parent / "." / "x" / ".." / "song.wav", song.parent / "link.wav"):
+            done = moksori("convert", song, "-m", model_file, "-s", "bass", "-o", target, *force)
+            assert done.code == 1
+            assert "is itself a song to convert" in done.err
+        assert song.read_bytes() == before
+
+    def test_a_song_further_down_the_list_is_not_overwritten(
+        self, moksori: Moksori, model_file: Path, song: Path
+    ) -> None:
+        # song.wav -> song.bass.wav, which is to be converted next: with --force it was lost.
+        other = write_song(song.parent / "song.bass.wav", 500)
+        before = other.read_bytes()
+        done = moksori("convert", song, other, "-m", model_file, "-s", "bass", "--force")
+        assert (done.code, other.read_bytes()) == (1, before)
+        assert "is itself a song to convert" in done.err
+
+    def test_an_unwritable_suffix_is_refused(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "-o", song.parent / "x.m4a")
+        assert done.code == 3
+        assert "cannot write .m4a; use one of" in done.err
+
+
+class TestRefusals:
+    def test_bad_songs_are_named_with_their_reason(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "text.wav").write_text("아리랑 아리랑", encoding="utf-8")
+        (tmp_path / "empty.wav").touch()
+        (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
+        os.mkfifo(tmp_path / "pipe.wav")
+        soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
+        reasons = {
+            "missing.wav": "no such file",
+            "text.wav": "not a sound file",
+            "empty.wav": "0 bytes",
+            "loop.wav": "leads back to itself",
+            "pipe.wav": "pipe or a device",
+            "nan.wav": "NaN",
+            "x" * 300 + ".wav": "cannot be reached",
+        }
+        for name, reason in reasons.items():
+            done = moksori("convert", tmp_path / name, "-m", model_file, "-s", "bass")
+            assert done.code == 3, name
+            assert done.err.startswith(f"moksori: {tmp_path / name}: "), name
+            assert reason in done.err
+        assert not list(tmp_path.glob("*.bass.*"))
+
+    def test_an_unknown_singer_is_told_with_those_there_are(
+        self, moksori: Moksori, model_file: Path, song: Path
+    ) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "nobody")
+        assert done.code == 1
+        assert "no singer named 'nobody'; it knows bass, tenor" in done.err
+
+    @pytest.mark.parametrize("who", [[], ["-s", "bass", "--mix", "bass=1"]])
+    def test_exactly_one_way_to_say_who_sings(
+        self, moksori: Moksori, model_file: Path, song: Path, who: list[str]
+    ) -> None:
+        done = moksori("convert", song, "-m", model_file, *who)
+        assert done.code == 1
+        assert "say who shall sing" in done.err
+
+    def test_what_is_no_model_has_an_exit_code_of_its_own(self, moksori: Moksori, song: Path) -> None:
+        for model in (song, song.parent, song.parent / "missing"):
+            done = moksori("convert", song, "-m", model, "-s", "bass")
+            assert done.code == 5, model
+
+    def test_wrong_usage(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        assert moksori("convert", song, "-s", "bass").code == 2
+        assert moksori("convert", "-m", model_file).code == 2
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "--temperature", "-1").code == 2
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "--temperature", "nan").code == 2
+        assert moksori("convert", song, "-m", model_file, "-s", "bass", "--device", "abacus").code == 1
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name", ["🎤 노래.wav", 'it\'s "quoted".wav', "-dash.wav", "new\nline.wav", ".wav.wav", "a.b.c.wav", "  .wav"]
+    )
+    def test_odd_names_stay_in_their_folder(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        write_song(tmp_path / "songs" / name)
+        monkeypatch.chdir(tmp_path / "songs")
+        done = moksori("convert", "-m", model_file, "-s", "bass", "-o", tmp_path / "out" / "x.wav", "--", name)
+        assert done.code == 0
+        assert moksori("convert", "-m", model_file, "-s", "bass", "--", name).code == 0
+        assert tree(tmp_path) == sorted(["out/x.wav", f"songs/{name}", f"songs/{name[:-4]}.bass.wav"])
+
+    def test_a_singers_name_is_never_a_path(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        assert moksori("convert", song, "-m", model_file, "-s", "../목소리\n").code == 0
+        assert tree(song.parent) == ["song..._목소리_.wav", "song.wav"]
+
+    @pytest.mark.parametrize("name", ["/etc/x", "..", "a/b", "C:\\x", "a\0b", "🎤" * 200, ""])
+    def test_a_label_is_one_part_of_a_name(self, name: str) -> None:
+        label = convert._label({name: 1.0})
+        assert Path(f"song.{label}.wav").name == f"song.{label}.wav"
+        assert len(f".{label}.flac".encode()) < 200  # most systems allow 255 bytes in a name
+
+    def test_names_that_are_no_text_are_printed_all_the_same(self, model_file: Path, tmp_path: Path) -> None:
+        # A file name is bytes; printing one that is not UTF-8 once ended in a traceback after the work was done.
+        song = write_song(tmp_path / os.fsdecode(b"\xff.wav"))
+        command = [SCRIPT, "convert", song, "-m", model_file, "-s", "bass"]
+        environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b".bass.wav" in done.stdout
+
+
+class TestInterruption:
+    def test_ctrl_c_ends_with_130_and_leaves_nothing(self, model_file: Path, tmp_path: Path) -> None:
+        song = write_song(tmp_path / "long.wav", 60 * 8000)
+        command = [SCRIPT, "convert", song, "-m", model_file, "-s", "bass"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 60
+            while len(list(tmp_path.iterdir())) == 1 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)  # until the part file is there
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert b"Traceback" not in said
+        assert tree(tmp_path) == ["long.wav"]
+
+
+def test_the_fixture_is_not_changed(model_file: Path, moksori: Moksori, song: Path) -> None:
+    before = shutil.copy(model_file, song.parent / "copy.safetensors").read_bytes()
+    assert moksori("convert", song, "-m", model_file, "-s", "bass").code == 0
+    assert model_file.read_bytes() == before

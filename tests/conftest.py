@@ -1,0 +1,96 @@
+"""What tests of several rooms share: a tiny corpus of invented singers, a tiny recipe, a tiny model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moksori.data import synthetic
+from moksori.data.corpus import Corpus
+from moksori.data.prepare import PrepareConfig, prepare
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import recipe as recipes
+from moksori.training.recipe import Recipe
+
+TINY_RECIPE = """
+description = "a net that trains in a moment"
+
+[model]
+sample_rate = 4000
+singer_channels = 3
+
+[model.encoder]
+blocks = 1
+layers = 2
+channels = 4
+latent_channels = 4
+hop_samples = 40
+
+[model.decoder]
+blocks = 1
+layers = 3
+residual_channels = 4
+skip_channels = 6
+
+[model.classifier]
+channels = 4
+
+[segments]
+seconds = 0.04
+batch_size = 4
+shards = 2
+
+[optimiser.learning_rate]
+initial = 5e-3
+
+[loop]
+max_steps = 60
+log_every_steps = 5
+validate_every_steps = 20
+sample_every_steps = 1000
+save_every_steps = 10
+keep_states = 2
+validation_segments = 1
+sample_seconds = 0.02
+sample_pairs = 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Small nets are fastest, and sums have one order, on one thread; a verb called before may have set two."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Two invented singers, prepared; read-only."""
+    songs = tmp_path_factory.mktemp("tiny-songs")
+    singers = synthetic.SINGERS[:2]
+    synthetic.write_corpus(songs, np.random.default_rng(0), singers=singers, n_songs=3, seconds=1.0, sample_rate=8000)
+    return prepare(songs, tmp_path_factory.mktemp("tiny-data"), PrepareConfig(sample_rate=8000, workers=2))
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """A recipe whose steps take milliseconds; saves every 10 steps, validates every 20."""
+    return recipes.parse(TINY_RECIPE, "the tiny recipe")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny recipe as a file, for the command line."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(TINY_RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny_model(tiny_recipe: Recipe) -> Autoencoder:
+    """A fresh model of the tiny recipe for two singers, always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Autoencoder(tiny_recipe.model, ["bass", "tenor"])

@@ -1,0 +1,232 @@
+"""Imports point downwards, and dangerous doors stay shut: read from the source, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "moksori"
+FILES = sorted(SRC.rglob("*.py"))
+
+# A room may import rooms of lower floors, and itself.
+FLOORS = {
+    "errors": 0,
+    "settings": 0,
+    "atomic": 0,
+    "audio": 1,
+    "data": 2,
+    "models": 2,
+    "checkpoint": 3,
+    "generation": 3,
+    "training": 4,
+    "conversion": 4,
+    "evaluation": 5,
+    "cli": 6,
+    "studio": 6,
+}
+
+# Inside a room a module may import those that stand before it.
+ORDER = {
+    "audio": "clip frames mulaw level containers files resample spectral pitch signals",
+    "data": "corpus threads sources splits prepare doctor augment segments batches synthetic",
+    "models": "conditions layers encoder wavenet classifier singers autoencoder",
+    "generation": "sampling reference streaming generator chunks",
+    "training": (
+        "schedules losses events learner guard shards phases reconstruct mixup backtranslate recipe validation "
+        "samples journal board folder loop run"
+    ),
+}
+
+# Two rooms of one floor do not know each other, but for settings, whose errors are those of the project.
+NEIGHBOURS = {("settings", "errors")}
+
+
+def _name(path: Path) -> str:
+    """`moksori.audio.clip`; a package's `__init__` has the package's name."""
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Modules of the project that a file imports, by full name, and whether that happens when it is loaded."""
+    modules = {_name(other) for other in FILES}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_load = {id(node) for statement in tree.body for node in _walk_outside_functions(statement)}
+    for node in ast.walk(tree):
+        is_at_load = id(node) in at_load
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, is_at_load) for alias in node.names if alias.name.split(".")[0] == "moksori")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: line {node.lineno}: a relative import; name the module"
+            if node.module and node.module.split(".")[0] == "moksori":
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    yield (full if full in modules else node.module), is_at_load
+
+
+def _walk_outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _walk_outside_functions(child)
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+MODULES = [path for path in FILES if path != SRC / "__init__.py"]
+
+
+def test_there_is_something_to_read() -> None:
+    assert len(MODULES) > 30
+    assert sum(1 for path in MODULES for _ in _imports(path)) > 100
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {_room(_name(path)) for path in MODULES} <= FLOORS.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_point_downwards(path: Path) -> None:
+    room = _room(_name(path))
+    for module, _ in _imports(path):
+        if module == "moksori" or _room(module) == room:
+            continue
+        is_lower = FLOORS[_room(module)] < FLOORS[room] or (room, _room(module)) in NEIGHBOURS
+        assert is_lower, f"{_name(path)} (floor {FLOORS[room]}) imports {module} (floor {FLOORS[_room(module)]})"
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_every_module_of_a_room_has_its_place(room: str) -> None:
+    modules = {path.stem for path in (SRC / room).glob("*.py")} - {"__init__"}
+    assert modules <= set(ORDER[room].split())
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _room(_name(path)) in ORDER], ids=_name)
+def test_modules_import_only_those_above_them(path: Path) -> None:
+    room = _room(_name(path))
+    order = ORDER[room].split()
+    for module, _ in _imports(path):
+        if module.startswith(f"moksori.{room}."):
+            other = module.split(".")[2]
+            assert order.index(other) < order.index(path.stem), f"{_name(path)} imports {module}, which stands below it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_nobody_inside_imports_the_bare_package(path: Path) -> None:
+    # The command line may: it asks the package for its version, and converts by the public name.
+    if _room(_name(path)) not in ("cli", "studio"):
+        assert "moksori" not in [module for module, _ in _imports(path)]
+
+
+def test_no_circles() -> None:
+    graph = {_name(path): {module for module, at_load in _imports(path) if at_load} for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_inits_hold_only_a_docstring() -> None:
+    for path in FILES:
+        if path.name == "__init__.py" and path.parent != SRC:
+            (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
+            assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant), path
+
+
+# Doors that stay shut
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "pty"}
+FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "breakpoint"}
+FORBIDDEN_CALLS = {
+    "torch.load",
+    "torch.save",
+    "torch.hub.load",
+    "np.load",
+    "numpy.load",
+    "np.fromfile",
+    "os.system",
+    "os.popen",
+    "os.execv",
+    "os.spawnv",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+    "tempfile.mktemp",
+    "torch.manual_seed",
+    "np.random.seed",
+    "random.seed",
+}
+# The weights' first values come from PyTorch's global generator, which is put back afterwards.
+EXCEPTIONS = {("moksori.training.run", "torch.manual_seed"), ("moksori.evaluation.probe", "torch.manual_seed")}
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _where(path: Path, node: ast.expr) -> str:
+    return f"{path.relative_to(SRC)}, line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_no_module_that_can_run_what_it_reads(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        assert not FORBIDDEN_MODULES & {name.split(".")[0] for name in names}, f"{path}: {names}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_no_call_that_can_run_what_it_reads(path: Path) -> None:
+    for call in _calls(path):
+        name = ast.unparse(call.func)
+        assert name not in FORBIDDEN_NAMES, _where(path, call)
+        assert name not in FORBIDDEN_CALLS or (_name(path), name) in EXCEPTIONS, f"{_where(path, call)}: {name}"
+        for keyword in call.keywords:
+            assert keyword.arg not in ("allow_pickle", "weights_only"), _where(path, call)
+            is_shell = keyword.arg == "shell" and not (
+                isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+            )
+            assert not is_shell, f"{_where(path, call)}: a shell"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_text_files_name_their_encoding(path: Path) -> None:
+    for call in _calls(path):
+        name = ast.unparse(call.func).rpartition(".")[2]
+        is_text = name in ("read_text", "write_text")
+        if name in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile"):
+            is_text = not _is_binary(call, name) and not _is_audio(call)
+        if is_text:
+            assert "encoding" in [keyword.arg for keyword in call.keywords], _where(path, call)
+
+
+def _is_binary(call: ast.Call, name: str) -> bool:
+    modes = [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    constants = [node.value for node in [*call.args, *modes] if isinstance(node, ast.Constant)]
+    if name.endswith("TemporaryFile") and not constants:
+        return True  # their default
+    return any(isinstance(value, str) and "b" in value for value in constants)
+
+
+def _is_audio(call: ast.Call) -> bool:
+    """Libraries that open their own kind of file."""
+    return ast.unparse(call.func) in ("self._av.open", "safe_open", "webbrowser.open")
