@@ -17,6 +17,7 @@ import torch
 
 from moksori import checkpoint, conversion
 from moksori.audio import files, level, mulaw
+from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import AudioFileError, ModelFileError, UserError
@@ -203,6 +204,34 @@ class TestFiles:
         soundfile.write(tmp_path / "a.wav", song(100, 8000), 8000)
         with pytest.raises(AudioFileError, match=r"cannot write \.m4a"):
             voice.convert_file(tmp_path / "a.wav", tmp_path / "b.m4a", singer="bass")
+
+
+class TestManyClips:
+    def test_each_clip_becomes_what_it_becomes_alone(self, voice: Voice) -> None:
+        clips = [Clip(song(n_samples, rate), rate) for n_samples, rate in ((1601, 8000), (150, 1000), (7000, 44100))]
+        singers = ["tenor", "bass", {"bass": 0.5, "tenor": 0.5}]
+        options = dataclasses.replace(ONE_CHAIN, seed=5)
+        for streams in (1, 3):
+            lockstep = dataclasses.replace(options, chunks=dataclasses.replace(options.chunks, streams=streams))
+            converted = voice.convert_clips(clips, singers, options=lockstep)
+            for clip, singer, found in zip(clips, singers, converted, strict=True):
+                alone = voice.convert(clip.samples, clip.sample_rate, singer=singer, options=options)
+                assert (found.sample_rate, found.n_samples) == (clip.sample_rate, clip.n_samples)
+                np.testing.assert_allclose(found.samples, alone, atol=1e-5)
+
+    def test_progress_rises_to_one(self, voice: Voice) -> None:
+        told: list[float] = []
+        voice.convert_clips([Clip(song(300, 1000), 1000)] * 3, ["bass"] * 3, options=ONE_CHAIN, progress=told.append)
+        assert told == pytest.approx([1 / 3, 2 / 3, 1.0])
+
+    def test_no_clips_are_no_work(self, voice: Voice) -> None:
+        assert voice.convert_clips([], []) == []
+
+    def test_the_representation_is_the_source_within_the_steps_of_its_codes(self, voice: Voice) -> None:
+        clip = Clip(song(1000, MODEL_RATE), MODEL_RATE)
+        represented = voice.represent(clip)
+        noise = represented.samples - clip.samples
+        assert 0 < np.square(noise).mean() < np.square(clip.samples).mean() * 10**-3.3  # 33 dB: eight bits, mu-law
 
 
 class TestChance:
