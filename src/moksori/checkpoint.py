@@ -28,7 +28,7 @@ from moksori.models.autoencoder import Autoencoder, ModelConfig
 FORMAT_VERSION = "1"
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
 _HEADER_SUM = "header_sha256"
-_KINDS = {"model": "a model", "training-state": "the state of a training run"}
+_KINDS = {"model": "a model", "training-state": "the state of a training run", "judge": "a judge"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[
 
     Args:
         path: destination; its folder exists.
-        kind: "model" or "training-state".
+        kind: "model", "training-state" or "judge".
         tensors: name -> tensor; floating ones must be finite.
         header: name -> text (JSON where it is more than a word).
 
@@ -129,7 +129,7 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[
     for name, tensor in contiguous.items():
         if not _is_finite(tensor):
             raise ValueError(f"tensor {name} is not finite; refusing to write it to {path}")
-    metadata = {**header, "moksori_kind": kind, "moksori_format": FORMAT_VERSION, "sha256": _checksum(contiguous)}
+    metadata = {**header, "moksori_kind": kind, "moksori_format": FORMAT_VERSION, "sha256": fingerprint(contiguous)}
     _replace(path, save(contiguous, {**metadata, _HEADER_SUM: _header_checksum(metadata)}))
 
 
@@ -153,7 +153,7 @@ def read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelFileError(
             f"{path}: not a safetensors file, or cut short ({error}); other formats can run code and are refused"
         ) from error
-    if _header_checksum(header) != header.get(_HEADER_SUM) or _checksum(tensors) != header.get("sha256"):
+    if _header_checksum(header) != header.get(_HEADER_SUM) or fingerprint(tensors) != header.get("sha256"):
         raise ModelFileError(f"{path}: damaged, its checksum does not fit its content; copy it again from its source")
     broken = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
     if broken:
@@ -214,7 +214,7 @@ def _header_checksum(header: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, shapes, types and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):

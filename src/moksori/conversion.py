@@ -94,6 +94,11 @@ class Voice:
         """The model."""
         return self._model
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex digits) of the weights: tells one voice from another, whatever their files are called."""
+        return checkpoint.fingerprint(self._model.state_dict())
+
     def convert(
         self,
         samples: npt.NDArray[np.floating],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from moksori.errors import UserError
 
@@ -61,6 +61,28 @@ def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, name="", total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name[-40:])
+
+
+Staged = Callable[[str, int, int], None]
+"""Told a stage in words, what is done of it, and how much it is in all."""
+
+
+@contextlib.contextmanager
+def staged() -> Iterator[Staged]:
+    """A bar for each stage of a long work; on a plain stream, a line when a stage is done."""
+    console = stderr()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+            if done >= total and not console.is_terminal:
+                say(f"{stage}: {total}")
+
+        yield tell
 
 
 def say(text: str) -> None:

@@ -1,22 +1,158 @@
-"""`moksori evaluate`: figures on recordings that the model never saw."""
+"""`moksori evaluate`: how good a voice is, on recordings that it never saw."""
 
 from __future__ import annotations
 
+import datetime
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori.cli import console
+from moksori.errors import UserError
+
+if TYPE_CHECKING:
+    from moksori.data.corpus import Corpus
+    from moksori.evaluation.making import Options
+    from moksori.evaluation.report import Report
+    from moksori.evaluation.runner import Made
+    from moksori.evaluation.trials import Texts
+
+
+PLAYERS = 24  # pairs to listen to in a page
+
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
-    data: Annotated[Path, typer.Argument(help="The data it was trained with (RUN/data, or what `prepare` made).")],
-    split: Annotated[str, typer.Option(help="Recordings to score: test or validation.")] = "test",
-    seed: Annotated[int, typer.Option(help="Seed of the probe.")] = 0,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] DATA",
+            help="Model file or run folder, and the data it was trained with (RUN/data, or what `prepare` made). "
+            "With --conversions only DATA, the singers that the judges are to know.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the report. Without it, only a quick look inside.")
+    ] = None,
+    conversions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge conversions made elsewhere: a folder with a CSV of the columns conversion, source, target, and "
+            "perhaps source_singer, transpose, text, truth."
+        ),
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Held-out recordings of each singer, each into every singer.")] = 3,
+    parallel: Annotated[
+        Path | None,
+        typer.Option(help="Recordings of the same words by several singers: <singer>/<name>.*, or a CSV of pairs."),
+    ] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="CSV or TSV of what is sung, columns file and text, to judge the vowels.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Recordings to judge with: test or validation.")] = "test",
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of the conversions.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of conversions, judges and intervals.")] = 0,
+    players: Annotated[int, typer.Option(min=0, help="Pairs to listen to in the page.")] = PLAYERS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure on held-out recordings whether the decoder uses the latent, and whether the latent hides the singer."""
+    """Measure a voice: who is heard, is the melody kept, are the words, is it clean; with controls and intervals.
+
+    Converts held-out recordings of every singer into every singer, lets independent judges listen, and writes
+    report.html (one file, to read and to listen to), report.md and report.json. The judges are taught on the training
+    recordings once, and kept in DATA/judges. Interrupted, the same command goes on.
+    """
+    if split not in ("test", "validation"):
+        raise UserError(f"--split is {split!r}; expected test or validation")
+    if len(paths) != (1 if conversions else 2):
+        raise UserError(
+            "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
+            f"found {len(paths)} path{'s' * (len(paths) != 1)}"
+        )
+    if output is None and conversions is None:
+        _look_inside(paths[0], paths[1], split, seed, as_json)
+        return
+    if output is None:
+        raise UserError("--conversions needs -o REPORT, the folder to write the report into")
+
+    from moksori.data.corpus import Corpus
+    from moksori.evaluation import making, runner, trials
+
+    options = making.Options(clips, split, seed=seed, temperature=temperature)
+    known = trials.Texts.load(texts)
+    corpus = Corpus.load(paths[-1])
+    given: list[object] = [*paths, "-o", output]
+    named = {"--conversions": conversions, "--parallel": parallel, "--texts": texts}
+    given += [part for name, value in named.items() if value for part in (name, value)]
+    given += ["--clips", clips, "--split", split, "--temperature", temperature, "--seed", seed]
+    with console.staged() as progress:
+        if conversions:
+            made = made_by(given)
+            report = runner.evaluate_conversions(
+                conversions, corpus, output, made, progress, options=options, texts=known
+            )
+        else:
+            report = judge(paths[0], corpus, output, given, progress, options, known, parallel)
+    show(report, output, players, as_json=as_json)
+
+
+def judge(
+    model: Path,
+    corpus: Corpus,
+    output: Path,
+    given: Sequence[object],
+    progress: console.Staged,
+    options: Options | None = None,
+    texts: Texts | None = None,
+    parallel: Path | None = None,
+) -> Report:
+    """Judge a model file, or the model of a run."""
+    import moksori
+    from moksori.evaluation import runner
+
+    run = model if model.is_dir() else None
+    return runner.evaluate_voice(
+        moksori.load(model),
+        corpus,
+        output,
+        made_by(given),
+        progress,
+        options=options,
+        texts=texts,
+        parallel=parallel,
+        run=run,
+    )
+
+
+def made_by(arguments: Sequence[object]) -> Made:
+    """What a report tells of the command that made it."""
+    import moksori
+    from moksori.evaluation.runner import Made
+
+    line = shlex.join(["moksori", "evaluate", *map(str, arguments)])
+    return Made(line, datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
+
+
+def show(report: Report, output: Path, players: int, *, as_json: bool) -> None:
+    """Write the report's files, and print its verdict."""
+    from moksori.evaluation import pages
+    from moksori.evaluation import report as reports
+
+    path = reports.save(report, output)
+    console.say("writing the page ...")
+    page, _ = pages.write(report, output, n_players=players)
+    if as_json:
+        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        return
+    for sentence in report.verdict:
+        typer.echo(f"- {sentence}")
+    typer.echo(f"\nRead and listen: {page}")
+
+
+def _look_inside(model: Path, data: Path, split: str, seed: int, as_json: bool) -> None:
+    """Teacher-forced figures in a minute: does the decoder use the latent, does the latent hide the singer?"""
     import moksori
     from moksori import settings
     from moksori.data.corpus import Corpus
@@ -30,3 +166,4 @@ def command(
     typer.echo(f"cross-entropy, nats a sample              {figures.cross_entropy:.3f}  (5.545 knows nothing)")
     typer.echo(f"the same with another segment's latent    {figures.shuffled_cross_entropy:.3f}")
     typer.echo(f"singer read from the latent by a probe    {figures.probe_accuracy:.1%}  (chance {figures.chance:.1%})")
+    console.say("For judges, melody, words and a page to listen to, add -o REPORT.")

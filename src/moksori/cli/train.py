@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori.cli import console
+from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
     from moksori.training.events import Event, Logged
+    from moksori.training.folder import RunFolder
     from moksori.training.loop import Budget, Counters
 
 
@@ -34,6 +35,10 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and dropout.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
+    with_report: Annotated[
+        bool, typer.Option("--report", help="Judge the voice afterwards, into RUN/report; see `moksori evaluate`.")
+    ] = False,
+    texts: Annotated[Path | None, typer.Option(help="For --report: table of what is sung, columns file, text.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Train a voice, or go on training it.
@@ -74,6 +79,19 @@ def command(
     _say_how_it_ended(reached, trainer.stop.is_set(), output, corpus)
     if trainer.stop.is_set():
         raise typer.Exit(130)
+    if with_report:
+        _report(folder, corpus, texts, as_json=as_json)
+
+
+def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, *, as_json: bool) -> None:
+    """Judge the voice on the recordings that were held back."""
+    from moksori.evaluation.trials import Texts
+
+    output, known = folder.root / "report", Texts.load(texts)
+    given = [folder.root, corpus.folder, "-o", output, *(["--texts", texts] if texts else [])]
+    with console.staged() as progress:
+        report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known)
+    evaluate.show(report, output, evaluate.PLAYERS, as_json=as_json)
 
 
 def _corpus(source: Path, output: Path, *, is_quiet: bool) -> Corpus:

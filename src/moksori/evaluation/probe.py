@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.evaluation import fitting
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
 
 
@@ -37,8 +38,7 @@ def accuracy(
     mean, deviation = train_z.mean(dim=(0, 2), keepdim=True), train_z.std(dim=(0, 2), keepdim=True) + 1e-6
     train_z, test_z = (train_z - mean) / deviation, (test_z - mean) / deviation
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with fitting.seeded(seed):
         probe = SingerClassifier(ClassifierConfig(), train_z.shape[1], int(train_singer.max()) + 1).to(train_z.device)
     adam = torch.optim.Adam(probe.parameters(), lr=1e-3)
     for _ in range(n_steps):

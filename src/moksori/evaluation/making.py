@@ -1,0 +1,113 @@
+"""The sounds of an evaluation: a model converts held-out recordings, some dozens in lockstep.
+
+What lies in the folder already is kept if the same voice made it in the same way, so an evaluation that was interrupted
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moksori import atomic
+from moksori.audio import files
+from moksori.conversion import ConvertOptions, Voice
+from moksori.evaluation import report
+from moksori.evaluation.trials import Trial
+from moksori.generation.chunks import ChunkConfig
+
+_MADE_BY = "made-by.json"
+_STREAMS = 48  # clips in lockstep: more would hardly be faster
+
+Progress = Callable[[int, int], None]
+"""Called with the number of clips that are done, and of all."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is converted, and how."""
+
+    per_singer: int = 3  # held-out recordings of each singer, each into every singer
+    split: str = "test"
+    per_pair: int = 10  # recordings of the same words for each pair of singers and direction
+    cycles: int = 1  # recordings of each singer that are also converted back, to see what gets lost
+    seed: int = 0
+    temperature: float = 1.0
+
+
+def make(voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, progress: Progress) -> None:
+    """Write the conversion of every trial.
+
+    Args:
+        voice: the model.
+        chosen: what is to be converted.
+        folder: of all the conversions; those of another voice, or made in another way, are thrown away.
+        options: how.
+        progress: told what is done.
+
+    Raises:
+        AudioFileError: a source cannot be read.
+        UserError: the voice does not know a target.
+    """
+    _begin(folder, voice, options)
+    _convert(voice, [(trial.source, trial.target_singer, trial.conversion) for trial in chosen], options, progress)
+
+
+def make_cycles(voice: Voice, chosen: Sequence[Trial], options: Options, progress: Progress) -> list[Trial]:
+    """Convert some of the conversions back to the singers of their sources, and return their trials.
+
+    Taken are each singer's first `options.cycles` recordings, into every other singer. See `cycle_path`.
+    """
+    first: dict[str, list[str]] = defaultdict(list)
+    for trial in chosen:
+        if trial.recording not in first[trial.source_singer]:
+            first[trial.source_singer].append(trial.recording)
+    cycled = [
+        trial
+        for trial in chosen
+        if trial.row == report.CONVERSION and trial.recording in first[trial.source_singer][: options.cycles]
+    ]
+    _convert(voice, [(t.conversion, t.source_singer, cycle_path(t)) for t in cycled], options, progress)
+    return cycled
+
+
+def cycle_path(trial: Trial) -> Path:
+    """Where the conversion of a conversion, back to its source's singer, lies."""
+    return trial.conversion.with_name(f"back-{trial.conversion.name}")
+
+
+def _begin(audio: Path, voice: Voice, options: Options) -> None:
+    """Throw away conversions that another model made, or in another way."""
+    made_by = {"voice": voice.fingerprint, "seed": options.seed, "temperature": options.temperature}
+    audio.mkdir(parents=True, exist_ok=True)
+    record = audio / _MADE_BY
+    content = json.dumps(made_by, indent=1).encode()
+    if not record.exists() or record.read_bytes() != content:
+        for path in audio.glob("*.flac"):
+            path.unlink()
+        atomic.write(record, content)
+
+
+def _convert(voice: Voice, jobs: Sequence[tuple[Path, str, Path]], options: Options, progress: Progress) -> None:
+    """Write the conversions that are not there yet, some dozens at a time, so that a kill loses little."""
+    missing = [job for job in jobs if not job[2].exists()]
+    chunks = ChunkConfig(streams=_STREAMS, longest_seconds=float("inf"))
+    how = ConvertOptions(options.seed, options.temperature, chunks=chunks)
+    clips = {source: files.read(source) for source, _, _ in missing}
+    missing.sort(key=lambda job: clips[job[0]].seconds)
+    at_once = 2 * _STREAMS
+    for start in range(0, len(missing), at_once):
+        group = missing[start : start + at_once]
+        n_before = len(jobs) - len(missing) + start
+
+        def told(share: float, n_before: int = n_before, n_group: int = len(group)) -> None:
+            progress(n_before + round(share * n_group), len(jobs))
+
+        sung = voice.convert_clips(
+            [clips[s] for s, _, _ in group], [t for _, t, _ in group], options=how, progress=told
+        )
+        for (_, _, path), clip in zip(group, sung, strict=True):
+            files.write(path, clip)

@@ -1,0 +1,197 @@
+"""Is the melody kept? The pitch of a conversion beside that of its source, after the transposition that was asked for.
+
+    tracks -> validate -> the frames both have -> share right, share right but for the octave, correlation, error
+
+The measures are those of melody extraction (raw pitch and raw chroma accuracy: Poliner et al. 2007), but stricter: a
+frame in which the conversion is unvoiced is wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from moksori.audio import pitch, resample
+from moksori.audio.clip import Clip
+from moksori.audio.pitch import PitchTrack
+from moksori.errors import UserError
+
+TOLERANCE_CENTS = 50.0  # a quarter tone either way still is the same note
+_EDGE_CENTS = 1e-6  # exactly 50 cents counts as right, whatever floating point makes of it
+_FEWEST_FRAMES = 10  # for a correlation
+_STILL_CENTS = 0.1  # a curve that moves less has no shape to correlate
+
+Values = npt.NDArray[np.float64]
+
+
+class Tracker(Protocol):
+    """Somebody who hears pitch."""
+
+    name: str
+
+    def track(self, clip: Clip) -> PitchTrack:
+        """The pitch of a clip, a frame each `pitch.HOP_SECONDS`."""
+
+
+class SwiftF0:
+    """The tracker that comes with the package; see `pitch.PitchTracker`."""
+
+    name = "swift-f0"
+
+    def __init__(self) -> None:
+        self._tracker = pitch.PitchTracker()
+
+    def track(self, clip: Clip) -> PitchTrack:
+        """See `Tracker.track`."""
+        return self._tracker.track(clip)
+
+
+class Pyin:
+    """Probabilistic YIN (Mauch and Dixon 2014) as librosa does it; slower, and of another family."""
+
+    name = "pyin"
+    _RATE = 16000  # Hz
+    _WINDOW_SAMPLES = 1024  # three periods of the lowest tone
+
+    def track(self, clip: Clip) -> PitchTrack:
+        """See `Tracker.track`."""
+        librosa = importlib.import_module("librosa")
+        samples = resample.resample_clip(clip, self._RATE).samples
+        hop_samples = round(pitch.HOP_SECONDS * self._RATE)
+        n_frames = max(len(samples) // hop_samples, 1 if len(samples) else 0)
+        if not np.abs(samples).max(initial=0.0) > 0:
+            return PitchTrack(np.zeros(n_frames), np.zeros(n_frames), np.zeros(n_frames, np.bool_), pitch.HOP_SECONDS)
+        f0_hz, is_voiced, probability = librosa.pyin(
+            samples,
+            fmin=pitch.LOW_HZ,
+            fmax=pitch.HIGH_HZ,
+            sr=self._RATE,
+            frame_length=self._WINDOW_SAMPLES,
+            hop_length=hop_samples,
+            resolution=0.1,
+        )
+        voiced = is_voiced[:n_frames] & np.isfinite(f0_hz[:n_frames])
+        return PitchTrack(np.where(voiced, f0_hz[:n_frames], 0.0), probability[:n_frames], voiced, pitch.HOP_SECONDS)
+
+
+def judge_for(conditioned_on: str | None) -> Tracker:
+    """A tracker that a model was not conditioned on, so that it cannot agree with its own mistakes.
+
+    Args:
+        conditioned_on: the name of the tracker that the model was told the pitch by; None if it was not told.
+
+    Raises:
+        UserError: the other one is needed, and not installed.
+    """
+    if conditioned_on != SwiftF0.name:
+        return SwiftF0()
+    if importlib.util.find_spec("librosa") is None:
+        raise UserError(
+            "the model was told the pitch by swift-f0, so another tracker must judge it; install it with "
+            "`pip install 'moksori[judges]'`"
+        )
+    return Pyin()
+
+
+@dataclass(frozen=True)
+class Melody:
+    """How well a melody is kept; shares are of the source's voiced frames, in [0, 1]."""
+
+    raw_pitch_accuracy: float  # within 50 cents of the tone asked for
+    raw_chroma_accuracy: float  # within 50 cents of some octave of it
+    octave_error: float  # the difference of the two: the right note in a wrong octave
+    voicing_f1: float  # of the conversion's voiced frames, with the source's as truth
+    pitch_correlation: float | None  # of log pitch where both are voiced; None under 10 frames, or without any movement
+    pitch_rmse_cents: float | None  # where both are voiced; None where they never are
+
+
+def evaluate(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> Melody | None:
+    """Compare a conversion's melody with its source's.
+
+    Args:
+        source: track of the source, F frames.
+        conversion: track of the conversion, of the same hop; frames that it lacks count as unvoiced.
+        transpose_semitones: that was asked for.
+
+    Returns:
+        The figures; None if the source has no voiced frame, for then there is no melody to keep.
+
+    Raises:
+        ValueError: the tracks have different hops.
+    """
+    validate(source, conversion)
+    if not source.is_voiced.any():
+        return None
+    cents = deviation_cents(source, conversion, transpose_semitones)
+    accuracy, chroma = raw_pitch_accuracy(source, cents), raw_chroma_accuracy(source, cents)
+    both = source.is_voiced & _is_voiced(conversion, len(source.f0_hz))
+    return Melody(
+        accuracy,
+        chroma,
+        chroma - accuracy,
+        voicing_f1(source.is_voiced, conversion.is_voiced),
+        correlation(np.log2(source.f0_hz[both]), np.log2(conversion.f0_hz[: len(both)][both[: len(conversion.f0_hz)]])),
+        float(np.sqrt(np.mean(np.square(cents)))) if len(cents) else None,
+    )
+
+
+def scores(melody: Melody | None) -> dict[str, float]:
+    """The figures by metric of a report, without those that are not defined."""
+    return {} if melody is None else {name: value for name, value in vars(melody).items() if value is not None}
+
+
+def validate(source: PitchTrack, conversion: PitchTrack) -> None:
+    """Refuse tracks whose frames are not at the same times.
+
+    Raises:
+        ValueError: the hops differ.
+    """
+    if source.hop_seconds != conversion.hop_seconds:
+        raise ValueError(f"tracks of {source.hop_seconds} s and {conversion.hop_seconds} s a frame cannot be compared")
+
+
+def deviation_cents(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> Values:
+    """How far the conversion lies above the tone asked for, where both are voiced, `[N]` in cents."""
+    n_frames = min(len(source.f0_hz), len(conversion.f0_hz))
+    both = source.is_voiced[:n_frames] & conversion.is_voiced[:n_frames]
+    above = pitch.cents_between(conversion.f0_hz[:n_frames][both], source.f0_hz[:n_frames][both])
+    return above - 100.0 * transpose_semitones
+
+
+def raw_pitch_accuracy(source: PitchTrack, cents: Values) -> float:
+    """Share of the source's voiced frames with a deviation of at most 50 cents; 0 if there are none."""
+    return float(np.sum(np.abs(cents) <= TOLERANCE_CENTS + _EDGE_CENTS) / max(source.is_voiced.sum(), 1))
+
+
+def raw_chroma_accuracy(source: PitchTrack, cents: Values) -> float:
+    """The same with deviations taken to the nearest octave."""
+    return raw_pitch_accuracy(source, (cents + 600.0) % 1200.0 - 600.0)
+
+
+def voicing_f1(is_voiced: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> float:
+    """F1 score of voiced frames, in [0, 1]; frames that one of the tracks lacks are unvoiced there.
+
+    Two tracks without a voiced frame agree: 1.
+    """
+    n_both = int(np.sum(is_voiced[: len(found)] & found[: len(is_voiced)]))
+    n_either = int(is_voiced.sum() + found.sum())
+    return 2 * n_both / n_either if n_either else 1.0
+
+
+def correlation(first: Values, second: Values) -> float | None:
+    """Correlation of two curves of log2 pitch; None under 10 frames, or where one stands still."""
+    still = _STILL_CENTS / 1200.0
+    if len(first) < _FEWEST_FRAMES or np.std(first) < still or np.std(second) < still:
+        return None
+    return float(np.clip(np.corrcoef(first, second)[0, 1], -1.0, 1.0))
+
+
+def _is_voiced(track: PitchTrack, n_frames: int) -> npt.NDArray[np.bool_]:
+    """Voicing of exactly `n_frames` frames."""
+    own = track.is_voiced[:n_frames]
+    return np.pad(own, (0, n_frames - len(own)))

@@ -1,0 +1,470 @@
+"""From a model and held-out recordings to a report: clips are made, heard, scored, and gathered.
+
+    trials -> conversions on disk -> panel -> items -> rows with intervals, confusion tables, verdict -> report
+
+Beside the conversions stand controls whose figures are known beforehand, so that a reader can trust the judges: real
+recordings of the targets, sources handed in unchanged, and real recordings of the targets with other words.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from moksori import settings
+from moksori.audio import files
+from moksori.conversion import Voice
+from moksori.data import threads
+from moksori.data.corpus import Corpus, Recording
+from moksori.errors import AudioFileError, DataError
+from moksori.evaluation import (
+    held_out,
+    intervals,
+    making,
+    mel_cepstrum,
+    melody,
+    public_judge,
+    recogniser,
+    report,
+    scoring,
+    singer_judge,
+    trials,
+    verdict,
+)
+from moksori.evaluation.making import Options
+from moksori.evaluation.report import Item, Judge, Report, Row, SingerData
+from moksori.evaluation.scoring import Heard, Panel
+from moksori.evaluation.trials import Texts, Trial
+from moksori.training import journal
+
+AUDIO = "audio"  # folder of a report's sounds
+_GRID = (report.CONVERSION, report.RECONSTRUCTION)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage in words, what is done of it, and how much it is in all."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a report came to be."""
+
+    command: str  # that repeats it
+    created: str  # ISO date
+    software: str  # "moksori 0.1.0"
+
+
+def panel(corpus: Corpus, texts: Texts, seed: int, conditioned_on: str | None, progress: Progress) -> Panel:
+    """Gather the judges, fitted on the corpus's training recordings; fitted once, they are kept beside the data."""
+    judges: list[singer_judge.SingerHearer] = [
+        singer_judge.load_or_fit(corpus, seed, _stage(progress, "teaching the judge of singers"))
+    ]
+    if public_judge.is_available():
+        judges.append(public_judge.load_or_fit(corpus, _stage(progress, "asking the public speaker encoder")))
+    known = {r.source: text for r in corpus.recordings if (text := texts.of(r.source))}
+    words = None
+    if known:
+        words = recogniser.load_or_fit(corpus, known, seed, _stage(progress, "teaching the recogniser of vowels"))
+    return Panel(judges, melody.judge_for(conditioned_on), words)
+
+
+def evaluate_voice(
+    voice: Voice,
+    corpus: Corpus,
+    folder: Path,
+    made: Made,
+    progress: Progress,
+    *,
+    options: Options | None = None,
+    texts: Texts | None = None,
+    parallel: Path | None = None,
+    run: Path | None = None,
+) -> Report:
+    """Judge a model on recordings that it never saw.
+
+    Args:
+        voice: the model.
+        corpus: the data it was trained with; its held-out recordings are converted.
+        folder: of the report; conversions that lie there already, made by the same model in the same way, are kept.
+        made: by what and when, for the report.
+        progress: told what is going on.
+        options: how much is converted.
+        texts: what is sung.
+        parallel: recordings of the same words by several singers; see `trials.parallel`.
+        run: folder of the training run, for its curves.
+
+    Raises:
+        DataError: a singer has no held-out recording, or the model has other singers.
+    """
+    if voice.singers != corpus.singers:
+        raise DataError(
+            f"{corpus.folder}: its singers are {', '.join(corpus.singers)}; the model knows "
+            f"{', '.join(voice.singers)}; evaluate on the data it was trained with"
+        )
+    options, texts = options or Options(), texts or Texts({})
+    audio = folder / AUDIO
+    chosen = trials.held_out(corpus, options.split, options.per_singer, audio, texts)
+    if parallel is not None:
+        chosen += trials.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
+    making.make(voice, chosen, audio, options, _stage(progress, "converting"))
+    cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
+    listeners = panel(corpus, texts, options.seed, None, progress)
+    work = _Work(listeners, corpus, texts, folder, progress)
+    items = work.with_cycles(work.judge(chosen), cycled) + work.copy_synthesis(voice, chosen)
+    notes = [
+        f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
+        f"seed {options.seed}, temperature {options.temperature:g}. {_unseen(voice, corpus)}",
+        f"The model works at {voice.sample_rate} Hz, so nothing above {voice.sample_rate / 2:g} Hz can come from it.",
+    ]
+    model = {
+        "fingerprint": voice.fingerprint,
+        "sample_rate": voice.sample_rate,
+        "singers": list(voice.singers),
+        "parameters": sum(weights.numel() for weights in voice.model.parameters()),
+    } | settings.plain(voice.provenance)
+    curves = _curves(run / "journal.jsonl") if run else {}
+    title = f"{run.name if run else voice.provenance.recipe or 'A voice'}: how good are its conversions?"
+    told = work.report(title, made, items, chosen, options, notes, model, curves)
+    return replace(told, tables={"Inside the model, on held-out recordings": _inside(voice, corpus, options)})
+
+
+def evaluate_conversions(
+    conversions: Path,
+    corpus: Corpus,
+    folder: Path,
+    made: Made,
+    progress: Progress,
+    *,
+    options: Options | None = None,
+    texts: Texts | None = None,
+) -> Report:
+    """Judge conversions that somebody else made, named in a CSV in their folder; see `trials.from_table`.
+
+    A conversion that cannot be read is left out, and named in the report's notes.
+
+    Raises:
+        DataError: no such table, or nothing in it that can be judged.
+    """
+    options, texts = options or Options(), texts or Texts({})
+    chosen, refused = trials.from_table(conversions, corpus, texts)
+    (folder / AUDIO).mkdir(parents=True, exist_ok=True)
+    work = _Work(panel(corpus, texts, options.seed, None, progress), corpus, texts, folder, progress)
+    items = work.judge(chosen)
+    notes = [f"{len(chosen)} conversions made elsewhere, from {conversions.name}."]
+    notes += [f"Left out: {line}." for line in refused]
+    title = f"{conversions.name}: how good are these conversions?"
+    return work.report(title, made, items, chosen, options, notes, {}, {})
+
+
+class _Work:
+    """One evaluation: a panel, and what it has heard so far."""
+
+    def __init__(self, listeners: Panel, corpus: Corpus, texts: Texts, folder: Path, progress: Progress) -> None:
+        self._panel = listeners
+        self._corpus = corpus
+        self._texts = texts
+        self._folder = folder
+        self._progress = progress
+        self._heard: dict[Path, Heard] = {}  # of real recordings, which come up again and again
+        self._unreadable: list[str] = []
+
+    def judge(self, chosen: Sequence[Trial]) -> list[Item]:
+        """Listen to conversions; one that cannot be read is left out."""
+        self._listen({trial.source for trial in chosen}, "listening to the sources")
+        found = self._map(self._judge, chosen, "listening to the conversions")
+        return [item for item in found if item is not None]
+
+    def copy_synthesis(self, voice: Voice, chosen: Sequence[Trial]) -> list[Item]:
+        """Every source through the model's representation of sound, without the model: the best it could do."""
+
+        def one(trial: Trial) -> Item:
+            source = self._heard[trial.source]
+            heard = self._panel.hear(voice.represent(source.clip))
+            return self._item(
+                replace(trial, row=report.COPY_SYNTHESIS, target_singer=trial.source_singer, truth=None),
+                f"copy-synthesis/{trial.recording}",
+                source,
+                heard,
+            )
+
+        return self._map(one, _by_recording(chosen), "listening to the copy-synthesis")
+
+    def with_cycles(self, items: Sequence[Item], cycled: Sequence[Trial]) -> list[Item]:
+        """Add how far the conversions of conversions, back to the source's singer, are from the source."""
+
+        def one(trial: Trial) -> tuple[str, float]:
+            source = self._heard[trial.source].clip
+            return trial.name, mel_cepstrum.distance_db(source, files.read(making.cycle_path(trial)))
+
+        distance_db = dict(self._map(one, cycled, "listening to what was converted back"))
+        return [
+            replace(item, scores=item.scores | {"cycle_distance_db": distance_db[item.name]})
+            if item.name in distance_db
+            else item
+            for item in items
+        ]
+
+    def _judge(self, trial: Trial) -> Item | None:
+        source = self._heard.get(trial.source)
+        try:
+            if source is None:
+                return None
+            conversion = self._panel.hear(files.read(trial.conversion))
+            truth = files.read(trial.truth) if trial.truth else None
+        except AudioFileError as error:
+            self._unreadable.append(str(error))
+            return None
+        item = self._item(trial, trial.name, source, conversion)
+        other = None if trial.truth == trial.source else source.clip
+        scores = item.scores | (scoring.truth_scores(other, conversion.clip, truth) if truth else {})
+        return replace(item, scores=scores, files=self._keep(trial, source, conversion))
+
+    def _item(self, trial: Trial, name: str, source: Heard, conversion: Heard) -> Item:
+        scores = (
+            self._panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
+            | scoring.pair_scores(source, conversion, trial.transpose_semitones)
+            | scoring.word_scores(conversion, trial.text)
+        )
+        return Item(
+            name,
+            trial.row,
+            trial.recording,
+            trial.source_singer,
+            trial.target_singer,
+            trial.transpose_semitones,
+            scores,
+            dict(conversion.singers),
+        )
+
+    def truth(self, split: str) -> list[Item]:
+        """Real recordings of every singer: what the judges say of the real thing."""
+        recordings = self._corpus.of(split)
+        self._listen([self._corpus.clip_path(r) for r in recordings], "listening to real recordings")
+        items = []
+        for recording in recordings:
+            heard = self._heard[self._corpus.clip_path(recording)]
+            scores = self._panel.singer_scores(heard, "", recording.singer)
+            scores |= scoring.word_scores(heard, self._texts.of(recording.source))
+            items.append(_real_item(report.TRUTH, recording, recording.singer, scores, heard))
+        return items
+
+    def controls(self, chosen: Sequence[Trial], split: str) -> list[Item]:
+        """Sources handed in unchanged, and real recordings of the target with other words."""
+        jobs: list[tuple[Trial, str, Path, str]] = []
+        for trial in _by_recording(chosen):
+            for number, target in enumerate(self._corpus.singers):
+                others = self._corpus.of(split, target)
+                if target != trial.source_singer and others:
+                    other = others[(number + len(jobs)) % len(others)]
+                    jobs.append((trial, target, trial.source, report.COPY))
+                    jobs.append((trial, target, self._corpus.clip_path(other), report.SWAPPED))
+        copies: dict[Path, scoring.Scores] = {}
+
+        def one(job: tuple[Trial, str, Path, str]) -> Item:
+            trial, target, conversion, row = job
+            source, heard = self._heard[trial.source], self._heard[conversion]
+            if row == report.COPY:  # the same for every target
+                scores = copies.setdefault(trial.source, scoring.pair_scores(source, heard, 0.0))
+            else:
+                scores = scoring.pair_scores(source, heard, 0.0)
+            scores = scores | self._panel.singer_scores(heard, trial.source_singer, target)
+            scores |= scoring.word_scores(heard, trial.text)
+            name = f"{row}/{trial.recording} to {target}"
+            return Item(name, row, trial.recording, trial.source_singer, target, 0.0, scores, dict(heard.singers))
+
+        return self._map(one, jobs, "judging the controls")
+
+    def report(
+        self,
+        title: str,
+        made: Made,
+        items: list[Item],
+        chosen: Sequence[Trial],
+        options: Options,
+        notes: list[str],
+        model: dict[str, object],
+        curves: dict[str, list[list[float]]],
+    ) -> Report:
+        """Put everything together."""
+        truth = self.truth(options.split)
+        items = items + truth + self.controls([t for t in chosen if t.row in _GRID], options.split)
+        singers = self._corpus.singers
+        judges = [
+            Judge(
+                judge.name,
+                judge.description,
+                intervals.bootstrap(
+                    [float(item.heard[judge.name] == item.target_singer) for item in truth],
+                    [item.recording for item in truth],
+                    options.seed,
+                )
+                if truth
+                else None,
+                _confusion(truth, judge.name, singers),
+            )
+            for judge in self._panel.judges
+        ]
+        converted = [item for item in items if item.row == report.CONVERSION]
+        confusion = {judge.name: _confusion(converted, judge.name, singers) for judge in self._panel.judges}
+        rows = gather(items, len(singers), options.seed)
+        data = [_singer_data(self._corpus, singer, options.split) for singer in singers]
+        notes = notes + self._notes() + [f"Left out: {line}" for line in self._unreadable]
+        return Report(
+            title,
+            made.command,
+            made.created,
+            made.software,
+            data,
+            judges,
+            rows,
+            items,
+            confusion,
+            verdict.write(rows, confusion, judges, items, data),
+            notes,
+            dict(model),
+            curves,
+        )
+
+    def _notes(self) -> list[str]:
+        notes = [
+            f"Pitch is tracked by {self._panel.tracker.name}; frames count as right within 50 cents.",
+            "Intervals are 95 %, by a bootstrap that draws source recordings, since clips of one recording are alike.",
+            "No figure here is a mean opinion score: nobody listened. For that, see `moksori listen`.",
+        ]
+        if self._panel.recogniser is None:
+            notes.append("Vowels were not judged: no table said what is sung (--texts).")
+        if len(self._panel.judges) == 1:
+            notes.append("No public speaker encoder was installed (extra `judges`), so there is one judge only.")
+        return notes
+
+    def _listen(self, paths: Iterable[Path], stage: str) -> None:
+        new = sorted(set(paths) - self._heard.keys())
+
+        def one(path: Path) -> Heard | None:
+            try:
+                return self._panel.hear(files.read(path))
+            except AudioFileError as error:
+                self._unreadable.append(str(error))
+                return None
+
+        for path, heard in zip(new, self._map(one, new, stage), strict=True):
+            if heard is not None:
+                self._heard[path] = heard
+
+    def _map(self, work: Callable[[T], R], items: Sequence[T], stage: str) -> list[R]:
+        results = []
+        for result in threads.map_in_order(work, items, workers=0):
+            results.append(result)
+            self._progress(stage, len(results), len(items))
+        return results
+
+    def _keep(self, trial: Trial, source: Heard, conversion: Heard) -> dict[str, str]:
+        """Copy the sounds of a trial into the report's folder; by what they are, their paths below it."""
+        kept = {"source": f"{AUDIO}/source-{_plain(trial.recording)}.flac", "conversion": f"{AUDIO}/{trial.name}.flac"}
+        for kind, clip in (("source", source.clip), ("conversion", conversion.clip)):
+            path = self._folder / kept[kind]
+            if not path.exists():
+                files.write(path, clip)
+        if target := self._voice_of(trial):
+            kept["target"] = target
+        return kept
+
+    def _voice_of(self, trial: Trial) -> str | None:
+        """A real recording of the target, of the same words if there is one."""
+        if trial.truth:
+            path, real = f"{AUDIO}/target-{_plain(f'{trial.target_singer}/{trial.truth.name}')}.flac", trial.truth
+        else:
+            recordings = self._corpus.of("test", trial.target_singer) or self._corpus.of("train", trial.target_singer)
+            path, real = f"{AUDIO}/target-{_plain(trial.target_singer)}.flac", self._corpus.clip_path(recordings[0])
+        if not (self._folder / path).exists():
+            files.write(self._folder / path, files.read(real))
+        return path
+
+
+def gather(items: Sequence[Item], n_singers: int, seed: int) -> list[Row]:
+    """Rows of figures from judged clips, in the order of `report.ROWS`; the last is what guessing would give."""
+    rows = []
+    for name in report.ROWS:
+        own = [item for item in items if item.row == name]
+        figures = {}
+        for metric in report.METRICS:
+            scored = [item for item in own if metric in item.scores]
+            if scored:
+                values = [item.scores[metric] for item in scored]
+                figures[metric] = intervals.bootstrap(values, [item.recording for item in scored], seed)
+        if own:
+            rows.append(Row(name, len(own), figures))
+    share = report.Figure(1 / n_singers, 1 / n_singers, 1 / n_singers, 0)
+    rows.append(Row(report.CHANCE, 0, {"identified": share, "leak": share}))
+    return rows
+
+
+def _unseen(voice: Voice, corpus: Corpus) -> str:
+    if voice.provenance.data_fingerprint == corpus.fingerprint:
+        return "The model saw none of them."
+    return "CAUTION: the model was trained on other data than this, and may have seen some of them."
+
+
+def _inside(voice: Voice, corpus: Corpus, options: Options) -> list[list[str]]:
+    """Teacher-forced figures; what they say is explained in `held_out`."""
+    figures = held_out.evaluate(voice.model, corpus, options.split, seed=options.seed)
+    return [
+        ["figure", "value", "a model that has learnt nothing"],
+        ["cross-entropy, nats a sample", f"{figures.cross_entropy:.3f}", "5.545"],
+        ["the same with another segment's latent", f"{figures.shuffled_cross_entropy:.3f}", "the same as above"],
+        ["singer read from the latent by a fresh probe", f"{figures.probe_accuracy:.1%}", f"{figures.chance:.1%}"],
+    ]
+
+
+def _by_recording(chosen: Sequence[Trial]) -> list[Trial]:
+    """The first trial of each source recording."""
+    return list({trial.recording: trial for trial in reversed(chosen)}.values())[::-1]
+
+
+def _real_item(row: str, recording: Recording, target: str, scores: scoring.Scores, heard: Heard) -> Item:
+    name = f"{row}/{recording.source}"
+    return Item(name, row, recording.source, recording.singer, target, 0.0, scores, dict(heard.singers))
+
+
+def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> list[list[int]]:
+    """Counts, target x heard, in the order of the singers."""
+    counts = np.zeros((len(singers), len(singers)), int)
+    for item in items:
+        counts[singers.index(item.target_singer), singers.index(item.heard[judge])] += 1
+    return [[int(count) for count in row] for row in counts]
+
+
+def _singer_data(corpus: Corpus, singer: str, split: str) -> SingerData:
+    trained = corpus.of("train", singer)
+    low = [r.f0_low_hz for r in trained if r.f0_low_hz is not None]
+    high = [r.f0_high_hz for r in trained if r.f0_high_hz is not None]
+    minutes = sum(r.sung_seconds for r in trained) / 60
+    return SingerData(singer, minutes, len(corpus.of(split, singer)), min(low, default=None), max(high, default=None))
+
+
+def _curves(path: Path) -> dict[str, list[list[float]]]:
+    """Losses and held-out figures of a run, name -> [step, value]."""
+    curves: dict[str, list[list[float]]] = defaultdict(list)
+    for entry in journal.read(path) if path.is_file() else ():
+        for name, value in (entry.get("losses") or entry.get("figures") or {}).items():
+            prefix = "held-out " if "figures" in entry else ""
+            curves[prefix + name].append([float(entry["step"]), float(value)])
+    return dict(curves)
+
+
+def _stage(progress: Progress, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(stage, done, total)
+
+
+def _plain(name: str) -> str:
+    """A recording's name as part of a file name; two names hardly ever become one."""
+    letters = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    return f"{letters[-60:]}-{zlib.crc32(name.encode()):08x}"

@@ -1,0 +1,295 @@
+"""What is to be judged: conversions with their sources, targets and words.
+
+A trial names files; nobody has listened yet. There are three ways to one:
+
+    held_out    recordings that a model never saw, each into every singer
+    parallel    recordings that two singers made of the same words, each into the other: the true conversion exists
+    from_table  conversions that somebody else made, named in a CSV
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
+
+from moksori.audio import files
+from moksori.data.corpus import Corpus, Recording
+from moksori.errors import DataError
+from moksori.evaluation import report
+
+T = TypeVar("T")
+
+_TABLE_COLUMNS = ("conversion", "source", "target")
+_OPTIONAL_COLUMNS = ("source_singer", "transpose", "text", "truth")
+_PAIR_COLUMNS = ("source", "source_singer", "target", "target_singer")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A conversion to be judged."""
+
+    name: str  # unique, safe as a file name
+    row: str  # of the report
+    source: Path
+    recording: str  # the source's name in the data: what the bootstrap draws
+    source_singer: str  # "" where nobody knows
+    target_singer: str
+    conversion: Path  # the sound to be judged; written by whoever makes it
+    transpose_semitones: float = 0.0  # asked for
+    text: str | None = None  # the source's syllables
+    truth: Path | None = None  # the target's own recording of the same words
+
+
+def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: Texts) -> list[Trial]:
+    """Every singer's held-out recordings into every singer, the own one included (a reconstruction).
+
+    Args:
+        corpus: prepared recordings.
+        split: the recordings to take, "test" or "validation".
+        per_singer: how many of each singer, evenly spread over the manifest.
+        folder: where conversions are to be written.
+        texts: what is sung.
+
+    Raises:
+        DataError: a singer has no recording in the split.
+    """
+    trials: list[Trial] = []
+    for singer in corpus.singers:
+        for recording in evenly(_of(corpus, split, singer), per_singer):
+            for target in corpus.singers:
+                name = _name(len(trials) + 1, PurePosixPath(recording.source).stem, target)
+                trials.append(
+                    Trial(
+                        name,
+                        report.CONVERSION if target != singer else report.RECONSTRUCTION,
+                        corpus.clip_path(recording),
+                        recording.source,
+                        singer,
+                        target,
+                        folder / f"{name}.flac",
+                        text=texts.of(recording.source),
+                    )
+                )
+    return trials
+
+
+def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, texts: Texts) -> list[Trial]:
+    """Recordings of the same words by two singers, each converted into the other, and each target reconstructed.
+
+    Args:
+        path: a folder in which recordings of the same words have the same name, `<singer>/<name>.*`; or a CSV with the
+            columns source, source_singer, target, target_singer, whose paths start at its folder.
+        singers: that are known; others are left out.
+        per_pair: how many of each pair of singers and direction, evenly spread.
+        folder: where conversions are to be written.
+        texts: what is sung.
+
+    Raises:
+        DataError: no pair is there, the table lacks a column, or a file that it names is not there.
+    """
+    pairs = [pair for pair in _pairs(path) if {pair.source_singer, pair.target_singer} <= set(singers)]
+    if not pairs:
+        raise DataError(
+            f"{path}: no two of the singers {', '.join(singers)} have a recording of one name here; expected "
+            "<singer>/<name>.*, or a CSV with the columns " + ", ".join(_PAIR_COLUMNS)
+        )
+    trials: list[Trial] = []
+
+    def add(row: str, source: Path, singer: str, pair: Pair) -> None:
+        name = f"same-{_name(len(trials) + 1, source.stem, pair.target_singer)}"
+        recording = f"{singer}/{source.name}"
+        text, conversion = texts.of(recording), folder / f"{name}.flac"
+        trials.append(
+            Trial(name, row, source, recording, singer, pair.target_singer, conversion, 0.0, text, pair.target)
+        )
+
+    for ends in sorted({(pair.source_singer, pair.target_singer) for pair in pairs}):
+        for pair in evenly([pair for pair in pairs if (pair.source_singer, pair.target_singer) == ends], per_pair):
+            add(report.PARALLEL, pair.source, pair.source_singer, pair)
+            add(report.PARALLEL_RECONSTRUCTION, pair.target, pair.target_singer, pair)
+    return trials
+
+
+def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial], list[str]]:
+    """Conversions of others, named in the one CSV of their folder.
+
+    The columns conversion, source and target must be there; source_singer, transpose (semitones asked for), text (the
+    syllables) and truth (the target's own recording of the same words) may be. Paths start at the folder; a source may
+    also be the name of a recording of the corpus, and its singer is then known.
+
+    Returns:
+        The trials, and a line for each row that cannot be one: what is wrong with it.
+
+    Raises:
+        DataError: no CSV there or several, a column that is missing or unknown, or no row that can be judged.
+    """
+    tables = sorted(folder.glob("*.csv")) if folder.is_dir() else []
+    if len(tables) != 1:
+        raise DataError(
+            f"{folder}: found {len(tables)} CSV files; expected a folder of conversions with one, whose columns are "
+            f"{', '.join(_TABLE_COLUMNS)} and perhaps {', '.join(_OPTIONAL_COLUMNS)}"
+        )
+    rows = _rows(tables[0], _TABLE_COLUMNS, _OPTIONAL_COLUMNS)
+    trials, refused = [], []
+    for number, row in enumerate(rows, start=1):
+        try:
+            trials.append(_trial(number, row, folder, corpus, texts))
+        except DataError as error:
+            refused.append(f"{tables[0].name}, row {number}: {error}")
+    if not trials:
+        raise DataError(f"{tables[0]}: no row can be judged; the first: {refused[0] if refused else 'there is none'}")
+    return trials, refused
+
+
+class Pair(NamedTuple):
+    """Recordings of the same words."""
+
+    source: Path
+    source_singer: str
+    target: Path
+    target_singer: str
+
+
+class Texts:
+    """What is sung in which recording, from a table."""
+
+    def __init__(self, by_recording: Mapping[str, str]) -> None:
+        self._by_recording = {_ending(name): text for name, text in by_recording.items()}
+
+    @classmethod
+    def load(cls, path: Path | None) -> Texts:
+        """Read a CSV, or a TSV by its suffix, with the columns file and text (or original_file: a name that tells it).
+
+        A row holds for the recording whose folder and name are those of `file`. None is an empty table.
+
+        Raises:
+            DataError: it cannot be read, or lacks a column.
+        """
+        if path is None:
+            return cls({})
+        rows = _rows(path, ("file",), ("text", "original_file"), is_open=True)
+        if rows and not {"text", "original_file"} & rows[0].keys():
+            raise DataError(f"{path}: no column text (or original_file); expected the columns file and text")
+        return cls({row["file"]: row.get("text") or _told_by(row.get("original_file", "")) for row in rows})
+
+    def of(self, recording: str) -> str | None:
+        """The text of a recording, by the posix path whose last two parts are `<singer>/<name>`; None if unknown."""
+        return self._by_recording.get(_ending(recording)) or None
+
+    def __bool__(self) -> bool:
+        return bool(self._by_recording)
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """Choose `count` items at even distances, all if there are no more.
+
+    >>> evenly("abcdefgh", 3)
+    ['a', 'd', 'g']
+    """
+    if count >= len(items):
+        return list(items)
+    return [items[round(index * len(items) / count)] for index in range(count)]
+
+
+def _of(corpus: Corpus, split: str, singer: str) -> tuple[Recording, ...]:
+    recordings = corpus.of(split, singer)
+    if not recordings:
+        raise DataError(
+            f"{corpus.folder}: {singer} has no recording in the {split} split; add recordings (three or more a "
+            "singer), prepare them into a new folder and train again"
+        )
+    return recordings
+
+
+def _pairs(path: Path) -> list[Pair]:
+    """Both directions for a folder, as written for a table."""
+    if path.is_file():
+        return [_pair(path, row) for row in _rows(path, _PAIR_COLUMNS, ())]
+    found = sorted(file for file in path.glob("*/*") if file.is_file() and files.is_candidate(file))
+    return [
+        Pair(source, source.parent.name, target, target.parent.name)
+        for source in found
+        for target in found
+        if source.stem == target.stem and source.parent != target.parent
+    ]
+
+
+def _pair(table: Path, row: Mapping[str, str]) -> Pair:
+    source, target = table.parent / row["source"], table.parent / row["target"]
+    for file in (source, target):
+        if not file.is_file():
+            raise DataError(f"{table}: {file} is not there")
+    return Pair(source, row["source_singer"], target, row["target_singer"])
+
+
+def _trial(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, texts: Texts) -> Trial:
+    known = {recording.source: recording for recording in corpus.recordings}
+    recording = known.get(row["source"])
+    source = corpus.clip_path(recording) if recording else folder / row["source"]
+    conversion = folder / row["conversion"]
+    if not conversion.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"the conversion {row['conversion']!r} lies outside of the folder")
+    truth = folder / row["truth"] if row.get("truth") else None
+    for file in (source, conversion, *([truth] if truth else [])):
+        if not file.is_file():
+            raise DataError(f"{file} is not there")
+    if row["target"] not in corpus.singers:
+        raise DataError(f"the judges don't know {row['target']!r}; they know {', '.join(corpus.singers)}")
+    singer = row.get("source_singer") or (recording.singer if recording else "")
+    try:
+        transpose_semitones = float(row.get("transpose") or 0)
+    except ValueError:
+        raise DataError(f"transpose is {row['transpose']!r}; expected semitones") from None
+    return Trial(
+        _name(number, source.stem, row["target"]),
+        report.RECONSTRUCTION if singer == row["target"] else report.CONVERSION,
+        source,
+        recording.source if recording else row["source"],
+        singer,
+        row["target"],
+        conversion,
+        transpose_semitones,
+        row.get("text") or texts.of(row["source"]),
+        truth,
+    )
+
+
+def _rows(
+    path: Path, required: Sequence[str], optional: Sequence[str], *, is_open: bool = False
+) -> list[dict[str, str]]:
+    """Rows of a CSV (or TSV) as dicts; an open table may have columns that nobody asked for."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+            columns = list(reader.fieldnames or ())
+            rows = [{key: (row[key] or "").strip() for key in columns} for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table: {error}") from None
+    missing = [column for column in required if column not in columns]
+    unknown = [column for column in columns if column not in (*required, *optional)]
+    if missing or (unknown and not is_open):
+        wrong = f"no column {', '.join(missing)}" if missing else f"unknown column {', '.join(unknown)}"
+        raise DataError(
+            f"{path}: {wrong}; expected {', '.join(required)} and perhaps {', '.join(optional) or 'no more'}"
+        )
+    return rows
+
+
+def _name(number: int, stem: str, target: str) -> str:
+    """A name that tells what it is, made of letters, digits, - and _ whatever the singers are called."""
+    return f"{number:04d}-{_slug(stem)}-to-{_slug(target)}"
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)[:40]
+
+
+def _ending(name: str) -> str:
+    return "/".join(PurePosixPath(name).parts[-2:])
+
+
+def _told_by(original_file: str) -> str:
+    return PurePosixPath(original_file).stem

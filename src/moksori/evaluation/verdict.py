@@ -1,0 +1,187 @@
+"""The figures of a report in words, for a musician: the most important first, and nothing that they do not carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from moksori.audio import pitch
+from moksori.evaluation import report
+from moksori.evaluation.report import Figure, Item, Judge, Row, SingerData
+
+# A judge that is wrong about a tenth of real recordings cannot tell a good voice from a fair one.
+_RELIABLE_JUDGE = 0.9
+# Of real recordings nearly all are named rightly; a voice that is heard in nine of ten clips is there.
+_HEARD, _PARTLY_HEARD = 0.9, 0.5
+# Published figures: .71 for the first system of this kind, .97 for one that is told the pitch.
+_IN_TUNE, _PARTLY_IN_TUNE = 0.95, 0.7
+_WORDS_KEPT_POINTS = 0.1  # vowels found as well as in real recordings, but for ten of a hundred
+_SLOPPY_RESTS_DB = -30.0  # real rests lie 40 dB and more below the singing
+_CLIPPED = 1e-4
+_FEW_CLIPS = 30
+_WIDE_INTERVAL = 0.2
+_LITTLE_MINUTES = 3.0  # of training, for a singer
+
+
+def write(
+    rows: Sequence[Row],
+    confusion: Mapping[str, Sequence[Sequence[int]]],
+    judges: Sequence[Judge],
+    items: Sequence[Item],
+    singers: Sequence[SingerData],
+) -> list[str]:
+    """Say what a report found.
+
+    Args:
+        rows: its figures.
+        confusion: judge -> conversions, target x heard.
+        judges: our own first.
+        items: what was judged.
+        singers: in the order of the confusion tables.
+
+    Returns:
+        Sentences, the most important first; at least one.
+    """
+    by_name = {row.name: row for row in rows}
+    converted = by_name.get(report.CONVERSION)
+    if converted is None:
+        return ["There is nothing to judge: no recording was converted into another singer."]
+    truth = by_name.get(report.TRUTH)
+    found = [_who(converted, truth), _melody(converted), _words(converted, by_name), _truth(by_name)]
+    found += [_second_opinion(converted), _weakest(confusion, judges, singers), _sound(converted, truth)]
+    found += [*_range(singers, items), _caution(converted, judges)]
+    return [sentence for sentence in found if sentence]
+
+
+def _who(converted: Row, truth: Row | None) -> str:
+    heard, leak = converted.figures["identified"], converted.figures.get("leak")
+    real = f" (real recordings of them: {_share(truth.figures['identified'])})" if truth else ""
+    kept = f", and as the source in {_share(leak)}" if leak else ""
+    if leak and leak.mean > 0.5 and heard.mean < _PARTLY_HEARD:
+        head = "Nothing was converted: the source singer is still heard. "
+    elif heard.mean >= _HEARD:
+        head = "The voice is the target's. "
+    elif heard.mean >= _PARTLY_HEARD:
+        head = "The voice is often the target's, but not reliably. "
+    else:
+        head = "The voice is not the target's. "
+    return f"{head}Heard as the target in {_share(heard)} of {heard.n} conversions{real}{kept}."
+
+
+def _melody(converted: Row) -> str:
+    right, chroma = converted.figures.get("raw_pitch_accuracy"), converted.figures.get("raw_chroma_accuracy")
+    if right is None or chroma is None:
+        return "There was no melody to keep: no pitch was heard in the sources."
+    if right.mean >= _IN_TUNE:
+        head = "Melody kept"
+    elif right.mean >= _PARTLY_IN_TUNE:
+        head = "Melody roughly kept"
+    elif chroma.mean >= _PARTLY_IN_TUNE:
+        head = "Melody kept, but in wrong octaves"
+    else:
+        head = "Melody lost"
+    octave = f"; another {chroma.mean - right.mean:.0%} are an octave off" if chroma.mean - right.mean > 0.05 else ""
+    return f"{head}: {_share(right)} of the sung frames are within a quarter tone of the note asked for{octave}."
+
+
+def _words(converted: Row, by_name: Mapping[str, Row]) -> str:
+    right = converted.figures.get("vowel_accuracy")
+    truth = by_name.get(report.TRUTH)
+    real = truth.figures.get("vowel_accuracy") if truth else None
+    if right is None:
+        return ""
+    beside = f" (real recordings: {_share(real)})" if real else ""
+    as_good = real is not None and real.mean - right.mean <= _WORDS_KEPT_POINTS
+    return f"{'Words kept' if as_good else 'Words suffer'}: {_share(right)} of the vowels are recognised{beside}."
+
+
+def _truth(by_name: Mapping[str, Row]) -> str:
+    same = by_name.get(report.PARALLEL)
+    if same is None or "truth_distance_db" not in same.figures:
+        return ""
+    ours, source = same.figures["truth_distance_db"].mean, same.figures["truth_floor_db"].mean
+    nearer = "nearer to" if ours < source else "no nearer to"
+    return (
+        f"Of the same words, conversions are {nearer} the target's own recordings than the sources are: "
+        f"{ours:.1f} dB against {source:.1f} dB."
+    )
+
+
+def _second_opinion(converted: Row) -> str:
+    heard = converted.figures.get("identified_public")
+    if heard is None:
+        return ""
+    own = converted.figures["identified"]
+    differs = abs(heard.mean - own.mean) > 0.15
+    tail = "; the two judges do not agree, so trust neither alone" if differs else ""
+    return f"A public speaker encoder hears the target in {_share(heard)}{tail}."
+
+
+def _weakest(
+    confusion: Mapping[str, Sequence[Sequence[int]]], judges: Sequence[Judge], singers: Sequence[SingerData]
+) -> str:
+    counts = confusion.get(judges[0].name) if judges else None
+    rows = [(index, row) for index, row in enumerate(counts or ()) if sum(row)]
+    if len(rows) < 2:
+        return ""
+    index, row = min(rows, key=lambda indexed: indexed[1][indexed[0]] / sum(indexed[1]))
+    share = row[index] / sum(row)
+    if share >= _HEARD:
+        return ""
+    heard, count = max(
+        ((other, count) for other, count in enumerate(row) if other != index), key=lambda found: found[1]
+    )
+    return (
+        f"Weakest target: {singers[index].name}, heard in {share:.0%}; most often taken for {singers[heard].name} "
+        f"({count / sum(row):.0%})."
+    )
+
+
+def _sound(converted: Row, truth: Row | None) -> str:
+    faults = []
+    rests, clipped = converted.figures.get("rest_noise_db"), converted.figures.get("clipped_fraction")
+    if rests and rests.mean > _SLOPPY_RESTS_DB:
+        faults.append(f"noise in the rests, only {-rests.mean:.0f} dB below the singing")
+    if clipped and clipped.mean > _CLIPPED:
+        faults.append(f"clipping ({clipped.mean:.2%} of the samples)")
+    ours, real = converted.figures.get("clicks_per_minute"), truth and truth.figures.get("clicks_per_minute")
+    if ours and ours.mean > 10 + 2 * (real.mean if real else 0.0):
+        faults.append(f"clicks ({ours.mean:.0f} a minute)")
+    return f"Sound: {', '.join(faults)}." if faults else ""
+
+
+def _range(singers: Sequence[SingerData], items: Sequence[Item]) -> list[str]:
+    """What the training data cannot carry."""
+    targets = {item.target_singer for item in items if item.row == report.CONVERSION}
+    known = [singer for singer in singers if singer.name in targets]
+    short = [singer for singer in known if singer.train_minutes < _LITTLE_MINUTES]
+    narrow = [s for s in known if s.f0_low_hz and s.f0_high_hz and pitch.cents_between(s.f0_high_hz, s.f0_low_hz) < 700]
+    found = []
+    if short:
+        names = ", ".join(f"{singer.name} {singer.train_minutes:.1f} min" for singer in short)
+        found.append(f"Little to learn from: {names}; three minutes of singing and more are better.")
+    if narrow:
+        names = ", ".join(
+            f"{s.name} ({pitch.note_name(s.f0_low_hz or 0)} to {pitch.note_name(s.f0_high_hz or 0)})" for s in narrow
+        )
+        found.append(f"Trained on less than a fifth of range, so far notes are a guess: {names}.")
+    return found
+
+
+def _caution(converted: Row, judges: Sequence[Judge]) -> str:
+    heard = converted.figures["identified"]
+    doubts = [
+        f"the judge “{judge.name}” names only {_share(judge.real_accuracy)} of real recordings rightly"
+        for judge in judges
+        if judge.real_accuracy and judge.real_accuracy.mean < _RELIABLE_JUDGE
+    ]
+    if judges and judges[0].real_accuracy is None:
+        doubts.append("nobody checked the judge, for there was no held-out recording")
+    if converted.n < _FEW_CLIPS:
+        doubts.append(f"only {converted.n} clips were judged")
+    if heard.high - heard.low > _WIDE_INTERVAL:
+        doubts.append(f"the share heard as the target could be anything from {heard.low:.0%} to {heard.high:.0%}")
+    return f"Be careful: {'; '.join(doubts)}." if doubts else ""
+
+
+def _share(figure: Figure) -> str:
+    return f"{figure.mean:.0%}"

@@ -1,0 +1,31 @@
+"""Singers for the judges: two invented voices, and what they sing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moksori.audio import files
+from moksori.data import synthetic
+from moksori.data.corpus import Corpus
+from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.synthetic import Note, Singer
+
+
+@pytest.fixture(scope="session")
+def sung(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str, str]]:
+    """Two singers, three vowels in random order, and what they sing."""
+    songs, rng = tmp_path_factory.mktemp("songs"), np.random.default_rng(0)
+    texts = {}
+    for singer in (
+        Singer("a", vibrato_cents=0.0),
+        Singer("b", formant_scale=1.25, tilt_db_per_octave=-6.0, vibrato_cents=0.0),
+    ):
+        for number in range(14):
+            vowels = "".join(rng.permutation(list("aiu")))
+            song = [Note(midi=50, seconds=0.25, vowel=vowel) for vowel in vowels]
+            clip = synthetic.render(song, singer, 16000, rng).clip
+            (songs / singer.name).mkdir(exist_ok=True)
+            files.write(songs / singer.name / f"{number}.wav", clip)
+            texts[f"{singer.name}/{number}.wav"] = "-".join(vowels)
+    return prepare(songs, tmp_path_factory.mktemp("data"), PrepareConfig(sample_rate=16000, workers=2)), texts

@@ -1,0 +1,198 @@
+"""A whole evaluation: controls have the figures they must have, and an interrupted one goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moksori.audio import files, resample
+from moksori.checkpoint import Provenance
+from moksori.conversion import Voice
+from moksori.data.corpus import Corpus
+from moksori.errors import DataError
+from moksori.evaluation import making, recogniser, report, runner, singer_judge
+from moksori.evaluation.making import Options
+from moksori.evaluation.report import Figure, Item, Report
+from moksori.evaluation.runner import Made
+from moksori.evaluation.trials import Texts
+from moksori.models.autoencoder import Autoencoder
+from moksori.training.recipe import Recipe
+
+MADE = Made("moksori evaluate", "2026-01-02", "moksori 0")
+
+
+def _ignore(stage: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(singer_judge, "_N_STEPS", 150)
+    monkeypatch.setattr(singer_judge, "_N_CLIPS", 12)
+    monkeypatch.setattr(recogniser, "_N_STEPS", 250)
+    monkeypatch.setattr(recogniser, "_N_CLIPS", 8)
+
+
+@pytest.fixture
+def corpus(sung: tuple[Corpus, dict[str, str]]) -> Corpus:
+    return sung[0]
+
+
+@pytest.fixture
+def texts(sung: tuple[Corpus, dict[str, str]]) -> Texts:
+    return Texts(sung[1])
+
+
+@pytest.fixture
+def voice(corpus: Corpus, tiny_recipe: Recipe) -> Voice:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Autoencoder(dataclasses.replace(tiny_recipe.model, sample_rate=1000), corpus.singers)
+    return Voice(model, Provenance(data_fingerprint=corpus.fingerprint))
+
+
+def _mean(told: Report, row: str, metric: str) -> float:
+    found = told.row(row)
+    assert found is not None
+    return found.figures[metric].mean
+
+
+class TestAModel:
+    @pytest.fixture
+    def told(self, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path) -> Report:
+        return runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1), texts=texts)
+
+    def test_controls_have_the_figures_they_must_have(self, told: Report) -> None:
+        assert _mean(told, report.COPY, "identified") <= 0.1
+        assert _mean(told, report.COPY, "leak") >= 0.9
+        assert _mean(told, report.COPY, "raw_pitch_accuracy") == 1.0
+        assert _mean(told, report.COPY, "source_distance_db") == pytest.approx(0.0, abs=1e-6)
+        assert _mean(told, report.SWAPPED, "identified") >= 0.9
+        assert _mean(told, report.SWAPPED, "leak") <= 0.1
+        assert _mean(told, report.TRUTH, "identified") >= 0.9
+        assert _mean(told, report.CHANCE, "identified") == 0.5
+        assert told.judges[0].real_accuracy is not None
+        assert told.judges[0].real_accuracy.mean == _mean(told, report.TRUTH, "identified")
+
+    def test_an_untrained_model_keeps_no_melody(self, told: Report) -> None:
+        assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") < 0.3
+
+    def test_every_pair_is_there_with_its_sounds(self, told: Report, tmp_path: Path) -> None:
+        made = [item for item in told.items if item.row in (report.CONVERSION, report.RECONSTRUCTION)]
+        assert {(item.source_singer, item.target_singer) for item in made} == {(a, b) for a in "ab" for b in "ab"}
+        for item in made:
+            assert set(item.files) == {"source", "conversion", "target"}
+            source, conversion = (files.read(tmp_path / item.files[kind]) for kind in ("source", "conversion"))
+            assert source.n_samples == conversion.n_samples
+        assert sum(map(sum, told.confusion["own"])) == 2
+
+    def test_the_model_is_described(self, told: Report) -> None:
+        assert told.model["sample_rate"] == 1000
+        assert any("The model saw none of them" in note for note in told.notes)
+        assert "Inside the model, on held-out recordings" in told.tables
+        assert told.verdict
+
+    def test_conversions_are_kept_for_the_same_voice_only(
+        self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path
+    ) -> None:
+        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").glob("0*.flac")}
+        options = Options(per_singer=1)
+        again = runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options, texts=texts)
+        assert {path: path.stat().st_mtime_ns for path in made} == made
+        assert again == told
+        with torch.no_grad():
+            voice.model.singers.table.weight += 1.0
+        runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options, texts=texts)
+        assert all(path.stat().st_mtime_ns != time for path, time in made.items())
+
+
+def test_another_model_or_other_data_are_noticed(
+    voice: Voice, corpus: Corpus, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    stranger = Voice(Autoencoder(tiny_recipe.model, ["x", "y"]), Provenance())
+    with pytest.raises(DataError, match="the model knows x, y"):
+        runner.evaluate_voice(stranger, corpus, tmp_path, MADE, _ignore)
+    elsewhere = Voice(voice.model, Provenance(data_fingerprint="another"))
+    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1, cycles=0))
+    assert any("CAUTION" in note for note in told.notes)
+    assert any("Vowels were not judged" in note for note in told.notes)
+
+
+class TestOthers:
+    def _table(self, folder: Path, corpus: Corpus, conversion_of: str) -> None:
+        """Copies of the sources, or recordings of the targets, as somebody else's conversions."""
+        lines = ["conversion,source,target"]
+        for recording in corpus.of("test"):
+            for target in corpus.singers:
+                if target != recording.singer:
+                    real = recording if conversion_of == "source" else corpus.of("test", target)[0]
+                    name = f"{len(lines)}.wav"
+                    files.write(folder / name, resample.resample_clip(files.read(corpus.clip_path(real)), 24000))
+                    lines.append(f"{name},{recording.source},{target}")
+        (folder / "table.csv").write_text("\n".join([*lines, "gone.wav,a/1.wav,a"]) + "\n", encoding="utf-8")
+
+    @pytest.mark.parametrize(("kind", "identified", "melody"), [("source", 0.0, 1.0), ("target", 1.0, None)])
+    def test_copies_and_swapped_recordings_get_what_they_deserve(
+        self, corpus: Corpus, tmp_path: Path, kind: str, identified: float, melody: float | None
+    ) -> None:
+        given = tmp_path / "given"
+        given.mkdir()
+        self._table(given, corpus, kind)
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", MADE, _ignore)
+        assert _mean(told, report.CONVERSION, "identified") == pytest.approx(identified, abs=0.1)
+        assert _mean(told, report.CONVERSION, "leak") == pytest.approx(1.0 - identified, abs=0.1)
+        if melody is not None:
+            assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") == pytest.approx(melody, abs=0.02)
+        assert any("gone.wav is not there" in note for note in told.notes)
+        assert told.model == {}
+
+    def test_a_conversion_that_is_no_sound_is_left_out_and_named(self, corpus: Corpus, tmp_path: Path) -> None:
+        given = tmp_path / "given"
+        given.mkdir()
+        self._table(given, corpus, "source")
+        (given / "1.wav").write_text("no sound", encoding="utf-8")
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", MADE, _ignore)
+        n_pairs = len(corpus.of("test"))
+        found = told.row(report.CONVERSION)
+        assert found is not None
+        assert found.n == n_pairs - 1
+        assert any("1.wav" in note and note.startswith("Left out") for note in told.notes)
+
+
+def test_rows_are_means_over_clips_with_chance_last() -> None:
+    items = [
+        Item(str(number), report.CONVERSION, f"r{number}", "a", "b", 0.0, {"identified": score}, {})
+        for number, score in enumerate((0.0, 1.0, 1.0, 1.0))
+    ]
+    rows = runner.gather(items, n_singers=4, seed=0)
+    assert [row.name for row in rows] == [report.CONVERSION, report.CHANCE]
+    assert rows[0].figures["identified"].mean == 0.75
+    assert rows[1].figures["leak"] == Figure(0.25, 0.25, 0.25, 0)
+
+
+def test_an_interrupted_conversion_leaves_what_is_done(
+    voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moksori.evaluation import trials
+
+    chosen = trials.held_out(corpus, "test", 1, tmp_path, texts)
+    monkeypatch.setattr(making, "_STREAMS", 1)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        making.make(voice, chosen, tmp_path, Options(), stop)
+    left = [trial for trial in chosen if not trial.conversion.exists()]
+    assert 0 < len(left) < len(chosen)
+    making.make(voice, chosen, tmp_path, Options(), lambda done, total: None)
+    whole = tmp_path / "whole"
+    again = [dataclasses.replace(trial, conversion=whole / trial.conversion.name) for trial in chosen]
+    making.make(voice, again, whole, Options(), lambda done, total: None)
+    for trial, other in zip(chosen, again, strict=True):
+        np.testing.assert_array_equal(files.read(trial.conversion).samples, files.read(other.conversion).samples)

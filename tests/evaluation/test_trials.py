@@ -1,0 +1,159 @@
+"""What is to be judged, from held-out recordings, from recordings of the same words, and from a table of others."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moksori.audio import files
+from moksori.audio.clip import Clip
+from moksori.data.corpus import Corpus
+from moksori.errors import DataError
+from moksori.evaluation import report, trials
+from moksori.evaluation.trials import Texts
+
+NO_TEXTS = Texts({})
+
+
+def _sound(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, Clip(np.zeros(80, np.float32), 8000))
+    return path
+
+
+class TestHeldOut:
+    def test_every_recording_goes_into_every_singer(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        found = trials.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
+        n = len(tiny_corpus.singers)
+        assert len(found) == n * n
+        assert {(t.source_singer, t.target_singer) for t in found} == {
+            (a, b) for a in tiny_corpus.singers for b in tiny_corpus.singers
+        }
+        assert all((t.row == report.RECONSTRUCTION) == (t.source_singer == t.target_singer) for t in found)
+        assert len({t.name for t in found}) == len({t.conversion for t in found}) == len(found)
+
+    def test_only_held_out_recordings_are_taken(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        held_out = {recording.source for recording in tiny_corpus.of("test")}
+        assert {t.recording for t in trials.held_out(tiny_corpus, "test", 99, tmp_path, NO_TEXTS)} == held_out
+
+    def test_a_singer_without_held_out_recordings_is_named(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        without = dataclasses.replace(tiny_corpus, recordings=tiny_corpus.of("train"))
+        with pytest.raises(DataError, match=f"{tiny_corpus.singers[0]} has no recording in the test split"):
+            trials.held_out(without, "test", 1, tmp_path, NO_TEXTS)
+
+
+class TestParallel:
+    def test_a_folder_gives_both_directions_and_the_reconstructions(self, tmp_path: Path) -> None:
+        for name in ("a/one.flac", "b/one.flac", "b/two.flac", "stranger/one.flac", "a/notes.txt"):
+            _sound(tmp_path / name) if name.endswith("flac") else (tmp_path / name).write_text("x")
+        found = trials.parallel(tmp_path, ("a", "b"), 5, tmp_path / "out", Texts({"x/a/one.flac": "ka"}))
+        assert [(t.row, t.source_singer, t.target_singer, t.text) for t in found] == [
+            (report.PARALLEL, "a", "b", "ka"),
+            (report.PARALLEL_RECONSTRUCTION, "b", "b", None),
+            (report.PARALLEL, "b", "a", None),
+            (report.PARALLEL_RECONSTRUCTION, "a", "a", "ka"),
+        ]
+        assert [t.truth for t in found] == [tmp_path / f"{s}/one.flac" for s in "bbaa"]
+
+    def test_a_table_gives_what_it_names(self, tmp_path: Path) -> None:
+        _sound(tmp_path / "x.flac"), _sound(tmp_path / "y.flac")
+        table = tmp_path / "pairs.csv"
+        table.write_text("source,source_singer,target,target_singer\nx.flac,a,y.flac,b\n", encoding="utf-8")
+        found = trials.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
+        assert [(t.source.name, t.target_singer) for t in found] == [("x.flac", "b"), ("y.flac", "b")]
+        table.write_text("source,source_singer,target,target_singer\nx.flac,a,z.flac,b\n", encoding="utf-8")
+        with pytest.raises(DataError, match=r"z\.flac is not there"):
+            trials.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
+
+    def test_no_pair_is_said(self, tmp_path: Path) -> None:
+        _sound(tmp_path / "a/one.flac"), _sound(tmp_path / "b/two.flac")
+        with pytest.raises(DataError, match="no two of the singers a, b"):
+            trials.parallel(tmp_path, ("a", "b"), 5, tmp_path, NO_TEXTS)
+
+
+class TestTable:
+    def _write(self, folder: Path, *lines: str) -> None:
+        (folder / "conversions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def test_a_source_of_the_corpus_brings_its_singer(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        recording, target = tiny_corpus.of("test")[0], tiny_corpus.singers[-1]
+        _sound(tmp_path / "c.wav"), _sound(tmp_path / "my.wav")
+        self._write(
+            tmp_path,
+            "conversion,source,target,transpose,text",
+            f"c.wav,{recording.source},{target},-12,ka",
+            f"c.wav,my.wav,{target},,",
+        )
+        (known, mine), refused = trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+        assert not refused
+        assert (known.source, known.source_singer) == (tiny_corpus.clip_path(recording), recording.singer)
+        assert (known.transpose_semitones, known.text) == (-12.0, "ka")
+        assert (mine.source, mine.source_singer, mine.transpose_semitones, mine.text) == (
+            tmp_path / "my.wav",
+            "",
+            0.0,
+            None,
+        )
+
+    def test_rows_that_cannot_be_judged_are_named_and_the_others_stay(
+        self, tiny_corpus: Corpus, tmp_path: Path
+    ) -> None:
+        target = tiny_corpus.singers[0]
+        folder = tmp_path / "in"
+        _sound(folder / "c.wav"), _sound(folder / "s.wav"), _sound(tmp_path / "outside.wav")
+        self._write(
+            folder,
+            "conversion,source,target,transpose",
+            f"c.wav,s.wav,{target},0",
+            f"missing.wav,s.wav,{target},0",
+            f"../outside.wav,s.wav,{target},0",
+            "c.wav,s.wav,nobody,0",
+            f"c.wav,s.wav,{target},high",
+        )
+        found, refused = trials.from_table(folder, tiny_corpus, NO_TEXTS)
+        assert len(found) == 1
+        assert [line.split(":")[0] for line in refused] == [f"conversions.csv, row {n}" for n in (2, 3, 4, 5)]
+        for line, said in zip(
+            refused, ("not there", "outside", "don't know 'nobody'", "expected semitones"), strict=True
+        ):
+            assert said in line
+
+    def test_a_folder_without_a_table_or_with_a_wrong_one_is_refused(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="found 0 CSV files"):
+            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+        self._write(tmp_path, "conversion,source", "a,b")
+        with pytest.raises(DataError, match="no column target"):
+            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+        self._write(tmp_path, "conversion,source,target,tragnspose", "a,b,c,d")
+        with pytest.raises(DataError, match="unknown column tragnspose"):
+            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+        self._write(tmp_path, "conversion,source,target", "a,b,c")
+        with pytest.raises(DataError, match="no row can be judged"):
+            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+
+
+class TestTexts:
+    def test_a_row_holds_for_its_folder_and_name(self, tmp_path: Path) -> None:
+        table = tmp_path / "t.tsv"
+        table.write_text("file\tsinger\toriginal_file\ntrain/kumi/k1.flac\tkumi\tC4/かき.wav\n", encoding="utf-8")
+        texts = Texts.load(table)
+        assert texts.of("kumi/k1.flac") == "かき"
+        assert texts.of("other/k1.flac") is None
+        assert texts and not Texts.load(None)
+
+    def test_a_table_without_texts_is_refused(self, tmp_path: Path) -> None:
+        table = tmp_path / "t.csv"
+        table.write_text("file,words\na/b.wav,ka\n", encoding="utf-8")
+        with pytest.raises(DataError, match="no column text"):
+            Texts.load(table)
+        with pytest.raises(DataError, match="cannot be read"):
+            Texts.load(tmp_path / "missing.csv")
+
+
+def test_odd_names_stay_inside_the_folder(tmp_path: Path) -> None:
+    name = trials._name(1, "../../x", "a/b\n목소리")
+    assert (tmp_path / name).parent == tmp_path
+    assert name == "0001-______x-to-a_b_목소리"

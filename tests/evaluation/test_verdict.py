@@ -1,0 +1,106 @@
+"""The verdict says what the figures say, and no more."""
+
+from __future__ import annotations
+
+from moksori.evaluation import report, verdict
+from moksori.evaluation.report import Figure, Item, Judge, Row, SingerData
+
+SINGERS = [SingerData("anna", 10.0, 5, 110.0, 440.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
+JUDGE = Judge("own", "a net", Figure(0.99, 0.97, 1.0, 100), [[50, 0], [1, 49]])
+
+
+def _row(name: str, n: int = 100, **means: float) -> Row:
+    return Row(name, n, {metric: Figure(mean, mean - 0.02, mean + 0.02, n) for metric, mean in means.items()})
+
+
+def _write(*rows: Row, confusion: list[list[int]] | None = None, judges: list[Judge] | None = None) -> list[str]:
+    items = [Item("1", report.CONVERSION, "a", "anna", target, 0.0, {}, {}) for target in ("anna", "minho")]
+    return verdict.write(
+        rows, {"own": confusion or [[50, 0], [0, 50]]}, [JUDGE] if judges is None else judges, items, SINGERS
+    )
+
+
+TRUTH = _row(report.TRUTH, identified=0.99, vowel_accuracy=0.93)
+
+
+def test_a_good_voice_is_called_good_and_nothing_is_added() -> None:
+    good = _row(
+        report.CONVERSION, identified=0.93, leak=0.02, raw_pitch_accuracy=0.97, raw_chroma_accuracy=0.98,
+        vowel_accuracy=0.88, rest_noise_db=-45.0, clipped_fraction=0.0,
+    )  # fmt: skip
+    assert _write(good, TRUTH) == [
+        "The voice is the target's. Heard as the target in 93% of 100 conversions (real recordings of them: 99%), and "
+        "as the source in 2%.",
+        "Melody kept: 97% of the sung frames are within a quarter tone of the note asked for.",
+        "Words kept: 88% of the vowels are recognised (real recordings: 93%).",
+    ]
+
+
+def test_copies_are_called_copies() -> None:
+    copies = _row(report.CONVERSION, identified=0.0, leak=1.0, raw_pitch_accuracy=1.0, raw_chroma_accuracy=1.0)
+    said = _write(copies, TRUTH, confusion=[[0, 50], [50, 0]])
+    assert said[0].startswith("Nothing was converted")
+    assert said[1].startswith("Melody kept")
+
+
+def test_other_songs_of_the_target_have_the_voice_and_not_the_melody() -> None:
+    swapped = _row(report.CONVERSION, identified=1.0, leak=0.0, raw_pitch_accuracy=0.03, raw_chroma_accuracy=0.1)
+    said = _write(swapped, TRUTH)
+    assert said[0].startswith("The voice is the target's")
+    assert said[1].startswith("Melody lost: 3%")
+    assert "another 7% are an octave off" in said[1]
+
+
+def test_wrong_octaves_are_not_a_lost_melody() -> None:
+    said = _write(_row(report.CONVERSION, identified=1.0, raw_pitch_accuracy=0.1, raw_chroma_accuracy=0.95))
+    assert said[1].startswith("Melody kept, but in wrong octaves")
+
+
+def test_the_weakest_target_and_its_double_are_named() -> None:
+    weak = _row(report.CONVERSION, identified=0.7, raw_pitch_accuracy=0.97, raw_chroma_accuracy=0.97)
+    said = " ".join(_write(weak, TRUTH, confusion=[[45, 5], [25, 25]]))
+    assert "Weakest target: minho, heard in 50%; most often taken for anna (50%)." in said
+
+
+def test_faults_of_the_sound_are_named() -> None:
+    dirty = _row(report.CONVERSION, identified=1.0, rest_noise_db=-12.0, clipped_fraction=0.01, clicks_per_minute=30.0)
+    said = " ".join(_write(dirty))
+    assert "noise in the rests, only 12 dB below" in said
+    assert "clipping (1.00%" in said
+    assert "clicks (30 a minute)" in said
+
+
+def test_same_words_are_compared_with_the_source() -> None:
+    converted = _row(report.CONVERSION, identified=1.0)
+    near = _row(report.PARALLEL, truth_distance_db=6.0, truth_floor_db=9.0)
+    far = _row(report.PARALLEL, truth_distance_db=9.5, truth_floor_db=9.0)
+    assert "conversions are nearer to the target's own recordings" in " ".join(_write(converted, near))
+    assert "conversions are no nearer to" in " ".join(_write(converted, far))
+
+
+def test_little_data_and_a_narrow_range_are_named() -> None:
+    singers = [SingerData("anna", 0.5, 5, 200.0, 220.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
+    items = [Item("1", report.CONVERSION, "a", "minho", "anna", 0.0, {}, {})]
+    said = " ".join(verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers))
+    assert "Little to learn from: anna 0.5 min" in said
+    assert "anna (G3 to A3)" in said
+
+
+def test_doubts_about_the_judge_and_about_few_clips_are_said() -> None:
+    unsure = Judge("own", "", Figure(0.8, 0.7, 0.9, 20), [])
+    few = Row(report.CONVERSION, 6, {"identified": Figure(0.5, 0.2, 0.8, 6)})
+    said = _write(few, judges=[unsure])[-1]
+    assert said.startswith("Be careful")
+    assert "only 80% of real recordings rightly" in said
+    assert "only 6 clips" in said
+    assert "from 20% to 80%" in said
+    assert "nobody checked the judge" in _write(few, judges=[Judge("own", "", None, [])])[-1]
+
+
+def test_judges_that_disagree_are_not_trusted() -> None:
+    said = " ".join(_write(_row(report.CONVERSION, identified=0.95, identified_public=0.5)))
+    assert "do not agree" in said
+
+
+def test_without_conversions_there_is_nothing_to_judge() -> None:
+    assert _write(TRUTH) == ["There is nothing to judge: no recording was converted into another singer."]
