@@ -9,7 +9,7 @@ import sys
 import typer
 
 import moksori
-from moksori.cli import convert, evaluate, info, prepare, train
+from moksori.cli import compare, convert, evaluate, info, listen, prepare, train
 from moksori.errors import UserError
 
 # Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
@@ -47,6 +47,8 @@ app.command("prepare")(prepare.command)
 app.command("train")(train.command)
 app.command("convert")(convert.command)
 app.command("evaluate")(evaluate.command)
+app.command("compare")(compare.command)
+app.add_typer(listen.app, name="listen")
 app.command("info")(info.command)
 
 

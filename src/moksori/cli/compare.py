@@ -1,0 +1,39 @@
+"""`moksori compare`: is one voice better than another?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    first: Annotated[Path, typer.Argument(help="report.json, or its folder: what to compare with.")],
+    second: Annotated[Path, typer.Argument(help="report.json, or its folder: better or worse?")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table into this file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the intervals.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two reports: differences over the clips that both judged, with intervals.
+
+    "No clear difference" means that the 95 % interval holds 0: with these clips nobody can tell.
+    """
+    from moksori import atomic
+    from moksori.evaluation import compare, report
+
+    found = compare.compare(report.load(first), report.load(second), seed)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=1))
+        return
+    text = compare.markdown(found, _name(first), _name(second))
+    if output is not None:
+        atomic.write(output, text.encode())
+    typer.echo(text, nl=False)
+
+
+def _name(path: Path) -> str:
+    """What a report is called: its path, without the file's name."""
+    return str(path.parent if path.name == "report.json" else path).replace("|", "/")

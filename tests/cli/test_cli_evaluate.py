@@ -1,0 +1,86 @@
+"""`moksori evaluate`, `compare`, `listen` and `train --report`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from calling import Moksori
+
+from moksori.data.corpus import Corpus
+from moksori.evaluation import singer_judge
+
+
+@pytest.fixture(autouse=True)
+def quick_judge_and_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(singer_judge, "_N_STEPS", 20)
+    monkeypatch.setattr(singer_judge, "_N_CLIPS", 4)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_from_training_to_report_to_comparison_to_listening_test(
+    moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    trained = moksori(
+        "train", tiny_corpus.folder, "-o", run, "--recipe", tiny_recipe_file, "--max-steps", 2, "--report"
+    )
+    assert trained.code == 0, trained.err
+    assert "Read and listen:" in trained.out
+    report = run / "report"
+    assert {path.name for path in report.iterdir()} >= {"report.html", "report.md", "report.json", "audio"}
+    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert told["curves"]
+    assert told["command"].startswith("moksori evaluate")
+
+    again = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / "again", "--clips", 1, "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["rows"][0]["name"] == "conversion"
+
+    compared = moksori("compare", report, tmp_path / "again" / "report.json", "-o", tmp_path / "compared.md")
+    assert compared.code == 0, compared.err
+    assert "no clear difference" in compared.out
+    assert (tmp_path / "compared.md").read_text(encoding="utf-8") == compared.out
+    assert json.loads(moksori("compare", report, report, "--json").out)["cautions"] == []
+
+    made = moksori("listen", "make", report, "-o", tmp_path / "test", "--per-row", 2)
+    assert made.code == 0, made.err
+    assert (tmp_path / "test" / "publish" / "index.html").is_file()
+    asked = moksori("listen", "analyse", tmp_path / "test", tmp_path / "nobody.csv")
+    assert asked.code == 4
+    assert "nobody.csv" in asked.err
+
+
+def test_without_a_report_there_is_a_quick_look_inside(
+    moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
+    looked = moksori("evaluate", run, tiny_corpus.folder)
+    assert looked.code == 0, looked.err
+    assert "cross-entropy" in looked.out
+    assert "-o REPORT" in looked.err
+
+
+def test_wrong_calls_say_what_is_expected(moksori: Moksori, tiny_corpus: Corpus, tmp_path: Path) -> None:
+    one = moksori("evaluate", tiny_corpus.folder, "-o", tmp_path / "r")
+    assert one.code == 1
+    assert "moksori evaluate MODEL DATA" in one.err
+    split = moksori("evaluate", tiny_corpus.folder, tiny_corpus.folder, "--split", "train")
+    assert split.code == 1
+    assert "expected test or validation" in split.err
+    nowhere = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path)
+    assert nowhere.code == 1
+    assert "needs -o REPORT" in nowhere.err
+    empty = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path, "-o", tmp_path / "r")
+    assert empty.code == 4
+    assert "found 0 CSV files" in empty.err
+    missing = moksori("compare", tmp_path / "a", tmp_path / "b")
+    assert missing.code == 4
+    assert "moksori evaluate" in missing.err
