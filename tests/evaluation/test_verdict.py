@@ -78,12 +78,23 @@ def test_same_words_are_compared_with_the_source() -> None:
     assert "conversions are no nearer to" in " ".join(_write(converted, far))
 
 
-def test_little_data_and_a_narrow_range_are_named() -> None:
-    singers = [SingerData("anna", 0.5, 5, 200.0, 220.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
+def test_little_data_is_named() -> None:
+    singers = [SingerData("anna", 0.5, 5, 110.0, 440.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
     items = [Item("1", report.CONVERSION, "a", "minho", "anna", 0.0, {}, {})]
-    said = " ".join(verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers))
-    assert "Little to learn from: anna 0.5 min" in said
-    assert "anna (G3 to A3)" in said
+    said = verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers)
+    assert said[-1] == "Little to learn from: anna 0.5 min; three minutes of singing and more are better."
+
+
+def test_notes_beyond_the_range_of_the_training_are_named_after_the_transposition() -> None:
+    singers = [SingerData("anna", 9.0, 5, 220.0, 880.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
+
+    def said(transpose_semitones: float) -> str:
+        items = [Item("1", report.CONVERSION, "a", "anna", "minho", transpose_semitones, {}, {})]
+        return " ".join(verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers))
+
+    assert "minho sang A2 to A4, asked were A3 to A5" in said(0)
+    assert "beyond" not in said(-12)
+    assert "asked were A1 to A3" in said(-24)
 
 
 def test_doubts_about_the_judge_and_about_few_clips_are_said() -> None:

@@ -68,13 +68,13 @@ class SingerJudge:
     description = "our own judge: a small convolutional net taught on the real training recordings"
 
     def __init__(self, net: SingerNet, singers: Sequence[str]) -> None:
-        self._net = net.eval()
+        self.net = net.eval()
         self.singers = tuple(singers)
 
     @torch.inference_mode()
     def probabilities(self, clips: Sequence[Clip]) -> npt.NDArray[np.float64]:
         """How sure it is of each singer, `[N, S]`; rows sum to 1."""
-        rows = [self._net(_long_enough(fitting.features(clip))[None])[0].double().softmax(dim=0) for clip in clips]
+        rows = [self.net(_long_enough(fitting.features(clip))[None])[0].double().softmax(dim=0) for clip in clips]
         return np.stack([row.numpy() for row in rows]) if rows else np.zeros((0, len(self.singers)))
 
     def hear(self, clips: Sequence[Clip]) -> list[str]:

@@ -20,6 +20,7 @@ _CLIPPED = 1e-4
 _FEW_CLIPS = 30
 _WIDE_INTERVAL = 0.2
 _LITTLE_MINUTES = 3.0  # of training, for a singer
+_BEYOND_CENTS = 200.0  # a whole tone outside of what was sung in training is still near it
 
 
 def write(
@@ -154,17 +155,34 @@ def _range(singers: Sequence[SingerData], items: Sequence[Item]) -> list[str]:
     targets = {item.target_singer for item in items if item.row == report.CONVERSION}
     known = [singer for singer in singers if singer.name in targets]
     short = [singer for singer in known if singer.train_minutes < _LITTLE_MINUTES]
-    narrow = [s for s in known if s.f0_low_hz and s.f0_high_hz and pitch.cents_between(s.f0_high_hz, s.f0_low_hz) < 700]
     found = []
     if short:
         names = ", ".join(f"{singer.name} {singer.train_minutes:.1f} min" for singer in short)
         found.append(f"Little to learn from: {names}; three minutes of singing and more are better.")
-    if narrow:
-        names = ", ".join(
-            f"{s.name} ({pitch.note_name(s.f0_low_hz or 0)} to {pitch.note_name(s.f0_high_hz or 0)})" for s in narrow
-        )
-        found.append(f"Trained on less than a fifth of range, so far notes are a guess: {names}.")
+    beyond = [sentence for singer in known if (sentence := _beyond(singer, singers, items))]
+    if beyond:
+        found.append(f"Notes beyond what a target sang in training, where nothing is sure: {'; '.join(beyond)}.")
     return found
+
+
+def _beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[Item]) -> str:
+    """How far conversions went outside of what a target sang; empty if they did not by more than a whole tone."""
+    by_name = {singer.name: singer for singer in singers}
+    asked_hz: list[float] = []
+    for item in items:
+        source = by_name.get(item.source_singer)
+        if item.row == report.CONVERSION and item.target_singer == target.name and source is not None:
+            bounds = (source.f0_low_hz, source.f0_high_hz)
+            asked_hz += [pitch.transpose(bound, item.transpose_semitones) for bound in bounds if bound]
+    if not asked_hz or not target.f0_low_hz or not target.f0_high_hz:
+        return ""
+    too_high = pitch.cents_between(max(asked_hz), target.f0_high_hz) > _BEYOND_CENTS
+    too_low = pitch.cents_between(min(asked_hz), target.f0_low_hz) < -_BEYOND_CENTS
+    if not too_high and not too_low:
+        return ""
+    asked = f"{pitch.note_name(min(asked_hz))} to {pitch.note_name(max(asked_hz))}"
+    sang = f"{pitch.note_name(target.f0_low_hz)} to {pitch.note_name(target.f0_high_hz)}"
+    return f"{target.name} sang {sang}, asked were {asked}"
 
 
 def _caution(converted: Row, judges: Sequence[Judge]) -> str:
