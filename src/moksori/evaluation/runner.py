@@ -444,10 +444,13 @@ def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> lis
 
 def _singer_data(corpus: Corpus, singer: str, split: str) -> SingerData:
     trained = corpus.of("train", singer)
-    low = [r.f0_low_hz for r in trained if r.f0_low_hz is not None]
-    high = [r.f0_high_hz for r in trained if r.f0_high_hz is not None]
-    minutes = sum(r.sung_seconds for r in trained) / 60
-    return SingerData(singer, minutes, len(corpus.of(split, singer)), min(low, default=None), max(high, default=None))
+    low = [recording.f0_low_hz for recording in trained if recording.f0_low_hz is not None]
+    high = [recording.f0_high_hz for recording in trained if recording.f0_high_hz is not None]
+    # A tracker errs by octaves now and then, so a single recording does not make a range.
+    low_hz = float(np.percentile(low, 5)) if low else None
+    high_hz = float(np.percentile(high, 95)) if high else None
+    minutes = sum(recording.sung_seconds for recording in trained) / 60
+    return SingerData(singer, minutes, len(corpus.of(split, singer)), low_hz, high_hz)
 
 
 def _curves(path: Path) -> dict[str, list[list[float]]]:

@@ -20,6 +20,7 @@ _CLIPPED = 1e-4
 _FEW_CLIPS = 30
 _WIDE_INTERVAL = 0.2
 _LITTLE_MINUTES = 3.0  # of training, for a singer
+_MOST_NAMED = 3  # targets in one sentence
 _BEYOND_CENTS = 200.0  # a whole tone outside of what was sung in training is still near it
 
 
@@ -126,7 +127,7 @@ def _weakest(
         return ""
     index, row = min(rows, key=lambda indexed: indexed[1][indexed[0]] / sum(indexed[1]))
     share = row[index] / sum(row)
-    if share >= _HEARD:
+    if share >= _HEARD or not any(row[index] for index, row in rows):
         return ""
     heard, count = max(
         ((other, count) for other, count in enumerate(row) if other != index), key=lambda found: found[1]
@@ -159,14 +160,18 @@ def _range(singers: Sequence[SingerData], items: Sequence[Item]) -> list[str]:
     if short:
         names = ", ".join(f"{singer.name} {singer.train_minutes:.1f} min" for singer in short)
         found.append(f"Little to learn from: {names}; three minutes of singing and more are better.")
-    beyond = [sentence for singer in known if (sentence := _beyond(singer, singers, items))]
+    beyond = sorted(
+        (found for singer in known if (found := _beyond(singer, singers, items))[0] > _BEYOND_CENTS), reverse=True
+    )
     if beyond:
-        found.append(f"Notes beyond what a target sang in training, where nothing is sure: {'; '.join(beyond)}.")
+        names = "; ".join(told for _, told in beyond[:_MOST_NAMED])
+        more = f"; and {len(beyond) - _MOST_NAMED} others" if len(beyond) > _MOST_NAMED else ""
+        found.append(f"Notes beyond what a target sang in training, where nothing is sure: {names}{more}.")
     return found
 
 
-def _beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[Item]) -> str:
-    """How far conversions went outside of what a target sang; empty if they did not by more than a whole tone."""
+def _beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[Item]) -> tuple[float, str]:
+    """How many cents beyond what a target sang the notes asked for go, and both ranges in words."""
     by_name = {singer.name: singer for singer in singers}
     asked_hz: list[float] = []
     for item in items:
@@ -175,14 +180,12 @@ def _beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[I
             bounds = (source.f0_low_hz, source.f0_high_hz)
             asked_hz += [pitch.transpose(bound, item.transpose_semitones) for bound in bounds if bound]
     if not asked_hz or not target.f0_low_hz or not target.f0_high_hz:
-        return ""
-    too_high = pitch.cents_between(max(asked_hz), target.f0_high_hz) > _BEYOND_CENTS
-    too_low = pitch.cents_between(min(asked_hz), target.f0_low_hz) < -_BEYOND_CENTS
-    if not too_high and not too_low:
-        return ""
-    asked = f"{pitch.note_name(min(asked_hz))} to {pitch.note_name(max(asked_hz))}"
+        return 0.0, ""
+    low_hz, high_hz = min(asked_hz), max(asked_hz)
+    above, below = pitch.cents_between([high_hz, target.f0_low_hz], [target.f0_high_hz, low_hz]).tolist()
     sang = f"{pitch.note_name(target.f0_low_hz)} to {pitch.note_name(target.f0_high_hz)}"
-    return f"{target.name} sang {sang}, asked were {asked}"
+    asked = f"{pitch.note_name(low_hz)} to {pitch.note_name(high_hz)}"
+    return max(above, below), f"{target.name} sang {sang}, asked were {asked}"
 
 
 def _caution(converted: Row, judges: Sequence[Judge]) -> str:
