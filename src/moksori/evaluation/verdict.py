@@ -161,7 +161,7 @@ def _range(singers: Sequence[SingerData], items: Sequence[Item]) -> list[str]:
         names = ", ".join(f"{singer.name} {singer.train_minutes:.1f} min" for singer in short)
         found.append(f"Little to learn from: {names}; three minutes of singing and more are better.")
     beyond = sorted(
-        (found for singer in known if (found := _beyond(singer, singers, items))[0] > _BEYOND_CENTS), reverse=True
+        (reach for singer in known if (reach := _beyond(singer, singers, items))[0] > _BEYOND_CENTS), reverse=True
     )
     if beyond:
         names = "; ".join(told for _, told in beyond[:_MOST_NAMED])
