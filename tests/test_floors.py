@@ -32,7 +32,7 @@ FLOORS = {
 ORDER = {
     "audio": "clip frames mulaw level containers files resample spectral pitch signals",
     "data": "corpus threads sources splits prepare doctor augment segments batches synthetic",
-    "models": "conditions layers encoder wavenet classifier singers autoencoder",
+    "models": "conditions layers encoder wavenet source_filter classifier singers autoencoder",
     "generation": "sampling reference streaming generator chunks",
     "training": (
         "schedules losses events learner guard shards phases reconstruct mixup backtranslate recipe validation "

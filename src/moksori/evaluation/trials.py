@@ -187,7 +187,7 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
     """Choose `count` items at even distances, all if there are no more.
 
     >>> evenly("abcdefgh", 3)
-    ['a', 'd', 'g']
+    ['a', 'd', 'f']
     """
     if count >= len(items):
         return list(items)
