@@ -113,7 +113,9 @@ class _ModulatedLayer(nn.Module):
         return x + mixed
 
 
-def expected_magnitude(controls: Controls, config: SourceFilterConfig, window_samples: int) -> Tensor:
+def expected_magnitude(
+    controls: Controls, config: SourceFilterConfig, window_samples: int, comb: Tensor | None = None
+) -> Tensor:
     """The magnitude spectrogram that `render` will have, of a Hann window, without rendering.
 
     Powers of harmonics and of noise add up: at frequency f, with main lobe L of the window (1 at its middle),
@@ -124,6 +126,12 @@ def expected_magnitude(controls: Controls, config: SourceFilterConfig, window_sa
     `audio.spectral.magnitude`: a sine of amplitude a measures a. For pitch that hardly moves within the window, and
     harmonics that it tells apart, this is what comes out; a small window, or a deep voice, makes it a mean over phases.
 
+    Args:
+        controls: F frames.
+        config: whose sizes they have.
+        window_samples: of the spectrogram.
+        comb: `harmonic_power` of the same pitch, if it is known already; it is most of the work.
+
     Returns:
         `[B, window_samples / 2 + 1, F]`.
     """
@@ -133,7 +141,7 @@ def expected_magnitude(controls: Controls, config: SourceFilterConfig, window_sa
         torch.exp(2.0 * (_interpolation(config, torch.arange(n_bins) * bin_hz).to(bands) @ bands))
         for bands in (controls.harmonics, controls.noise)
     )
-    comb = _comb(controls.f0_hz, n_bins, bin_hz)
+    comb = harmonic_power(controls.f0_hz, config, window_samples) if comb is None else comb
     return (envelope_h * comb + (6.0 / window_samples) * envelope_n + 1e-14).sqrt()
 
 
@@ -151,9 +159,10 @@ def render(controls: Controls, config: SourceFilterConfig, white: Tensor) -> Ten
     return _oscillators(controls, config) + _filtered(white, controls.noise, config)
 
 
-def _comb(f0_hz: Tensor, n_bins: int, bin_hz: float) -> Tensor:
-    """Power of the harmonics 1, 2, ... in each bin, if each has amplitude 1, `[B, F] -> [B, bins, F]`."""
-    place = torch.arange(n_bins).to(f0_hz)[:, None] * bin_hz  # [bins, 1] Hz
+def harmonic_power(f0_hz: Tensor, config: SourceFilterConfig, window_samples: int) -> Tensor:
+    """Power that harmonics of amplitude 1 have in each bin of a Hann window, `[B, F] -> [B, bins, F]`."""
+    bin_hz = config.sample_rate / window_samples
+    place = torch.arange(window_samples // 2 + 1).to(f0_hz)[:, None] * bin_hz  # [bins, 1] Hz
     f0 = f0_hz.clamp(min=_LOWEST_HZ)[:, None]
     below = (place / f0).floor()  # number of the harmonic at or under the bin
     power = torch.zeros_like(below)
