@@ -117,13 +117,15 @@ def test_tracks_of_other_hops_are_refused() -> None:
         melody.evaluate(GLIDE, _track(100.0, hop_seconds=0.01))
 
 
-def test_the_judge_is_not_the_tracker_that_the_model_was_told_by() -> None:
-    assert melody.judge_for(None).name == melody.judge_for("pyin").name == "swift-f0"
+def test_trackers_go_by_name() -> None:
+    assert melody.tracker("swift-f0").name == "swift-f0"
+    with pytest.raises(UserError, match="known are swift-f0, pyin"):
+        melody.tracker("ear")
     if importlib.util.find_spec("librosa") is None:
         with pytest.raises(UserError, match="judges"):
-            melody.judge_for("swift-f0")
+            melody.tracker("pyin")
     else:
-        assert melody.judge_for("swift-f0").name == "pyin"
+        assert melody.tracker("pyin").name == "pyin"
 
 
 def test_both_trackers_hear_a_glide_alike() -> None:

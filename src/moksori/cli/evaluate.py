@@ -53,6 +53,9 @@ def command(
         Path | None, typer.Option(help="CSV or TSV of what is sung, columns file and text, to judge the vowels.")
     ] = None,
     split: Annotated[str, typer.Option(help="Recordings to judge with: test or validation.")] = "test",
+    tracker: Annotated[
+        str, typer.Option(help="Of the pitch: swift-f0, or pyin if the voice was told the pitch by swift-f0.")
+    ] = "swift-f0",
     temperature: Annotated[float, typer.Option(min=0.0, help="Of the conversions.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of conversions, judges and intervals.")] = 0,
     players: Annotated[int, typer.Option(min=0, help="Pairs to listen to in the page.")] = PLAYERS,
@@ -80,13 +83,13 @@ def command(
     from moksori.data.corpus import Corpus
     from moksori.evaluation import making, runner, trials
 
-    options = making.Options(clips, split, seed=seed, temperature=temperature)
+    options = making.Options(clips, split, seed=seed, temperature=temperature, tracker=tracker)
     known = trials.Texts.load(texts)
     corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
     named = {"--conversions": conversions, "--parallel": parallel, "--texts": texts}
     given += [part for name, value in named.items() if value for part in (name, value)]
-    given += ["--clips", clips, "--split", split, "--temperature", temperature, "--seed", seed]
+    given += ["--clips", clips, "--split", split, "--tracker", tracker, "--temperature", temperature, "--seed", seed]
     with console.staged() as progress:
         if conversions:
             made = made_by(given)

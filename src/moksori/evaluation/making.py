@@ -36,6 +36,7 @@ class Options:
     cycles: int = 1  # recordings of each singer that are also converted back, to see what gets lost
     seed: int = 0
     temperature: float = 1.0
+    tracker: str = "swift-f0"  # of the pitch; for a model that was told the pitch by swift-f0, another one
 
 
 def make(voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, progress: Progress) -> None:

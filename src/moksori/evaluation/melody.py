@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,23 +80,22 @@ class Pyin:
         return PitchTrack(np.where(voiced, f0_hz[:n_frames], 0.0), probability[:n_frames], voiced, pitch.HOP_SECONDS)
 
 
-def judge_for(conditioned_on: str | None) -> Tracker:
-    """A tracker that a model was not conditioned on, so that it cannot agree with its own mistakes.
+TRACKERS: dict[str, Callable[[], Tracker]] = {SwiftF0.name: SwiftF0, Pyin.name: Pyin}
 
-    Args:
-        conditioned_on: the name of the tracker that the model was told the pitch by; None if it was not told.
+
+def tracker(name: str) -> Tracker:
+    """A tracker by name.
+
+    A model that was told the pitch by one tracker must be judged by the other: it would agree with its own mistakes.
 
     Raises:
-        UserError: the other one is needed, and not installed.
+        UserError: no tracker of that name, or it is not installed.
     """
-    if conditioned_on != SwiftF0.name:
-        return SwiftF0()
-    if importlib.util.find_spec("librosa") is None:
-        raise UserError(
-            "the model was told the pitch by swift-f0, so another tracker must judge it; install it with "
-            "`pip install 'moksori[judges]'`"
-        )
-    return Pyin()
+    if name not in TRACKERS:
+        raise UserError(f"unknown pitch tracker {name!r}; known are {', '.join(TRACKERS)}")
+    if name == Pyin.name and importlib.util.find_spec("librosa") is None:
+        raise UserError("pyin comes with librosa, which is not installed here; try `pip install 'moksori[judges]'`")
+    return TRACKERS[name]()
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ class Made:
     software: str  # "moksori 0.1.0"
 
 
-def panel(corpus: Corpus, texts: Texts, seed: int, conditioned_on: str | None, progress: Progress) -> Panel:
+def panel(corpus: Corpus, texts: Texts, options: Options, progress: Progress) -> Panel:
     """Gather the judges, fitted on the corpus's training recordings; fitted once, they are kept beside the data."""
+    tracker, seed = melody.tracker(options.tracker), options.seed
     judges: list[singer_judge.SingerHearer] = [
         singer_judge.load_or_fit(corpus, seed, _stage(progress, "teaching the judge of singers"))
     ]
@@ -73,7 +74,7 @@ def panel(corpus: Corpus, texts: Texts, seed: int, conditioned_on: str | None, p
     words = None
     if known:
         words = recogniser.load_or_fit(corpus, known, seed, _stage(progress, "teaching the recogniser of vowels"))
-    return Panel(judges, melody.judge_for(conditioned_on), words)
+    return Panel(judges, tracker, words)
 
 
 def evaluate_voice(
@@ -114,9 +115,9 @@ def evaluate_voice(
     chosen = trials.held_out(corpus, options.split, options.per_singer, audio, texts)
     if parallel is not None:
         chosen += trials.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
+    listeners = panel(corpus, texts, options, progress)  # what is missing is said before the long work
     making.make(voice, chosen, audio, options, _stage(progress, "converting"))
     cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
-    listeners = panel(corpus, texts, options.seed, None, progress)
     work = _Work(listeners, corpus, texts, folder, progress)
     items = work.with_cycles(work.judge(chosen), cycled) + work.copy_synthesis(voice, chosen)
     notes = [
@@ -156,7 +157,7 @@ def evaluate_conversions(
     options, texts = options or Options(), texts or Texts({})
     chosen, refused = trials.from_table(conversions, corpus, texts)
     (folder / AUDIO).mkdir(parents=True, exist_ok=True)
-    work = _Work(panel(corpus, texts, options.seed, None, progress), corpus, texts, folder, progress)
+    work = _Work(panel(corpus, texts, options, progress), corpus, texts, folder, progress)
     items = work.judge(chosen)
     notes = [f"{len(chosen)} conversions made elsewhere, from {conversions.name}."]
     notes += [f"Left out: {line}." for line in refused]
