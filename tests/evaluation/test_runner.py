@@ -99,7 +99,11 @@ class TestAModel:
     def test_conversions_are_kept_for_the_same_voice_only(
         self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path
     ) -> None:
-        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").glob("0*.flac")}
+        made = {
+            path: path.stat().st_mtime_ns
+            for path in (tmp_path / "audio").glob("*-to-*.flac")
+            if not path.name.startswith("back-")
+        }
         options = Options(per_singer=1)
         again = runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options, texts=texts)
         assert {path: path.stat().st_mtime_ns for path in made} == made
@@ -161,6 +165,26 @@ class TestOthers:
         assert found is not None
         assert found.n == n_pairs - 1
         assert any("1.wav" in note and note.startswith("Left out") for note in told.notes)
+
+
+def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp_path: Path) -> None:
+    mine = tmp_path / "audio" / "my song.flac"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    with pytest.raises(DataError, match="no evaluation made"):
+        runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1))
+    with pytest.raises(DataError, match="no evaluation made"):
+        making.begin(mine.parent, {})
+    assert mine.read_bytes() == b"mine"
+
+
+def test_sounds_of_an_earlier_evaluation_make_room(tmp_path: Path) -> None:
+    making.begin(tmp_path, {"voice": "a"})
+    (tmp_path / "1.flac").write_bytes(b"old")
+    assert making.claim(tmp_path) == {"voice": "a"}
+    making.begin(tmp_path, {"voice": "b"})
+    assert not (tmp_path / "1.flac").exists()
+    assert making.claim(tmp_path) == {"voice": "b"}
 
 
 def test_rows_are_means_over_clips_with_chance_last() -> None:

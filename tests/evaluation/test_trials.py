@@ -58,6 +58,14 @@ class TestParallel:
         ]
         assert [t.truth for t in found] == [tmp_path / f"{s}/one.flac" for s in "bbaa"]
 
+    def test_a_recording_of_three_singers_is_reconstructed_once(self, tmp_path: Path) -> None:
+        for singer in "abc":
+            _sound(tmp_path / singer / "one.flac")
+        found = trials.parallel(tmp_path, ("a", "b", "c"), 5, tmp_path / "out", NO_TEXTS)
+        assert sum(trial.row == report.PARALLEL for trial in found) == 6
+        assert sum(trial.row == report.PARALLEL_RECONSTRUCTION for trial in found) == 3
+        assert len({trial.name for trial in found}) == 9
+
     def test_a_table_gives_what_it_names(self, tmp_path: Path) -> None:
         _sound(tmp_path / "x.flac"), _sound(tmp_path / "y.flac")
         table = tmp_path / "pairs.csv"
@@ -154,6 +162,15 @@ class TestTexts:
 
 
 def test_odd_names_stay_inside_the_folder(tmp_path: Path) -> None:
-    name = trials._name(1, "../../x", "a/b\n목소리")
+    name = trials._name("../../x", "a/b\n목소리")
     assert (tmp_path / name).parent == tmp_path
-    assert name == "0001-______x-to-a_b_목소리"
+    assert name.startswith("x-to-a_b_목소리-")
+
+
+def test_a_name_depends_on_recording_and_target_only(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    few = trials.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
+    many = trials.held_out(tiny_corpus, "test", 9, tmp_path, NO_TEXTS)
+    names = {(t.recording, t.target_singer): t.name for t in many}
+    assert all(names[t.recording, t.target_singer] == t.name for t in few)
+    assert trials._name("a/01.wav", "c") != trials._name("b/01.wav", "c")
+    assert trials._name("a/01.wav", "c/d") != trials._name("a/01.wav", "c_d")

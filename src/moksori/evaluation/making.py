@@ -15,6 +15,7 @@ from pathlib import Path
 from moksori import atomic
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, Voice
+from moksori.errors import DataError
 from moksori.evaluation import report
 from moksori.evaluation.trials import Trial
 from moksori.generation.chunks import ChunkConfig
@@ -39,7 +40,9 @@ class Options:
     tracker: str = "swift-f0"  # of the pitch; for a model that was told the pitch by swift-f0, another one
 
 
-def make(voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, progress: Progress) -> None:
+def make(
+    voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, progress: Progress, data: str = ""
+) -> None:
     """Write the conversion of every trial.
 
     Args:
@@ -48,12 +51,16 @@ def make(voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, 
         folder: of all the conversions; those of another voice, or made in another way, are thrown away.
         options: how.
         progress: told what is done.
+        data: fingerprint of the recordings; conversions of others are thrown away, too.
 
     Raises:
         AudioFileError: a source cannot be read.
+        DataError: the folder holds files that no evaluation made.
         UserError: the voice does not know a target.
     """
-    _begin(folder, voice, options)
+    made_by = {"voice": voice.fingerprint, "data": data, "seed": options.seed, "temperature": options.temperature}
+    if claim(folder) != made_by:
+        begin(folder, made_by)
     _convert(voice, [(trial.source, trial.target_singer, trial.conversion) for trial in chosen], options, progress)
 
 
@@ -75,21 +82,35 @@ def make_cycles(voice: Voice, chosen: Sequence[Trial], options: Options, progres
     return cycled
 
 
+def claim(folder: Path) -> dict[str, object] | None:
+    """By what the sounds in a folder were made; None if there is nothing yet.
+
+    Raises:
+        DataError: files lie there that no evaluation made. They stay where they are.
+    """
+    record = folder / _MADE_BY
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        if folder.exists() and (record.exists() or any(folder.iterdir())):
+            raise DataError(
+                f"{folder}: holds files that no evaluation made; choose another folder for the report"
+            ) from None
+        return None
+
+
+def begin(folder: Path, made_by: dict[str, object]) -> None:
+    """Throw away the sounds of an earlier evaluation, and note by what the next ones are made."""
+    if claim(folder) is not None:
+        for path in folder.glob("*.flac"):
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write(folder / _MADE_BY, json.dumps(made_by, indent=1).encode())
+
+
 def cycle_path(trial: Trial) -> Path:
     """Where the conversion of a conversion, back to its source's singer, lies."""
     return trial.conversion.with_name(f"back-{trial.conversion.name}")
-
-
-def _begin(audio: Path, voice: Voice, options: Options) -> None:
-    """Throw away conversions that another model made, or in another way."""
-    made_by = {"voice": voice.fingerprint, "seed": options.seed, "temperature": options.temperature}
-    audio.mkdir(parents=True, exist_ok=True)
-    record = audio / _MADE_BY
-    content = json.dumps(made_by, indent=1).encode()
-    if not record.exists() or record.read_bytes() != content:
-        for path in audio.glob("*.flac"):
-            path.unlink()
-        atomic.write(record, content)
 
 
 def _convert(voice: Voice, jobs: Sequence[tuple[Path, str, Path]], options: Options, progress: Progress) -> None:

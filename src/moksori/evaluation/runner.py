@@ -116,7 +116,7 @@ def evaluate_voice(
     if parallel is not None:
         chosen += trials.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
     listeners = panel(corpus, texts, options, progress)  # what is missing is said before the long work
-    making.make(voice, chosen, audio, options, _stage(progress, "converting"))
+    making.make(voice, chosen, audio, options, _stage(progress, "converting"), corpus.fingerprint)
     cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
     work = _Work(listeners, corpus, texts, folder, progress)
     items = work.with_cycles(work.judge(chosen), cycled) + work.copy_synthesis(voice, chosen)
@@ -156,7 +156,7 @@ def evaluate_conversions(
     """
     options, texts = options or Options(), texts or Texts({})
     chosen, refused = trials.from_table(conversions, corpus, texts)
-    (folder / AUDIO).mkdir(parents=True, exist_ok=True)
+    making.begin(folder / AUDIO, {"conversions": conversions.name})  # they may have changed since the last time
     work = _Work(panel(corpus, texts, options, progress), corpus, texts, folder, progress)
     items = work.judge(chosen)
     notes = [f"{len(chosen)} conversions made elsewhere, from {conversions.name}."]

@@ -10,6 +10,7 @@ A trial names files; nobody has listened yet. There are three ways to one:
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: T
     for singer in corpus.singers:
         for recording in evenly(_of(corpus, split, singer), per_singer):
             for target in corpus.singers:
-                name = _name(len(trials) + 1, PurePosixPath(recording.source).stem, target)
+                name = _name(recording.source, target)
                 trials.append(
                     Trial(
                         name,
@@ -96,21 +97,21 @@ def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, te
             f"{path}: no two of the singers {', '.join(singers)} have a recording of one name here; expected "
             "<singer>/<name>.*, or a CSV with the columns " + ", ".join(_PAIR_COLUMNS)
         )
-    trials: list[Trial] = []
+    trials: dict[str, Trial] = {}  # by name: a recording of three singers is reconstructed once
 
     def add(row: str, source: Path, singer: str, pair: Pair) -> None:
-        name = f"same-{_name(len(trials) + 1, source.stem, pair.target_singer)}"
         recording = f"{singer}/{source.name}"
+        name = f"same-{_name(recording, pair.target_singer)}"
         text, conversion = texts.of(recording), folder / f"{name}.flac"
-        trials.append(
-            Trial(name, row, source, recording, singer, pair.target_singer, conversion, 0.0, text, pair.target)
+        trials.setdefault(
+            name, Trial(name, row, source, recording, singer, pair.target_singer, conversion, 0.0, text, pair.target)
         )
 
     for ends in sorted({(pair.source_singer, pair.target_singer) for pair in pairs}):
         for pair in evenly([pair for pair in pairs if (pair.source_singer, pair.target_singer) == ends], per_pair):
             add(report.PARALLEL, pair.source, pair.source_singer, pair)
             add(report.PARALLEL_RECONSTRUCTION, pair.target, pair.target_singer, pair)
-    return trials
+    return list(trials.values())
 
 
 def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial], list[str]]:
@@ -244,7 +245,7 @@ def _trial(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, te
     except ValueError:
         raise DataError(f"transpose is {row['transpose']!r}; expected semitones") from None
     return Trial(
-        _name(number, source.stem, row["target"]),
+        f"{number:04d}-{_name(row['source'], row['target'])}",
         report.RECONSTRUCTION if singer == row["target"] else report.CONVERSION,
         source,
         recording.source if recording else row["source"],
@@ -278,9 +279,13 @@ def _rows(
     return rows
 
 
-def _name(number: int, stem: str, target: str) -> str:
-    """A name that tells what it is, made of letters, digits, - and _ whatever the singers are called."""
-    return f"{number:04d}-{_slug(stem)}-to-{_slug(target)}"
+def _name(recording: str, target: str) -> str:
+    """A name that tells what it is, made of letters, digits, - and _ whatever recordings and singers are called.
+
+    It depends on nothing else, so that a conversion is found again; two hardly ever share a name.
+    """
+    told_apart = zlib.crc32(f"{recording}\0{target}".encode())
+    return f"{_slug(PurePosixPath(recording).stem)}-to-{_slug(target)}-{told_apart:08x}"
 
 
 def _slug(text: str) -> str:
