@@ -87,7 +87,7 @@ def training_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         return ""
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    picture = Picture(figsize=(3.2 * columns, 2.0 * rows))
+    picture = Picture(figsize=(3.2 * columns, 2.2 * rows), layout="constrained")
     for place, name in enumerate(names, start=1):
         steps, values = np.asarray(curves[name], float).T
         axes = picture.add_subplot(rows, columns, place)
