@@ -100,12 +100,13 @@ def test_notes_beyond_the_range_of_the_training_are_named_after_the_transpositio
 def test_doubts_about_the_judge_and_about_few_clips_are_said() -> None:
     unsure = Judge("own", "", Figure(0.8, 0.7, 0.9, 20), [])
     few = Row(report.CONVERSION, 6, {"identified": Figure(0.5, 0.2, 0.8, 6)})
-    said = _write(few, judges=[unsure])[-1]
+    head, said, *_ = _write(few, judges=[unsure])
+    assert head.startswith("Whose voice it is cannot be told for sure. Heard as the target in 50% of 6")
     assert said.startswith("Be careful")
     assert "only 80% of real recordings rightly" in said
     assert "only 6 clips" in said
     assert "from 20% to 80%" in said
-    assert "nobody checked the judge" in _write(few, judges=[Judge("own", "", None, [])])[-1]
+    assert "nobody checked the judge" in _write(few, judges=[Judge("own", "", None, [])])[1]
 
 
 def test_judges_that_disagree_are_not_trusted() -> None:
@@ -115,3 +116,39 @@ def test_judges_that_disagree_are_not_trusted() -> None:
 
 def test_without_conversions_there_is_nothing_to_judge() -> None:
     assert _write(TRUTH) == ["There is nothing to judge: no recording was converted into another singer."]
+
+
+def test_without_a_figure_of_the_judge_there_is_nothing_to_judge() -> None:
+    assert _write(Row(report.CONVERSION, 0, {}))[0].startswith("There is nothing to judge")
+
+
+def test_a_doubted_judge_is_not_believed_when_it_praises() -> None:
+    praised = _row(report.CONVERSION, identified=1.0, leak=0.0)
+    assert _write(praised)[0].startswith("The voice is the target's")
+    for accuracy in (Figure(0.89, 0.8, 0.95, 50), None):
+        said = _write(praised, judges=[Judge("own", "", accuracy, [])])
+        assert said[0].startswith("Whose voice it is cannot be told")
+        assert said[1].startswith("Be careful")
+
+
+def test_words_are_judged_beside_real_recordings_or_not_at_all() -> None:
+    half = _row(report.CONVERSION, identified=1.0, vowel_accuracy=0.5)
+    for real, words in ((0.9, "Words suffer"), (0.6, "Words kept"), (0.59, "Words cannot be judged")):
+        assert f"{words}: 50% of the vowels" in " ".join(_write(half, _row(report.TRUTH, vowel_accuracy=real)))
+    assert "nobody knows how many of real recordings" in " ".join(_write(half))
+
+
+def test_distances_whose_intervals_meet_are_not_told_apart() -> None:
+    converted = _row(report.CONVERSION, identified=1.0)
+    same = Row(
+        report.PARALLEL, 20, {"truth_distance_db": Figure(8.8, 8.3, 9.1, 20), "truth_floor_db": Figure(9.2, 9, 9.5, 20)}
+    )
+    assert "conversions are about as near to the target's own recordings as the sources" in " ".join(
+        _write(converted, same)
+    )
+
+
+def test_few_clips_of_the_weakest_target_are_counted_not_shared() -> None:
+    weak = _row(report.CONVERSION, identified=0.7)
+    said = " ".join(_write(weak, confusion=[[3, 0], [2, 1]]))
+    assert "Weakest target: minho, heard in 1 of 3 clips; most often taken for anna (2 of 3)." in said

@@ -15,10 +15,12 @@ _HEARD, _PARTLY_HEARD = 0.9, 0.5
 # Published figures: .71 for the first system of this kind, .97 for one that is told the pitch.
 _IN_TUNE, _PARTLY_IN_TUNE = 0.95, 0.7
 _WORDS_KEPT_POINTS = 0.1  # vowels found as well as in real recordings, but for ten of a hundred
+_RELIABLE_RECOGNISER = 0.6  # one that misses more of real vowels says little of others
 _SLOPPY_RESTS_DB = -30.0  # real rests lie 40 dB and more below the singing
-_CLIPPED = 1e-4
-_FEW_CLIPS = 30
-_WIDE_INTERVAL = 0.2
+_CLIPPED = 1e-4  # of the samples: two a second at 24 kHz, which begins to be heard
+_FEW_CLIPS = 30  # fewer cannot tell one clip in ten from one in five
+_WIDE_INTERVAL = 0.2  # from "often" to "reliably": the verdict would be another one
+_FEW_OF_A_TARGET = 10  # conversions, of which a percentage would promise too much
 _LITTLE_MINUTES = 3.0  # of training, for a singer
 _MOST_NAMED = 3  # targets in one sentence
 _BEYOND_CENTS = 200.0  # a whole tone outside of what was sung in training is still near it
@@ -45,20 +47,30 @@ def write(
     """
     by_name = {row.name: row for row in rows}
     converted = by_name.get(report.CONVERSION)
-    if converted is None:
+    if converted is None or "identified" not in converted.figures:
         return ["There is nothing to judge: no recording was converted into another singer."]
     truth = by_name.get(report.TRUTH)
-    found = [_who(converted, truth), _melody(converted), _words(converted, by_name), _truth(by_name)]
+    is_sure = not judges or _is_reliable(judges[0])
+    found = [
+        _who(converted, truth, is_sure=is_sure),
+        _caution(converted, judges),
+        _melody(converted),
+        _words(converted, by_name),
+        _truth(by_name),
+    ]
     found += [_second_opinion(converted), _weakest(confusion, judges, singers), _sound(converted, truth)]
-    found += [*_range(singers, items), _caution(converted, judges)]
+    found += _range(singers, items)
     return [sentence for sentence in found if sentence]
 
 
-def _who(converted: Row, truth: Row | None) -> str:
+def _who(converted: Row, truth: Row | None, *, is_sure: bool) -> str:
     heard, leak = converted.figures["identified"], converted.figures.get("leak")
-    real = f" (real recordings of them: {_share(truth.figures['identified'])})" if truth else ""
+    truly = truth.figures.get("identified") if truth else None
+    real = f" (real recordings of them: {_share(truly)})" if truly else ""
     kept = f", and as the source in {_share(leak)}" if leak else ""
-    if leak and leak.mean > 0.5 and heard.mean < _PARTLY_HEARD:
+    if not is_sure:
+        head = "Whose voice it is cannot be told for sure. "
+    elif leak and leak.mean > 0.5 and heard.mean < _PARTLY_HEARD:
         head = "Nothing was converted: the source singer is still heard. "
     elif heard.mean >= _HEARD:
         head = "The voice is the target's. "
@@ -92,19 +104,28 @@ def _words(converted: Row, by_name: Mapping[str, Row]) -> str:
     if right is None:
         return ""
     beside = f" (real recordings: {_share(real)})" if real else ""
-    as_good = real is not None and real.mean - right.mean <= _WORDS_KEPT_POINTS
-    return f"{'Words kept' if as_good else 'Words suffer'}: {_share(right)} of the vowels are recognised{beside}."
+    found = f"{_share(right)} of the vowels are recognised{beside}"
+    if real is None:
+        return f"Words: {found}; nobody knows how many of real recordings would be."
+    if real.mean < _RELIABLE_RECOGNISER:
+        return f"Words cannot be judged: {found}."
+    return f"{'Words kept' if real.mean - right.mean <= _WORDS_KEPT_POINTS else 'Words suffer'}: {found}."
 
 
 def _truth(by_name: Mapping[str, Row]) -> str:
     same = by_name.get(report.PARALLEL)
-    if same is None or "truth_distance_db" not in same.figures:
+    figures = same.figures if same else {}
+    ours, source = figures.get("truth_distance_db"), figures.get("truth_floor_db")
+    if ours is None or source is None:
         return ""
-    ours, source = same.figures["truth_distance_db"].mean, same.figures["truth_floor_db"].mean
-    nearer = "nearer to" if ours < source else "no nearer to"
+    if ours.low <= source.high and source.low <= ours.high:
+        nearer = "about as near to"
+    else:
+        nearer = "nearer to" if ours.mean < source.mean else "no nearer to"
+    than = "as" if nearer.startswith("about") else "than"
     return (
-        f"Of the same words, conversions are {nearer} the target's own recordings than the sources are: "
-        f"{ours:.1f} dB against {source:.1f} dB."
+        f"Of the same words, conversions are {nearer} the target's own recordings {than} the sources are: "
+        f"{ours.mean:.1f} dB against {source.mean:.1f} dB."
     )
 
 
@@ -132,9 +153,13 @@ def _weakest(
     heard, count = max(
         ((other, count) for other, count in enumerate(row) if other != index), key=lambda found: found[1]
     )
+    if sum(row) < _FEW_OF_A_TARGET:
+        in_ours, in_other = f"{row[index]} of {sum(row)} clips", f"{count} of {sum(row)}"
+    else:
+        in_ours, in_other = f"{share:.0%}", f"{count / sum(row):.0%}"
     return (
-        f"Weakest target: {singers[index].name}, heard in {share:.0%}; most often taken for {singers[heard].name} "
-        f"({count / sum(row):.0%})."
+        f"Weakest target: {singers[index].name}, heard in {in_ours}; most often taken for {singers[heard].name} "
+        f"({in_other})."
     )
 
 
@@ -188,12 +213,17 @@ def _beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[I
     return max(above, below), f"{target.name} sang {sang}, asked were {asked}"
 
 
+def _is_reliable(judge: Judge) -> bool:
+    """Whether a judge was asked about real recordings, and was hardly ever wrong."""
+    return judge.real_accuracy is not None and judge.real_accuracy.mean >= _RELIABLE_JUDGE
+
+
 def _caution(converted: Row, judges: Sequence[Judge]) -> str:
     heard = converted.figures["identified"]
     doubts = [
         f"the judge “{judge.name}” names only {_share(judge.real_accuracy)} of real recordings rightly"
         for judge in judges
-        if judge.real_accuracy and judge.real_accuracy.mean < _RELIABLE_JUDGE
+        if judge.real_accuracy and not _is_reliable(judge)
     ]
     if judges and judges[0].real_accuracy is None:
         doubts.append("nobody checked the judge, for there was no held-out recording")
