@@ -12,6 +12,7 @@ from moksori.data import synthetic
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.models.autoencoder import Autoencoder
+from moksori.models.swift import Swift, SwiftConfig
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
 
@@ -59,6 +60,63 @@ sample_pairs = 1
 """
 
 
+TINY_SWIFT = """
+description = "the same for a model that knows the melody"
+
+[model]
+kind = "source-filter"
+sample_rate = 8000
+hop_samples = 80
+singer_channels = 3
+
+[model.encoder]
+channels = 6
+layers = 1
+kernel_size = 3
+latent_channels = 4
+
+[model.decoder]
+n_bands = 24
+channels = 8
+layers = 2
+
+[model.classifier]
+channels = 4
+
+[model.critic]
+channels = 6
+
+[segments]
+seconds = 0.24
+batch_size = 4
+shards = 2
+moved_copies = 1
+
+[optimiser]
+clip_norm = 5.0
+
+[losses]
+adversarial = 0.1
+cycle = 0.1
+
+[back_translation]
+start_step = 5
+refresh_every_steps = 2
+pool_batches = 1
+
+[loop]
+max_steps = 60
+log_every_steps = 5
+validate_every_steps = 20
+sample_every_steps = 1000
+save_every_steps = 10
+keep_states = 2
+validation_segments = 1
+sample_seconds = 0.2
+sample_pairs = 1
+"""
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Small nets are fastest, and sums have one order, on one thread; a verb called before may have set two."""
@@ -94,3 +152,21 @@ def tiny_model(tiny_recipe: Recipe) -> Autoencoder:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Autoencoder(tiny_recipe.model, ["bass", "tenor"])
+
+
+@pytest.fixture(scope="session")
+def tiny_swift_recipe() -> Recipe:
+    """The tiny recipe of a model that knows the melody, with all that such recipes may have."""
+    return recipes.parse("average_decay = 0.9\n" + TINY_SWIFT, "the tiny swift recipe")
+
+
+@pytest.fixture
+def tiny_swift(tiny_swift_recipe: Recipe) -> Swift:
+    """A fresh model of that recipe for two singers, always the same; its decoder is not silent."""
+    assert isinstance(tiny_swift_recipe.model, SwiftConfig)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Swift(tiny_swift_recipe.model, ["bass", "tenor"])
+        torch.nn.init.normal_(model.decoder.last.weight, std=0.3)
+        torch.nn.init.constant_(model.decoder.last.bias, -4.0)  # type: ignore[arg-type]
+    return model

@@ -21,7 +21,9 @@ from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import AudioFileError, ModelFileError, UserError
+from moksori.generation import code_song
 from moksori.generation.chunks import ChunkConfig
+from moksori.generation.windows import Window
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.encoder import EncoderConfig
 from moksori.training.recipe import Recipe
@@ -289,11 +291,11 @@ class TestCuts:
         with torch.inference_mode():
             whole = model.encode(mulaw.encode(torch.from_numpy(padded))[None])[0]
         n_frames = whole.shape[1]
-        monkeypatch.setattr(conversion._Latents, "_PIECE_SECONDS", 0.1)
+        monkeypatch.setattr(code_song._Latents, "_PIECE_SECONDS", 0.1)
         blocks: Iterator[Samples] = (
             sound[start : start + block_samples] for start in range(0, n_samples, block_samples)
         )
-        latents = conversion._Latents(model, conversion._Window(blocks, len(padded)))
+        latents = code_song._Latents(model, Window(blocks), n_frames)
         for start, stop in [(0, 1), (0, 30), (7, 20), (7, 60), (58, 59), (59, n_frames)]:
             torch.testing.assert_close(latents.read(start, stop), whole[:, start:stop], atol=0, rtol=1e-5)
 

@@ -87,7 +87,7 @@ class TestOnInventedSingers:
         assert to_target < timbre_distance_db(outcome.conversion, outcome.source)
 
     def test_the_decoder_uses_the_latent_on_recordings_it_never_saw(self, outcome: Outcome) -> None:
-        assert outcome.figures.cross_entropy < outcome.figures.shuffled_cross_entropy - 0.2
+        assert outcome.figures.loss < outcome.figures.shuffled_loss - 0.2
 
 
 def test_the_timbre_distance_knows_two_singers_apart() -> None:

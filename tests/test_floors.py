@@ -30,13 +30,16 @@ FLOORS = {
 
 # Inside a room a module may import those that stand before it.
 ORDER = {
-    "audio": "clip frames mulaw level containers files resample spectral pitch signals",
-    "data": "corpus threads sources splits prepare doctor augment segments batches synthetic",
-    "models": "conditions layers encoder wavenet source_filter classifier singers autoencoder",
-    "generation": "sampling reference streaming generator chunks",
+    "audio": "clip frames mulaw level containers files resample spectral pitch features transposition breaths signals",
+    "data": "corpus threads sources splits prepare doctor augment repitch segments excerpts batches synthetic",
+    "models": (
+        "conditions layers encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic singers "
+        "autoencoder swift family"
+    ),
+    "generation": "sampling windows reference streaming generator chunks code_song feature_song",
     "training": (
-        "schedules losses events learner guard shards phases reconstruct mixup backtranslate recipe validation "
-        "samples journal board folder loop run"
+        "schedules losses perturb events learner average guard shards phases media tables reconstruct criticise mixup "
+        "backtranslate recipe validation samples journal board folder loop run"
     ),
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "

@@ -12,13 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.errors import UserError
+from moksori.models import family
 from moksori.models.autoencoder import Autoencoder
-from moksori.training import losses
+from moksori.training import losses, media
 from moksori.training import recipe as recipes
 from moksori.training.backtranslate import BackTranslation, Translated
+from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.learner import learners_for
+from moksori.training.media import FeatureMedium
 from moksori.training.recipe import LoopConfig, Recipe, SegmentsConfig
 from moksori.training.reconstruct import Reconstruction
 
@@ -32,23 +36,39 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
     recipe = recipes.load(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Autoencoder(recipe.model, ["a", "b"])
-    learners = learners_for(model, recipe.optimiser)
-    # Two latent frames of one clip a singer: enough to go through every layer, and seconds even for the paper's net.
-    codes = torch.randint(0, 256, (2, 2 * model.hop_samples), generator=torch.Generator().manual_seed(0))
-    batch = Batch(codes, torch.tensor([0, 1]))
+        model = family.build(recipe.model, ["a", "b"])
+    learners = learners_for(model, recipe.optimiser, recipe.critic_optimiser)
+    medium, no_batches = media.medium_for(model, recipe.perturbation), cast(Batches, None)
+    batch = Batch(_clips(model), torch.tensor([0, 1]))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    translated = Translated(codes, batch.singer, heard=codes.flip(1))
-    no_batches = cast(Batches, None)
-    phase_1, phase_2 = Reconstruction(model, no_batches), BackTranslation(model, no_batches, recipe.back_translation)
+    translated = Translated(batch.clips, batch.singer, heard=batch.clips.flip(0))
+    is_criticised = isinstance(medium, FeatureMedium)
+    phase_1 = (CriticisedReconstruction if is_criticised else Reconstruction)(medium, no_batches)  # type: ignore[arg-type]
+    phase_2 = BackTranslation(medium, no_batches, recipe.back_translation)
     generator = torch.Generator().manual_seed(0)
-    for update in itertools.chain(phase_1.updates(batch, 0, generator), phase_2.updates(translated, 0, generator)):
-        learner = learners[update.learner]
-        learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), 0)
-    # The last layer's residual output leads nowhere; all else moved.
+    steps = 3 if is_criticised else 1  # its last layer begins at 0, and lets nothing through in the first step
+    for step in range(steps):
+        updates = itertools.chain(phase_1.updates(batch, step, generator), phase_2.updates(translated, step, generator))
+        for update in updates:
+            learner = learners[update.learner]
+            learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), step)
     idle = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
-    n_layers = recipe.model.decoder.blocks * recipe.model.decoder.layers
-    assert idle == {f"decoder.layers.{n_layers - 1}.residual.{part}" for part in ("weight", "bias")}
+    if isinstance(model, Autoencoder):
+        # The last layer's residual output leads nowhere; all else moved.
+        n_layers = model.config.decoder.blocks * model.config.decoder.layers
+        assert idle == {f"decoder.layers.{n_layers - 1}.residual.{part}" for part in ("weight", "bias")}
+    else:
+        assert not idle
+
+
+def _clips(model: family.Model) -> torch.Tensor:
+    """Two latent frames of one clip a singer: enough for every layer, and seconds even for the paper's net."""
+    chance = torch.Generator().manual_seed(0)
+    if isinstance(model, Autoencoder):
+        return torch.randint(0, 256, (2, 2 * model.hop_samples), generator=chance)
+    clips = torch.randn(2, features.N_VALUES, 2 * model.config.encoder.pool_frames, generator=chance) - 5.0
+    clips[:, -2], clips[:, -1] = 220.0, -23.0  # pitch, level
+    return clips
 
 
 def test_the_paper_recipe_has_the_papers_sizes() -> None:

@@ -23,12 +23,28 @@ from torch import Tensor
 from moksori import atomic, settings
 from moksori.audio import files
 from moksori.errors import ModelFileError, UserError
-from moksori.models.autoencoder import Autoencoder, ModelConfig
+from moksori.models import family
+from moksori.models.autoencoder import ModelConfig
+from moksori.models.family import Model
+from moksori.models.swift import SwiftConfig
 
 FORMAT_VERSION = "1"
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
 _HEADER_SUM = "header_sha256"
 _KINDS = {"model": "a model", "training-state": "the state of a training run", "judge": "a judge"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a singer sang in the training data, in Hz."""
+
+    low_hz: float
+    median_hz: float
+    high_hz: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low_hz <= self.median_hz <= self.high_hz:
+            raise ValueError(f"a range rises from above 0: {self}")
 
 
 @dataclass(frozen=True)
@@ -43,9 +59,17 @@ class Provenance:
     level_dbfs: float = -23.0  # sung level that the model was trained at; sources are brought to it
     licence_note: str = ""  # terms of the recordings and of the weights
     figures: dict[str, float] = field(default_factory=dict)  # last held-out figures, by name
+    ranges: dict[str, Range] = field(default_factory=dict)  # of each singer whose pitch was heard
 
 
-def write_model(path: Path, model: Autoencoder, provenance: Provenance) -> None:
+@dataclass(frozen=True)
+class _Described:
+    """The header's settings of a model, of whichever kind."""
+
+    config: ModelConfig | SwiftConfig
+
+
+def write_model(path: Path, model: Model, provenance: Provenance) -> None:
     """Write a model file.
 
     Raises:
@@ -60,7 +84,7 @@ def write_model(path: Path, model: Autoencoder, provenance: Provenance) -> None:
     write(path, "model", model.state_dict(), header)
 
 
-def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Autoencoder, Provenance]:
+def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, Provenance]:
     """Rebuild a model from its file, ready to convert.
 
     Raises:
@@ -68,11 +92,11 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Autoenco
     """
     tensors, header = read(path, "model")
     try:
-        config = settings.build(ModelConfig, _json(path, header, "config"), f"{path}, config")
+        config = settings.build(_Described, {"config": _json(path, header, "config")}, str(path)).config
         provenance = settings.build(Provenance, _json(path, header, "provenance"), f"{path}, provenance")
         _refuse_absurd_sizes(path, config, tensors)
         with torch.device("meta"):  # shapes without memory: a header may ask for any size
-            model = Autoencoder(config, _singers(path, header))
+            model = family.build(config, _singers(path, header))
     except ModelFileError:
         raise
     except (UserError, ValueError, TypeError, OverflowError, RuntimeError) as error:
@@ -188,19 +212,23 @@ def _singers(path: Path, header: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _refuse_absurd_sizes(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+def _refuse_absurd_sizes(path: Path, config: family.Config, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a header that asks for more layers than the file holds, or for times that no sound has.
 
     Widths need no check here: the model is built without memory, and its shapes are then compared with the file's.
     """
-    encoder, decoder = config.encoder, config.decoder
-    depth = encoder.blocks * encoder.layers + decoder.blocks * decoder.layers
-    if depth > len(tensors) or max(encoder.layers, decoder.layers) > _MAX_LAYERS:
+    if isinstance(config, SwiftConfig):
+        depth, longest_cycle = config.encoder.layers + config.decoder.layers, 0
+    else:
+        encoder, decoder = config.encoder, config.decoder
+        depth = encoder.blocks * encoder.layers + decoder.blocks * decoder.layers
+        longest_cycle = max(encoder.layers, decoder.layers)
+    if depth > len(tensors) or longest_cycle > _MAX_LAYERS:
         raise ModelFileError(f"{path}: its header describes a larger model than the file holds")
-    if config.sample_rate > files.MAX_RATE or encoder.hop_samples > config.sample_rate:
+    if config.sample_rate > files.MAX_RATE or config.latent_hop_samples > config.sample_rate:
         raise ModelFileError(
-            f"{path}: its header asks for {config.sample_rate} Hz and latent frames of {encoder.hop_samples} samples; "
-            f"expected at most {files.MAX_RATE} Hz and a second"
+            f"{path}: its header asks for {config.sample_rate} Hz and latent frames of {config.latent_hop_samples} "
+            f"samples; expected at most {files.MAX_RATE} Hz and a second"
         )
 
 

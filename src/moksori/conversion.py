@@ -1,16 +1,18 @@
 """From a user's recording to the same recording in another voice: load, convert.
 
-    read -> mono -> resample -> level -> codes -> encoder -> z -> generator -> codes -> level -> resample -> write
+    read -> mono -> resample -> level -> codes    -> encoder -> z -> generator   -> codes -> level -> resample -> write
+                                    '--> features -> encoder -> z -> synthesiser ----------^
 
 A song is never in memory as a whole. It is read twice: once to measure its level (which tells the gain and where to
-cut), once to convert it, a group of chunks at a time. What comes out has the length of what went in, to the sample.
+cut) and its pitch, once to convert it, a stretch at a time. What comes out has the length of what went in, to the
+sample.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +22,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from moksori import checkpoint
-from moksori.audio import files, frames, level, mulaw, resample
+from moksori.audio import breaths, features, files, frames, level, mulaw, resample, transposition
 from moksori.audio.clip import Clip, Samples
+from moksori.audio.level import Measurement
+from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
+from moksori.audio.transposition import Outside
 from moksori.checkpoint import Provenance
 from moksori.data import threads
 from moksori.errors import UserError
-from moksori.generation import chunks, generator, sampling
-from moksori.generation.chunks import Chunk, ChunkConfig, Codes, Joiner, SeamCount
+from moksori.generation import generator, sampling
+from moksori.generation.chunks import ChunkConfig, SeamCount
+from moksori.generation.code_song import CodeSong, SampleOptions
+from moksori.generation.feature_song import FeatureSong
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.conditions import Conditioning
+from moksori.models.family import Model
+from moksori.models.swift import Swift
 
 MODEL_FILE = "model.safetensors"
 _CEILING_DBFS = -1.0  # a source is not raised beyond this peak
+TRANSPOSE = ("auto", "nearest")
+_FURTHEST = 36  # semitones
+LOUDNESS = ("follow", "normalise")
 _ANY_LEVEL = level.TrimConfig(absolute_gate_dbfs=level.FLOOR_DBFS)  # every sound counts as singing
 
 Blocks = Callable[[], Iterator[Samples]]
@@ -47,13 +58,24 @@ class ConvertOptions:
     """How to convert; who sings is said apart."""
 
     seed: int = 0
-    temperature: float = 1.0  # 1 samples the model's own law, 0 takes the most probable code every time
-    backend: str = generator.DEFAULT_BACKEND
-    chunks: ChunkConfig = field(default_factory=ChunkConfig)
+    transpose: float | str = "auto"  # semitones; or "auto": whole octaves, "nearest": semitones, to the singer's range
+    keep_breaths: bool = False  # between the notes, the source itself is heard
+    loudness: str = "follow"  # "follow": as loud as the source; "normalise": sung at the level of the training data
+    temperature: float = 1.0  # codes: 1 samples the model's own law, 0 takes the most probable code every time
+    backend: str = generator.DEFAULT_BACKEND  # codes: what computes them
+    chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
             raise UserError(f"temperature is {self.temperature}; expected a number from 0 (tame) to 1 (as learned)")
+        is_known = self.transpose in TRANSPOSE if isinstance(self.transpose, str) else abs(self.transpose) <= _FURTHEST
+        if not is_known:
+            raise UserError(
+                f"transpose is {self.transpose}; expected {', '.join(TRANSPOSE)}, or semitones from {-_FURTHEST} to "
+                f"{_FURTHEST}"
+            )
+        if self.loudness not in LOUDNESS:
+            raise UserError(f"unknown loudness {self.loudness!r}; expected {' or '.join(LOUDNESS)}")
 
 
 @dataclass
@@ -62,7 +84,9 @@ class Report:
 
     n_samples: int = 0  # of the source, at its own rate
     sample_rate: int = 0
-    gain_db: float = 0.0  # given to the source before the model heard it, and taken back afterwards
+    gain_db: float = 0.0  # given to the source before the model heard it
+    transpose_semitones: float = 0.0  # what was sung is so much higher than the source
+    outside: list[Outside] = field(default_factory=list)  # where that leaves the singer's range
     seams: SeamCount = field(default_factory=SeamCount)
     n_clipped: int = 0  # samples of the result that had to be clipped
     note: str = ""  # why the format differs from what was asked, if it does
@@ -75,8 +99,9 @@ class Voice:
     >>> sung = voice.convert(samples, 44100, singer="kumi")                     # doctest: +SKIP
     """
 
-    def __init__(self, model: Autoencoder, provenance: Provenance) -> None:
+    def __init__(self, model: Model, provenance: Provenance) -> None:
         self._model = model.eval()
+        self._tracker = PitchTracker()
         self.provenance = provenance
 
     @property
@@ -90,9 +115,14 @@ class Voice:
         return self._model.config.sample_rate
 
     @property
-    def model(self) -> Autoencoder:
+    def model(self) -> Model:
         """The model."""
         return self._model
+
+    @property
+    def is_told_the_pitch(self) -> bool:
+        """Whether the melody comes from a pitch tracker, so that it can be transposed."""
+        return isinstance(self._model, Swift)
 
     @property
     def fingerprint(self) -> str:
@@ -128,10 +158,8 @@ class Voice:
         if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
             raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
         mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
-        vector = self.vector(singer)
-        converted = np.concatenate(
-            list(self._convert(lambda: iter([mono]), sample_rate, vector, options or ConvertOptions(), progress)[0])
-        )
+        blocks, _ = self._convert(lambda: iter([mono]), sample_rate, singer, options or ConvertOptions(), progress)
+        converted = np.concatenate(list(blocks))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
     def convert_file(
@@ -153,7 +181,7 @@ class Voice:
             UserError: an unknown singer, or a share that is not positive.
         """
         options = options or ConvertOptions()
-        vector = self.vector(singer)
+        self.vector(singer)  # an unknown singer is told before any work
         info = files.probe(source)
         like = files.writable_like(info)
         encoding = like if destination.suffix.lower() == like.suffix else files.encoding_for(destination)
@@ -162,7 +190,7 @@ class Voice:
             return files.read_mono_blocks(source)
 
         with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
-            converted, report = self._convert(read, info.sample_rate, vector, options, progress)
+            converted, report = self._convert(read, info.sample_rate, singer, options, progress)
             for block in converted:
                 writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
         report.n_clipped, report.note = writer.n_clipped, encoding.note
@@ -173,17 +201,19 @@ class Voice:
         clips: Sequence[Clip],
         singers: Sequence[str | Mapping[str, float]],
         *,
+        transpose_semitones: Sequence[float] | None = None,
         options: ConvertOptions | None = None,
         progress: Progress | None = None,
     ) -> list[Clip]:
         """Convert many short clips side by side: the fast way for a collection.
 
-        A clip is one stream from its first sample to its last, so clips of a few seconds come out as `convert` makes
-        them, and clips longer than a chunk without seams. Memory grows with the longest clip.
+        A clip of codes is one stream from its first sample to its last, so clips of a few seconds come out as `convert`
+        makes them, and clips longer than a chunk without seams. Memory grows with the longest clip.
 
         Args:
             clips: N sounds at any rates.
             singers: who sings each.
+            transpose_semitones: of each clip, in place of what the options say.
             options: see `ConvertOptions`; `chunks.streams` clips are generated in lockstep, on each core.
             progress: told the share done.
 
@@ -195,13 +225,18 @@ class Voice:
             ValueError: as many singers as clips are expected.
         """
         options = options or ConvertOptions()
-        jobs = [(index, *job) for index, job in enumerate(zip(clips, map(self.vector, singers), strict=True))]
-        jobs.sort(key=lambda job: job[1].seconds)  # streams of a group wait for its longest
-        n_streams = options.chunks.streams
+        hows = [options] * len(clips)
+        if transpose_semitones is not None:
+            hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
+        jobs = [_Job(index, *job) for index, job in enumerate(zip(clips, singers, hows, strict=True))]
+        for job in jobs:
+            self.vector(job.singer)  # an unknown singer is told before any work
+        jobs.sort(key=lambda job: job.clip.seconds)  # streams of a group wait for its longest
+        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams
         groups = [jobs[start : start + n_streams] for start in range(0, len(jobs), n_streams)]
         converted: dict[int, Clip] = {}
         done = 0
-        for group in threads.map_in_order(lambda group: self._lockstep(group, options), groups, workers=0):
+        for group in threads.map_in_order(self._convert_group, groups, workers=0):
             converted.update(group)
             done += len(group)
             if progress is not None:
@@ -209,34 +244,56 @@ class Voice:
         return [converted[index] for index in range(len(clips))]
 
     def represent(self, clip: Clip) -> Clip:
-        """The clip as the model could at best say it: through its rate, its level and its codes, without the model."""
+        """The clip as the model could at best say it, without the model.
+
+        Codes: through the model's rate, level and codes. A voice that is told the pitch has no such limit but its rate.
+        """
         gain_db = self._gain_db_of(clip)
+        if isinstance(self._model, Swift):
+            own = resample.resample(clip.samples, clip.sample_rate, self.sample_rate)
+            return Clip(_at_rate_of(clip, own, self.sample_rate, 0.0), clip.sample_rate)
         samples = mulaw.decode(self._codes(clip, gain_db)).numpy()
         return Clip(_at_rate_of(clip, samples, self.sample_rate, -gain_db), clip.sample_rate)
 
+    def transposition(self, clip: Clip, singer: str | Mapping[str, float], options: ConvertOptions) -> float:
+        """The semitones by which a clip is moved: as asked for, or chosen for the singer."""
+        return self._transposition(self._tracker.track(clip), self._range(singer), options)
+
+    def _convert_group(self, jobs: list[_Job]) -> dict[int, Clip]:
+        """Convert a group of clips; by its number."""
+        if isinstance(self._model, Autoencoder):
+            return self._lockstep(self._model, jobs)
+        return {job.index: self._convert_clip(job) for job in jobs}
+
+    def _convert_clip(self, job: _Job) -> Clip:
+        samples = self.convert(job.clip.samples, job.clip.sample_rate, singer=job.singer, options=job.options)
+        return Clip(samples.clip(-1.0, 1.0), job.clip.sample_rate)
+
     @torch.inference_mode()
-    def _lockstep(self, jobs: list[tuple[int, Clip, Tensor]], options: ConvertOptions) -> dict[int, Clip]:
-        """Convert a group of clips, each in a stream of its own; by its number."""
-        hop, clips = self._model.hop_samples, [clip for _, clip, _ in jobs]
+    def _lockstep(self, model: Autoencoder, jobs: list[_Job]) -> dict[int, Clip]:
+        """Convert a group of clips of one way of sampling, each in a stream of its own; by its number."""
+        for job in jobs:
+            _refuse_transposition(job.options)
+        hop, clips, options = model.hop_samples, [job.clip for job in jobs], jobs[0].options
         gains_db = [
             _gain_db(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs) for clip in clips
         ]
         codes = [self._codes(clip, gain_db) for clip, gain_db in zip(clips, gains_db, strict=True)]
         longest = frames.padded_length(max(len(row) for row in codes), hop)
-        vectors = torch.stack([vector for _, _, vector in jobs])
+        vectors = torch.stack([self.vector(job.singer) for job in jobs])
 
         def latent(row: Tensor) -> Tensor:
             padded = functional.pad(row, (0, -len(row) % hop), value=mulaw.SILENCE)
-            z = self._model.encode(padded.unsqueeze(0).to(vectors.device))[0]
+            z = model.encode(padded.unsqueeze(0).to(vectors.device))[0]
             return functional.pad(z, (0, longest // hop - z.shape[1]))
 
-        conditioning = self._model.conditioning(torch.stack([latent(row) for row in codes]), vectors)
+        conditioning = model.conditioning(torch.stack([latent(row) for row in codes]), vectors)
         uniforms = sampling.uniforms(options.seed, 0, 0, longest).expand(len(jobs), -1)
-        backend = generator.backend_for(self._model.decoder, options.backend)
+        backend = generator.backend_for(model.decoder, options.backend)
         generated = mulaw.decode(generator.generate(backend, conditioning, uniforms, options.temperature)).cpu().numpy()
         return {
-            index: Clip(_at_rate_of(clip, row[: len(own)], self.sample_rate, -gain_db), clip.sample_rate)
-            for (index, clip, _), row, own, gain_db in zip(jobs, generated, codes, gains_db, strict=True)
+            job.index: Clip(_at_rate_of(job.clip, row[: len(own)], self.sample_rate, -gain_db), job.clip.sample_rate)
+            for job, row, own, gain_db in zip(jobs, generated, codes, gains_db, strict=True)
         }
 
     def _gain_db_of(self, clip: Clip) -> float:
@@ -257,12 +314,14 @@ class Voice:
             return self._model.singers.mix({singer: 1.0} if isinstance(singer, str) else singer)
 
     def _convert(
-        self, read: Blocks, rate: int, vector: Tensor, options: ConvertOptions, progress: Progress | None
+        self,
+        read: Blocks,
+        rate: int,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions,
+        progress: Progress | None,
     ) -> tuple[Iterator[Samples], Report]:
-        meter = level.LevelMeter(rate)
-        for block in read():
-            meter.push(block)
-        measured = meter.result()
+        measured, track = self._measure(read, rate, options)
         gain_db = _gain_db(measured, self.provenance.level_dbfs)
         report = Report(measured.n_samples, rate, gain_db)
 
@@ -272,128 +331,100 @@ class Voice:
                 yield into_model.push(level.apply_gain(block, gain_db))
             yield into_model.flush()
 
-        def at_source_rate() -> Iterator[Samples]:
-            out_of_model = StreamResampler(self.sample_rate, rate)
-            left = measured.n_samples
-            song = _Song(self._model, vector, options, report.seams, progress)
-            for block in song.converted(at_model_rate(), measured):
-                ready = level.apply_gain(out_of_model.push(block), -gain_db)[:left]
-                left -= len(ready)
-                yield ready
-            yield level.apply_gain(out_of_model.flush(), -gain_db)[:left]
+        sung = self._sung(at_model_rate(), measured, track, singer, options, report, progress)
+        if options.keep_breaths and track is not None:
+            shares = breaths.shares(track.f0_hz, track.hop_seconds)
+            sung = breaths.kept(sung, at_model_rate(), shares, track.hop_seconds, self.sample_rate)
+        back_db = 0.0 if options.loudness == "normalise" else -gain_db
+        return self._at_source_rate(sung, measured, back_db), report
 
-        return at_source_rate(), report
+    def _measure(self, read: Blocks, rate: int, options: ConvertOptions) -> tuple[Measurement, PitchTrack | None]:
+        """Level, and pitch where anybody asks for it, in one reading."""
+        meter = level.LevelMeter(rate)
 
+        def metered() -> Iterator[Samples]:
+            for block in read():
+                meter.push(block)
+                yield block
 
-@dataclass
-class _Song:
-    """One song on its way through the model, at the model's rate."""
+        if self.is_told_the_pitch or options.keep_breaths:
+            track = self._tracker.track_blocks(metered(), rate)
+            return meter.result(), track
+        for _ in metered():
+            pass
+        return meter.result(), None
 
-    model: Autoencoder
-    vector: Tensor  # [E]
-    options: ConvertOptions
-    seams: SeamCount
-    progress: Progress | None
-
-    def converted(self, source: Iterator[Samples], measured: level.Measurement) -> Iterator[Samples]:
-        """Convert group after group of chunks, each group in lockstep."""
-        config, rate = self.model.config, self.model.config.sample_rate
-        n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
-        hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
-        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, self.options.chunks)
-        latents = _Latents(self.model, _Window(source, frames.padded_length(n_samples, hop)))
-        joiner = Joiner(rate, field_samples, self.options.chunks, self.seams)
-        backend = generator.backend_for(self.model.decoder, self.options.backend)
-        n_streams = self.options.chunks.streams
-        for start in range(0, len(plan), n_streams):
-            yield from self._generate(plan[start : start + n_streams], latents, backend, joiner, n_samples)
-        yield joiner.finish(n_samples)
-
-    def _generate(
-        self, group: list[Chunk], latents: _Latents, backend: generator.Backend, joiner: Joiner, n_samples: int
+    def _sung(
+        self,
+        source: Iterator[Samples],
+        measured: Measurement,
+        track: PitchTrack | None,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions,
+        report: Report,
+        progress: Progress | None,
     ) -> Iterator[Samples]:
-        hop, first = self.model.hop_samples, group[0].first
-        longest = frames.padded_length(max(chunk.last - chunk.first for chunk in group), hop)
-        z = latents.read(first // hop, frames.n_frames(group[-1].last, hop))  # [D, F] from the group's first sample
+        """The song in another voice, at the model's rate."""
+        vector, model = self.vector(singer), self._model
+        if isinstance(model, Autoencoder):
+            _refuse_transposition(options)
+            sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks)
+            return CodeSong(model, vector, sampled, report.seams, progress).converted(source, measured)
+        assert track is not None
+        singer_range, told = self._range(singer), model.config.features
+        report.transpose_semitones = self._transposition(track, singer_range, options)
+        n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, self.sample_rate)
+        own_hz = features.f0_of(track, frames.n_frames(n_samples, told.hop_samples), told)
+        f0_hz = transposition.moved(own_hz, report.transpose_semitones)
+        if singer_range is not None:
+            report.outside = transposition.outside(f0_hz, told.hop_samples / told.sample_rate, singer_range)
+        return FeatureSong(model, vector, f0_hz, options.seed).converted(source, progress)
 
-        def latent(chunk: Chunk) -> Tensor:
-            begin = (chunk.first - first) // hop
-            own = z[:, begin : begin + longest // hop]
-            return functional.pad(own, (0, longest // hop - own.shape[1]))
+    def _at_source_rate(self, sung: Iterator[Samples], measured: Measurement, gain_db: float) -> Iterator[Samples]:
+        """As many samples as the source has, at its rate."""
+        out_of_model = StreamResampler(self.sample_rate, measured.sample_rate)
+        left = measured.n_samples
+        for block in sung:
+            ready = level.apply_gain(out_of_model.push(block), gain_db)[:left]
+            left -= len(ready)
+            yield ready
+        yield level.apply_gain(out_of_model.flush(), gain_db)[:left]
 
-        vectors = self.vector.expand(len(group), -1)
-        conditioning: Conditioning = self.model.conditioning(torch.stack([latent(chunk) for chunk in group]), vectors)
-        seed = self.options.seed
-        uniforms = torch.stack([sampling.uniforms(seed, 0, chunk.first, longest) for chunk in group])
-        before, span = group[0].start / n_samples, (group[-1].stop - group[0].start) / n_samples
-        done = 0
+    def _range(self, singer: str | Mapping[str, float]) -> PitchRange | None:
+        """Where a voice sang in training; None if that is not known of everybody in it."""
+        shares = {singer: 1.0} if isinstance(singer, str) else dict(singer)
+        known = self.provenance.ranges
+        if not set(shares) <= set(known):
+            return None
+        total = sum(shares.values())
+        ranges = [(known[name], share / total) for name, share in shares.items()]
+        return transposition.between([(PitchRange(r.low_hz, r.median_hz, r.high_hz), s) for r, s in ranges])
 
-        def told(n_steps: int) -> None:
-            nonlocal done
-            done += n_steps
-            if self.progress is not None:
-                self.progress(before + span * done / longest)
-
-        codes = generator.generate(backend, conditioning, uniforms, self.options.temperature, told)
-        for chunk, row in zip(group, codes.cpu().numpy().astype(np.uint8), strict=True):
-            yield joiner.push(chunk, row[: chunk.last - chunk.first])
-
-
-class _Latents:
-    """The latent of a song, encoded piece by piece: the same frames as if the song were encoded as a whole."""
-
-    _PIECE_SECONDS = 2.0  # bounds the memory of the encoder's layers
-
-    def __init__(self, model: Autoencoder, codes: _Window) -> None:
-        self._model = model
-        self._codes = codes
-        self._piece = max(1, round(self._PIECE_SECONDS * model.config.sample_rate / model.hop_samples))  # frames
-        self._z = model.singers.table.weight.new_zeros(model.config.encoder.latent_channels, 0)
-        self._start = 0  # first frame kept
-
-    def read(self, start: int, stop: int) -> Tensor:
-        """Frames `[start, stop)` of z, `[D, stop - start]`; starts never go back."""
-        parts = [self._z[:, start - self._start :]]
-        position = self._start + self._z.shape[1]
-        while position < stop:
-            parts.append(self._encode(position, position + self._piece))
-            position += self._piece
-        self._z, self._start = torch.cat(parts, dim=1), start
-        return self._z[:, : stop - start]
-
-    @torch.inference_mode()
-    def _encode(self, start: int, stop: int) -> Tensor:
-        hop = self._model.hop_samples
-        context = frames.n_frames(self._model.config.encoder.context_samples, hop)
-        begin = max(0, start - context)
-        codes = self._codes.read(begin * hop, (stop + context) * hop)
-        heard = torch.from_numpy(codes.astype(np.int64)).unsqueeze(0).to(self._z.device)
-        return self._model.encode(heard)[0, :, start - begin : stop - begin]
+    def _transposition(self, track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:
+        if not isinstance(options.transpose, str):
+            return float(options.transpose)
+        if singer is None or not self.is_told_the_pitch:
+            return 0.0
+        choose = transposition.whole_octaves if options.transpose == "auto" else transposition.nearest
+        return choose(track.f0_hz, singer)
 
 
-class _Window:
-    """The part of a song's codes that is still needed, read on as it is asked for."""
+@dataclass(frozen=True)
+class _Job:
+    """A clip to be converted, with its number."""
 
-    def __init__(self, source: Iterator[Samples], n_samples: int) -> None:
-        self._source = source
-        self._n_samples = n_samples  # the song's, padded to the hop with silence
-        self._codes: Codes = np.zeros(0, np.uint8)
-        self._start = 0  # place of the first code kept
+    index: int
+    clip: Clip
+    singer: str | Mapping[str, float]
+    options: ConvertOptions
 
-    def read(self, start: int, stop: int) -> Codes:
-        """Codes of `[start, stop)`, fewer at the end of the song; starts never go back."""
-        stop = min(stop, self._n_samples)
-        parts = [self._codes[start - self._start :]]
-        n_have = len(parts[0])
-        while n_have < stop - start:
-            block = next(self._source, None)
-            if block is None:
-                parts.append(np.full(stop - start - n_have, mulaw.SILENCE, np.uint8))
-                break
-            parts.append(mulaw.encode(torch.from_numpy(block)).numpy().astype(np.uint8))
-            n_have += len(block)
-        self._codes, self._start = np.concatenate(parts), start
-        return self._codes[: stop - start]
+
+def _refuse_transposition(options: ConvertOptions) -> None:
+    if options.transpose not in (0, *TRANSPOSE):
+        raise UserError(
+            "this voice is not told the pitch, and sings the one it hears; it cannot transpose. Leave --transpose out, "
+            "or train with recipe swift"
+        )
 
 
 def _gain_db(measured: level.Measurement, target_dbfs: float) -> float:

@@ -1,6 +1,7 @@
 """Frozen settings from plain mappings and back, strictly.
 
-Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs). Recipes arrive
+Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs; where
+several Configs may stand, the key `kind` chooses). Recipes arrive
 as TOML, model files carry JSON; both pass through `build`, which refuses what it does not know instead of ignoring it.
 """
 
@@ -55,23 +56,37 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settin
 
 def plain(settings: Any) -> dict[str, Any]:
     """The mapping from which `build` makes equal settings; only JSON types."""
-    return {
-        field.name: plain(value) if dataclasses.is_dataclass(value) else value
-        for field in dataclasses.fields(settings)
-        for value in [getattr(settings, field.name)]
-    }
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return plain(value) if dataclasses.is_dataclass(value) else value
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
+def _of_kind(choices: list[Any], value: Any, where: str) -> Any:
+    """The dataclass whose default `kind` is the one that a table names; the first one where it names none."""
+    if not isinstance(value, Mapping):
+        return choices[0]
+    kinds = {choice.kind: choice for choice in choices}
+    kind = value.get("kind", choices[0].kind)
+    if kind not in kinds:
+        raise UserError(f"{where}: unknown kind {kind!r}; known kinds are {', '.join(kinds)}")
+    return kinds[kind]
+
+
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Check one value against its annotation; an integer may stand where a fraction is asked for."""
-    if isinstance(hint, types.UnionType):  # the only unions in use are `X | None`
+    if isinstance(hint, types.UnionType):
         if value is None and type(None) in hint.__args__:
             return None
-        (hint,) = [choice for choice in hint.__args__ if choice is not type(None)]
+        choices = [choice for choice in hint.__args__ if choice is not type(None)]
+        hint = choices[0] if len(choices) == 1 else _of_kind(choices, value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: expected a table of settings, not {value!r}")

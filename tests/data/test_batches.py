@@ -16,7 +16,7 @@ def table(corpus: Corpus) -> SegmentTable:
 
 
 def is_same(a: Batch, b: Batch) -> bool:
-    return torch.equal(a.codes, b.codes) and torch.equal(a.singer, b.singer)
+    return torch.equal(a.clips, b.clips) and torch.equal(a.singer, b.singer)
 
 
 def test_a_batch_is_a_function_of_seed_step_and_attempt(table: SegmentTable) -> None:
@@ -29,10 +29,10 @@ def test_a_batch_is_a_function_of_seed_step_and_attempt(table: SegmentTable) -> 
 
 def test_shapes_and_types(table: SegmentTable) -> None:
     batch = Batches(table, 5, seed=0).batch(0)
-    assert batch.codes.shape == (5, 1000)
+    assert batch.clips.shape == (5, 1000)
     assert batch.singer.shape == (5,)
-    assert batch.codes.dtype == batch.singer.dtype == torch.int64
-    assert 0 <= int(batch.codes.min()) <= int(batch.codes.max()) <= 255
+    assert batch.clips.dtype == batch.singer.dtype == torch.int64
+    assert 0 <= int(batch.clips.min()) <= int(batch.clips.max()) <= 255
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 7])
@@ -48,7 +48,7 @@ def test_singers_take_turns(table: SegmentTable, batch_size: int) -> None:
 
 def test_without_balance_singers_come_by_length_of_singing(table: SegmentTable) -> None:
     batch = Batches(table, 600, seed=0, is_balanced=False).batch(0)
-    lengths = [table.sung_samples(singer) for singer in range(3)]
+    lengths = [table.sung_length(singer) for singer in range(3)]
     for singer in range(3):
         share = (batch.singer == singer).float().mean().item()
         assert share == pytest.approx(lengths[singer] / sum(lengths), abs=0.08)  # 4 standard deviations
@@ -61,8 +61,8 @@ def test_augmentation_changes_segments_and_keeps_singers(corpus: Corpus, table: 
     for step in range(40):
         a, b = plain.batch(step), varied.batch(step)  # one item: the draws before the augmentation are the same
         assert torch.equal(a.singer, b.singer)
-        variants = [a.codes, a.codes.flip(-1), 255 - a.codes, 255 - a.codes.flip(-1)]
-        kinds |= {i for i, variant in enumerate(variants) if torch.equal(variant, b.codes)}
+        variants = [a.clips, a.clips.flip(-1), 255 - a.clips, 255 - a.clips.flip(-1)]
+        kinds |= {i for i, variant in enumerate(variants) if torch.equal(variant, b.clips)}
     assert kinds == {0, 1, 2, 3}
 
 

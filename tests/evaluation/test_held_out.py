@@ -25,8 +25,8 @@ def model(tiny_corpus: Corpus, tiny_recipe: Recipe) -> Autoencoder:
 def test_an_untrained_model_knows_nothing_with_any_latent(model: Autoencoder, tiny_corpus: Corpus) -> None:
     figures = held_out.evaluate(model, tiny_corpus, per_singer=2)
     assert figures.n_segments == 4
-    assert figures.cross_entropy == pytest.approx(math.log(256), abs=0.3)
-    assert figures.shuffled_cross_entropy == pytest.approx(figures.cross_entropy, abs=0.05)
+    assert figures.loss == pytest.approx(math.log(256), abs=0.3)
+    assert figures.shuffled_loss == pytest.approx(figures.loss, abs=0.05)
     assert figures.chance == 0.5
     assert 0 <= figures.probe_accuracy <= 1
 

@@ -18,6 +18,7 @@ from moksori.training import losses, run
 from moksori.training.backtranslate import BackTranslation, BackTranslationConfig, TwoPhases
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
+from moksori.training.media import CodeMedium
 from moksori.training.mixup import MixupConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions
@@ -31,7 +32,7 @@ def batches(tiny_corpus: Corpus, tiny_recipe: Recipe) -> Batches:
 
 
 def _phase(model: Autoencoder, batches: Batches, config: BackTranslationConfig = CONFIG) -> BackTranslation:
-    return BackTranslation(model, batches, config)
+    return BackTranslation(CodeMedium(model), batches, config)
 
 
 def test_steps_after_a_refresh_learn_from_the_pool_and_the_rest_is_phase_1() -> None:
@@ -92,10 +93,10 @@ def test_targets_are_the_true_codes_with_their_true_singers(tiny_model: Autoenco
     phase = _phase(tiny_model, batches)
     for step, source in ((10, batches.batch(10)), (11, batches.batch(11))):
         translated = phase.batch(step, 0)
-        assert torch.equal(translated.codes, source.codes)
+        assert torch.equal(translated.clips, source.clips)
         assert torch.equal(translated.singer, source.singer)
-        assert translated.heard.shape == source.codes.shape
-        assert not torch.equal(translated.heard, source.codes)
+        assert translated.heard.shape == source.clips.shape
+        assert not torch.equal(translated.heard, source.clips)
 
 
 def test_the_loss_is_that_of_the_true_clip_given_the_heard_one(tiny_model: Autoencoder, batches: Batches) -> None:
@@ -104,8 +105,8 @@ def test_the_loss_is_that_of_the_true_clip_given_the_heard_one(tiny_model: Autoe
     (update,) = phase.updates(translated, 10, torch.Generator())
     assert (update.learner, list(update.losses)) == ("autoencoder", ["back_translation"])
     z = tiny_model.encode(translated.heard)
-    logits = tiny_model.logits(translated.codes, z, tiny_model.singers(translated.singer))
-    assert torch.equal(update.losses["back_translation"], losses.reconstruction(logits, translated.codes))
+    logits = tiny_model.logits(translated.clips, z, tiny_model.singers(translated.singer))
+    assert torch.equal(update.losses["back_translation"], losses.reconstruction(logits, translated.clips))
 
 
 def test_no_gradient_flows_through_the_singing(tiny_model: Autoencoder, batches: Batches) -> None:
@@ -124,12 +125,12 @@ def test_no_gradient_flows_through_the_singing(tiny_model: Autoencoder, batches:
 def test_a_share_of_one_sings_with_the_true_singer(tiny_model: Autoencoder, batches: Batches) -> None:
     config = replace(CONFIG, mixup=MixupConfig(law="fixed", fixed_share=1.0))
     source = batches.batch(0)
-    heard = _phase(tiny_model, batches, config).translate(source.codes, source.singer, np.random.default_rng(5))
+    heard = _phase(tiny_model, batches, config).translate(source.clips, source.singer, np.random.default_rng(5))
     chance = np.random.default_rng(5)
     chance.integers(1, 2, len(source.singer))  # partners, drawn first
     seed = int(chance.integers(2**63))
-    conditioning = tiny_model.conditioning(tiny_model.encode(source.codes), tiny_model.singers(source.singer))
-    uniforms = torch.stack([sampling.uniforms(seed, i, 0, source.codes.shape[1]) for i in range(4)])
+    conditioning = tiny_model.conditioning(tiny_model.encode(source.clips), tiny_model.singers(source.singer))
+    uniforms = torch.stack([sampling.uniforms(seed, i, 0, source.clips.shape[1]) for i in range(4)])
     own = generator.generate(generator.backend_for(tiny_model.decoder, "reference"), conditioning, uniforms)
     assert torch.equal(heard, own)
 

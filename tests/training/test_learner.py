@@ -47,7 +47,7 @@ def test_a_first_step_by_hand() -> None:
 def test_steps_equal_those_of_adam(clip_value: float) -> None:
     rate = LearningRateConfig(initial=0.1, decay=0.5, decay_every_steps=2)
     ours, twins = _parameters(), _parameters()
-    _train(Learner(ours.items(), OptimiserConfig(rate, clip_value)), ours, range(5))
+    _train(Learner(ours.items(), OptimiserConfig(rate, clip_value=clip_value)), ours, range(5))
     adam = torch.optim.Adam(twins.values())
     for step in range(5):
         adam.param_groups[0]["lr"] = 0.1 * 0.5 ** (step // 2)

@@ -118,7 +118,7 @@ def test_the_loss_begins_near_ln_256_and_falls(open_run: Open) -> None:
     assert logged[0].losses["reconstruction"] == pytest.approx(math.log(256), abs=0.3)
     assert logged[-1].losses["reconstruction"] < logged[0].losses["reconstruction"] - 0.1
     figures = listener.of(Validated)[-1].figures
-    assert figures["cross_entropy"] < math.log(256)
+    assert figures["loss"] < math.log(256)
 
 
 def test_the_model_file_converts_and_says_where_it_comes_from(open_run: Open, tiny_corpus: Corpus) -> None:
@@ -365,7 +365,7 @@ class Poisoned:
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         for update in self._inner.updates(batch, step, generator):
             if step == self._at and update.learner == "autoencoder":
-                self.batches.append(batch.codes)
+                self.batches.append(batch.clips)
                 if self._is_bad(self._trainer.counters):
                     spoilt = {name: loss * self._factor for name, loss in update.losses.items()}
                     update = Update(update.learner, spoilt)

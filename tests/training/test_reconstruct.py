@@ -17,6 +17,7 @@ from moksori.models.wavenet import WaveNetConfig
 from moksori.training import losses
 from moksori.training.learner import Learner, OptimiserConfig, learners_for
 from moksori.training.losses import LossWeights
+from moksori.training.media import CodeMedium
 from moksori.training.phases import SinglePhase, Update
 from moksori.training.reconstruct import Reconstruction
 from moksori.training.schedules import LearningRateConfig
@@ -34,6 +35,10 @@ def learners(tiny_model: Autoencoder) -> dict[str, Learner]:
     return learners_for(tiny_model, OptimiserConfig())
 
 
+def _phase(model: Autoencoder) -> Reconstruction:
+    return Reconstruction(CodeMedium(model), NO_BATCHES)
+
+
 def _weights(model: Autoencoder) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -48,7 +53,7 @@ def _step(learners: dict[str, Learner], update: Update) -> None:
 
 
 def test_classifier_first_then_autoencoder(tiny_model: Autoencoder, batch: Batch) -> None:
-    updates = list(Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator()))
+    updates = list(_phase(tiny_model).updates(batch, 0, torch.Generator()))
     assert [update.learner for update in updates] == ["classifier", "autoencoder"]
     assert [set(update.losses) for update in updates] == [{"classifier"}, {"reconstruction", "confusion"}]
 
@@ -57,7 +62,10 @@ def test_the_classifier_update_changes_only_the_classifier(
     tiny_model: Autoencoder, learners: dict[str, Learner], batch: Batch
 ) -> None:
     before = _weights(tiny_model)
-    _step(learners, next(Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(0))))
+    _step(
+        learners,
+        next(_phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(0))),
+    )
     changed = _changed(tiny_model, before)
     assert changed == {name for name in before if name.startswith("classifier.")}
 
@@ -65,7 +73,7 @@ def test_the_classifier_update_changes_only_the_classifier(
 def test_the_autoencoder_update_leaves_the_classifier_bit_for_bit(
     tiny_model: Autoencoder, learners: dict[str, Learner], batch: Batch
 ) -> None:
-    _, update = Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(0))
+    _, update = _phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(0))
     before = _weights(tiny_model)
     _step(learners, update)
     changed = _changed(tiny_model, before)
@@ -75,7 +83,7 @@ def test_the_autoencoder_update_leaves_the_classifier_bit_for_bit(
 
 
 def test_the_classifier_loss_never_reaches_the_encoder(tiny_model: Autoencoder, batch: Batch) -> None:
-    update = next(Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(0)))
+    update = next(_phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(0)))
     others = [p for name, p in tiny_model.named_parameters() if not name.startswith("classifier.")]
     gradients = torch.autograd.grad(update.losses["classifier"], others, allow_unused=True)
     assert all(gradient is None for gradient in gradients)
@@ -84,7 +92,7 @@ def test_the_classifier_loss_never_reaches_the_encoder(tiny_model: Autoencoder, 
 def test_the_confusion_term_reaches_the_encoder_and_nothing_of_the_decoder(
     tiny_model: Autoencoder, batch: Batch
 ) -> None:
-    _, update = Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(0))
+    _, update = _phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(0))
     named = dict(tiny_model.named_parameters())
     gradients = torch.autograd.grad(update.losses["confusion"], list(named.values()), allow_unused=True)
     reached = {name.split(".")[0] for name, gradient in zip(named, gradients, strict=True) if gradient is not None}
@@ -95,7 +103,7 @@ def test_the_second_update_sees_the_classifier_after_its_step(
     tiny_model: Autoencoder, learners: dict[str, Learner], batch: Batch
 ) -> None:
     def confusion(is_stepped: bool) -> float:
-        updates = Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(0))
+        updates = _phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(0))
         first = next(updates)
         if is_stepped:
             _step(learners, first)
@@ -106,7 +114,7 @@ def test_the_second_update_sees_the_classifier_after_its_step(
 
 def test_chance_comes_from_the_generator_alone(tiny_model: Autoencoder, batch: Batch) -> None:
     def run(seed: int) -> list[float]:
-        updates = Reconstruction(tiny_model, NO_BATCHES).updates(batch, 0, torch.Generator().manual_seed(seed))
+        updates = _phase(tiny_model).updates(batch, 0, torch.Generator().manual_seed(seed))
         return [loss.item() for update in updates for loss in update.losses.values()]
 
     state = torch.get_rng_state()
@@ -118,7 +126,7 @@ def test_the_loss_begins_at_ignorance_and_falls(tiny_model: Autoencoder) -> None
     # Two singers hold a code each: easily learnt.
     learners = learners_for(tiny_model, OptimiserConfig())
     codes = torch.tensor([[100] * 80, [156] * 80])
-    phase, seen = Reconstruction(tiny_model, NO_BATCHES), []
+    phase, seen = _phase(tiny_model), []
     for step in range(80):
         for update in phase.updates(Batch(codes, torch.tensor([0, 1])), step, torch.Generator().manual_seed(step)):
             learner = learners[update.learner]
@@ -156,7 +164,7 @@ def _trained(confusion_weight: float, seed: int, n_steps: int = 300) -> Autoenco
     learners = learners_for(model, OptimiserConfig(LearningRateConfig(initial=1e-2, decay=1.0)))
     weights = LossWeights(confusion=confusion_weight)
     for step in range(n_steps):
-        for update in Reconstruction(model, NO_BATCHES).updates(_whistlers(16, 1000 + step), step, torch.Generator()):
+        for update in _phase(model).updates(_whistlers(16, 1000 + step), step, torch.Generator()):
             learner = learners[update.learner]
             learner.step(learner.gradients(losses.total(update.losses, weights)), step)
     return model
@@ -166,7 +174,7 @@ def _trained(confusion_weight: float, seed: int, n_steps: int = 300) -> Autoenco
 def _latents(model: Autoencoder, seed: int) -> tuple[Tensor, Tensor]:
     """Latents of fresh clips, scaled to mean 0 and deviation 1: hiding is not whispering."""
     batch = _whistlers(512, seed)
-    z = model.encode(batch.codes)
+    z = model.encode(batch.clips)
     return (z - z.mean((0, 2), keepdim=True)) / z.std((0, 2), keepdim=True), batch.singer
 
 
@@ -192,7 +200,7 @@ def test_the_confusion_term_hides_the_singer_from_a_fresh_probe() -> None:
 
 
 def test_nothing_is_kept_between_steps(tiny_model: Autoencoder) -> None:
-    phase = Reconstruction(tiny_model, NO_BATCHES)
+    phase = _phase(tiny_model)
     assert phase.tensors() == {}
     phase.restore({})
     with pytest.raises(ValueError, match="pool"):
@@ -200,7 +208,7 @@ def test_nothing_is_kept_between_steps(tiny_model: Autoencoder) -> None:
 
 
 def test_a_single_phase_is_the_phase_of_every_step(tiny_model: Autoencoder) -> None:
-    phase = Reconstruction(tiny_model, NO_BATCHES)
+    phase = _phase(tiny_model)
     plan = SinglePhase(phase)
     assert plan.phase_at(0) is plan.phase_at(10**6) is phase
     assert plan.phases() == [phase]

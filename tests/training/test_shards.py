@@ -27,8 +27,8 @@ def _batch(n: int) -> Batch:
 def test_a_batch_is_cut_into_equal_parts_in_order(n_shards: int) -> None:
     batch = _batch(4)
     parts = shards.split(batch, n_shards, CPU)
-    assert [len(part.codes) for part in parts] == [4 // n_shards] * n_shards
-    assert torch.equal(torch.cat([part.codes for part in parts]), batch.codes)
+    assert [len(part.clips) for part in parts] == [4 // n_shards] * n_shards
+    assert torch.equal(torch.cat([part.clips for part in parts]), batch.clips)
     assert torch.equal(torch.cat([part.singer for part in parts]), batch.singer)
 
 
@@ -36,8 +36,8 @@ def test_two_shards_give_the_gradient_of_one(tiny_model: Autoencoder) -> None:
     learner = learners_for(tiny_model, OptimiserConfig())["autoencoder"]
 
     def work(batch: Batch) -> Differentiated:
-        z = tiny_model.encode(batch.codes)
-        loss = losses.reconstruction(tiny_model.logits(batch.codes, z, tiny_model.singers(batch.singer)), batch.codes)
+        z = tiny_model.encode(batch.clips)
+        loss = losses.reconstruction(tiny_model.logits(batch.clips, z, tiny_model.singers(batch.singer)), batch.clips)
         return Differentiated("autoencoder", {"reconstruction": loss.item()}, loss.item(), learner.gradients(loss))
 
     whole = shards.mean(shards.Team(1).side_by_side(work, shards.split(_batch(4), 1, CPU)))

@@ -87,6 +87,19 @@ def range_hz(track: PitchTrack) -> PitchRange | None:
     return PitchRange(low, median, high)
 
 
+def at_times(track: PitchTrack, times_seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Read a track at any times: f0 in Hz, 0 where unvoiced.
+
+    Between frames pitch moves in a straight line on the scale of notes; the nearer frame says whether there is any.
+    """
+    if not track.is_voiced.any():
+        return np.zeros(len(times_seconds))
+    voiced_times = track.times_seconds[track.is_voiced]
+    is_voiced = np.interp(times_seconds, track.times_seconds, track.is_voiced.astype(np.float64)) > 0.5
+    f0_hz = np.exp(np.interp(times_seconds, voiced_times, np.log(track.voiced_hz)))
+    return np.where(is_voiced, f0_hz, 0.0)
+
+
 def cents_between(f0_hz: npt.ArrayLike, reference_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return how far pitches lie above a reference, in cents (negative: below).
 

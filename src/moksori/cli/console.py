@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -12,6 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from moksori.errors import UserError
 
+if TYPE_CHECKING:
+    from moksori.audio.transposition import Outside
+
+_SHOWN = 6  # places told of notes outside a range
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -88,3 +93,40 @@ def staged() -> Iterator[Staged]:
 def say(text: str) -> None:
     """A line for the person at the terminal, beside the result."""
     typer.echo(text, err=True)
+
+
+def transposition(text: str) -> float | str:
+    """What `--transpose` says: a word, or semitones."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def semitones_text(semitones: float) -> str:
+    """How far, in words.
+
+    >>> semitones_text(-12), semitones_text(24), semitones_text(1), semitones_text(-3.5)
+    ('an octave lower', '2 octaves higher', '1 semitone higher', '3.5 semitones lower')
+    """
+    size, way = abs(semitones), "higher" if semitones > 0 else "lower"
+    if size and size % 12 == 0:
+        return f"an octave {way}" if size == 12 else f"{size // 12:.0f} octaves {way}"
+    return f"{size:g} semitone{'' if size == 1 else 's'} {way}"
+
+
+def outside_text(outside: Sequence[Outside]) -> str:
+    """Where a song leaves its singer's range, in a line."""
+    shown = [f"{part.note} at {clock_text(part.start_seconds)}" for part in outside[:_SHOWN]]
+    more = f", and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
+    return f"outside what this singer sang in training: {', '.join(shown)}{more}; these may sound unlike them"
+
+
+def clock_text(seconds: float) -> str:
+    """A place in a song.
+
+    >>> clock_text(83.25)
+    '1:23.2'
+    """
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f}:{rest:04.1f}"

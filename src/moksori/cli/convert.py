@@ -28,6 +28,16 @@ def command(
         Path | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    transpose: Annotated[
+        str,
+        typer.Option(
+            help="auto: whole octaves, to where the singer sings; nearest: semitones, the key changes; or semitones."
+        ),
+    ] = "auto",
+    keep_breaths: Annotated[bool, typer.Option("--keep-breaths", help="Keep the breaths of the song itself.")] = False,
+    loudness: Annotated[
+        str, typer.Option(help="follow: as loud as the song; normalise: sung at -23 dBFS, however loud the song is.")
+    ] = "follow",
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
     one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -52,7 +62,12 @@ def command(
     voice = moksori.load(model, run.check_device(device))
     voice.vector(shares)  # an unknown singer is told before any work
     options = ConvertOptions(
-        seed, temperature, chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig()
+        seed,
+        console.transposition(transpose),
+        keep_breaths,
+        loudness,
+        temperature,
+        chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig(),
     )
     jobs = list(_jobs(songs, output, _label(shares)))
     _check_destinations(jobs, force)
@@ -169,6 +184,10 @@ def _print_done(source: Path, destination: Path, report: Report, as_json: bool) 
     typer.echo(f"{source} -> {destination} ({console.duration_text(seconds)})")
     if report.note:
         console.say(f"  note: {report.note}")
+    if report.transpose_semitones:
+        console.say(f"  note: sung {console.semitones_text(report.transpose_semitones)} than the song")
+    if report.outside:
+        console.say(f"  note: {console.outside_text(report.outside)}")
     if report.n_clipped:
         console.say(f"  note: {report.n_clipped} samples were too loud for the format and were clipped")
 

@@ -56,6 +56,9 @@ def command(
     tracker: Annotated[
         str, typer.Option(help="Of the pitch: swift-f0, or pyin if the voice was told the pitch by swift-f0.")
     ] = "swift-f0",
+    transpose: Annotated[
+        str, typer.Option(help="Of the conversions, if the voice is told the pitch: auto, nearest, or semitones.")
+    ] = "auto",
     temperature: Annotated[float, typer.Option(min=0.0, help="Of the conversions.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of conversions, judges and intervals.")] = 0,
     players: Annotated[int, typer.Option(min=0, help="Pairs to listen to in the page.")] = PLAYERS,
@@ -83,13 +86,21 @@ def command(
     from moksori.data.corpus import Corpus
     from moksori.evaluation import making, runner, trials
 
-    options = making.Options(clips, split, seed=seed, temperature=temperature, tracker=tracker)
+    options = making.Options(
+        clips,
+        split,
+        seed=seed,
+        temperature=temperature,
+        transpose=console.transposition(transpose),
+        tracker=tracker,
+    )
     known = trials.Texts.load(texts)
     corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
     named = {"--conversions": conversions, "--parallel": parallel, "--texts": texts}
     given += [part for name, value in named.items() if value for part in (name, value)]
     given += ["--clips", clips, "--split", split, "--tracker", tracker, "--temperature", temperature, "--seed", seed]
+    given += ["--transpose", transpose] if transpose != "auto" else []
     with console.staged() as progress:
         if conversions:
             made = made_by(given)
@@ -155,7 +166,7 @@ def show(report: Report, output: Path, players: int, *, as_json: bool) -> None:
 
 
 def _look_inside(model: Path, data: Path, split: str, seed: int, as_json: bool) -> None:
-    """Teacher-forced figures in a minute: does the decoder use the latent, does the latent hide the singer?"""
+    """Losses in a minute: does the decoder use the latent, does the latent hide the singer?"""
     import moksori
     from moksori import settings
     from moksori.data.corpus import Corpus
@@ -166,7 +177,8 @@ def _look_inside(model: Path, data: Path, split: str, seed: int, as_json: bool) 
         typer.echo(json.dumps(settings.plain(figures), indent=2))
         return
     typer.echo(f"held-out segments of one second           {figures.n_segments}")
-    typer.echo(f"cross-entropy, nats a sample              {figures.cross_entropy:.3f}  (5.545 knows nothing)")
-    typer.echo(f"the same with another segment's latent    {figures.shuffled_cross_entropy:.3f}")
+    nothing = "  (5.545 knows nothing)" if "nats" in figures.unit else ""
+    typer.echo(f"{f'reconstruction loss, {figures.unit}':<42}{figures.loss:.3f}{nothing}")
+    typer.echo(f"the same with another segment's latent    {figures.shuffled_loss:.3f}")
     typer.echo(f"singer read from the latent by a probe    {figures.probe_accuracy:.1%}  (chance {figures.chance:.1%})")
     console.say("For judges, melody, words and a page to listen to, add -o REPORT.")

@@ -25,7 +25,8 @@ def command(
         "singers": ", ".join(found["singers"]),
         "sample rate": f"{config['sample_rate']} Hz",
         "parameters": "  ".join(f"{part} {count:,}" for part, count in found["parameters"].items()),
-        "receptive field": f"{found['receptive_field']:,} samples",
+        **({"receptive field": f"{found['receptive_field']:,} samples"} if "receptive_field" in found else {}),
+        **{f"range of {name}": _range_text(bounds) for name, bounds in origin["ranges"].items()},
         "made by": f"{origin['software']}, recipe {origin['recipe'] or 'without a name'}",
         "training": f"{origin['steps']:,} steps, {console.duration_text(origin['training_seconds'])}",
         "data": origin["data_fingerprint"][:16],
@@ -40,6 +41,7 @@ def command(
 def _facts(path: Path) -> dict[str, Any]:
     import moksori
     from moksori import settings
+    from moksori.models.autoencoder import Autoencoder
 
     voice = moksori.load(path)
     model = voice.model
@@ -47,6 +49,13 @@ def _facts(path: Path) -> dict[str, Any]:
         "singers": list(voice.singers),
         "config": settings.plain(model.config),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()},
-        "receptive_field": model.config.decoder.receptive_field,
+        **({"receptive_field": model.config.decoder.receptive_field} if isinstance(model, Autoencoder) else {}),
         "provenance": settings.plain(voice.provenance),
     }
+
+
+def _range_text(bounds: dict[str, float]) -> str:
+    from moksori.audio import pitch
+
+    low, median, high = (pitch.note_name(bounds[name]) for name in ("low_hz", "median_hz", "high_hz"))
+    return f"{low} to {high}, mostly around {median}"

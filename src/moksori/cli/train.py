@@ -49,7 +49,7 @@ def command(
     import torch
 
     import moksori
-    from moksori.training import board, run
+    from moksori.training import board, media, run
     from moksori.training import recipe as recipes
     from moksori.training.folder import RunFolder
     from moksori.training.journal import Journal
@@ -67,7 +67,7 @@ def command(
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds)
-    watcher = JsonLines() if as_json else Watcher(limits, len(corpus.singers))
+    watcher = JsonLines() if as_json else Watcher(limits, len(corpus.singers), media.unit_of(chosen.model))
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
@@ -164,10 +164,10 @@ class JsonLines:
 class Watcher:
     """Shows a person how training goes: a bar on a terminal, and lines where there is something to say."""
 
-    def __init__(self, budget: Budget, n_singers: int) -> None:
+    def __init__(self, budget: Budget, n_singers: int, unit: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self._budget = budget
+        self._budget, self._unit = budget, unit
         self._chance = 1 / n_singers
         self._console = console.stderr()
         self._is_timed = budget.seconds < float("inf")
@@ -217,10 +217,10 @@ class Watcher:
         return console.duration_text(max(0.0, min(by_steps, self._budget.seconds - event.seconds)))
 
     def _figures(self, event: Any) -> str:
-        own, other = event.figures["cross_entropy"], event.figures["shuffled_cross_entropy"]
+        own, other = event.figures["loss"], event.figures["shuffled_loss"]
         heard = event.figures["classifier_accuracy"]
         return (
-            f"step {event.step}: held-out {own:.3f} nats a sample (with another clip's latent {other:.3f}); "
+            f"step {event.step}: held-out {own:.3f} {self._unit} (with another clip's latent {other:.3f}); "
             f"the latent tells the singer in {heard:.0%} (chance {self._chance:.0%})"
         )
 

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from moksori.data import augment
-from moksori.data.segments import SegmentTable
 from moksori.errors import DataError
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Segments with their singers."""
+    """Clips with their singers."""
 
-    codes: torch.Tensor  # int64 [B, T], 0..255
+    clips: torch.Tensor  # codes, int64 [B, T], 0..255; or features, float32 [B, N_VALUES, F]
     singer: torch.Tensor  # int64 [B], position in the corpus's singers
 
 
+class Table(Protocol):
+    """Where clips are drawn from: a `segments.SegmentTable`, or an `excerpts.ExcerptTable`."""
+
+    split: str
+
+    @property
+    def singers(self) -> tuple[str, ...]:
+        """Names of all singers."""
+
+    def sung_length(self, singer: int) -> int:
+        """How much there is of a singer, in any unit; 0 for nothing."""
+
+    def item(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
+        """Draw one clip of a singer, all of one shape."""
+
+
 class Batches:
-    """Draws singer-balanced, augmented batches from a table of segments.
+    """Draws singer-balanced, augmented batches from a table of clips.
 
     Args:
-        table: where segments come from.
+        table: where clips come from.
         batch_size: B, at least 1.
         seed: 0 or more; another seed is another sequence of batches.
         is_balanced: every singer the same number of times a batch, give or take one; otherwise by length of singing.
-        is_augmented: each segment as it is, reversed, negated or both, a quarter each (see `augment`).
+        is_augmented: (codes only) each segment as it is, reversed, negated or both, a quarter each (see `augment`).
 
     Raises:
         ValueError: a batch size below 1 or a negative seed.
@@ -37,7 +53,7 @@ class Batches:
 
     def __init__(
         self,
-        table: SegmentTable,
+        table: Table,
         batch_size: int,
         seed: int,
         *,
@@ -46,7 +62,7 @@ class Batches:
     ) -> None:
         if batch_size < 1 or seed < 0:
             raise ValueError(f"batch size {batch_size}, seed {seed}; expected at least 1 and at least 0")
-        sung = np.array([table.sung_samples(singer) for singer in range(len(table.singers))])
+        sung = np.array([table.sung_length(singer) for singer in range(len(table.singers))])
         if not sung.all():
             names = ", ".join(table.singers[i] for i in np.flatnonzero(sung == 0))
             raise DataError(f"no recording in the {table.split} split of: {names}; add recordings and prepare again")
@@ -70,8 +86,8 @@ class Batches:
         sequence = np.random.SeedSequence(self.seed, spawn_key=(step, attempt))
         generator = np.random.Generator(np.random.Philox(sequence))
         singers = self._singers(generator)
-        codes = torch.stack([self._segment(singer, generator) for singer in singers.tolist()])  # [B, T]
-        return Batch(codes, torch.from_numpy(singers))
+        clips = torch.stack([self._clip(singer, generator) for singer in singers.tolist()])
+        return Batch(clips, torch.from_numpy(singers))
 
     def _singers(self, generator: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         n_singers = len(self._shares)
@@ -81,8 +97,8 @@ class Batches:
         rounds = [generator.permutation(n_singers) for _ in range(n_rounds)]
         return np.concatenate(rounds)[: self.batch_size].astype(np.int64)
 
-    def _segment(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
-        codes = self.table.item(singer, generator)
+    def _clip(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
+        clip = self.table.item(singer, generator)
         if not self.is_augmented:
-            return codes
-        return augment.augment(codes, int(generator.integers(augment.N_CHOICES)))
+            return clip
+        return augment.augment(clip, int(generator.integers(augment.N_CHOICES)))

@@ -41,7 +41,7 @@ Codes = npt.NDArray[np.uint8]
 class Segment:
     """A segment with the place that it came from."""
 
-    codes: torch.Tensor  # int64 [segment_samples]
+    clip: torch.Tensor  # codes, int64 [segment_samples]; or features, see `excerpts`
     singer: int  # position in the corpus's singers
     source: str  # of the recording
     start: int  # first sample, at the table's rate
@@ -106,7 +106,7 @@ class SegmentTable:
         """Names of all singers of the corpus, also of those without a recording in this split."""
         return self.corpus.singers
 
-    def sung_samples(self, singer: int) -> int:
+    def sung_length(self, singer: int) -> int:
         """Count the sung samples of a singer in this split, at the table's rate; 0 when there is no recording."""
         return int(self._ends[singer][-1]) if self._regions[singer] else 0
 
@@ -146,7 +146,7 @@ class SegmentTable:
         return [segment for singer in range(len(self.singers)) for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
-        total = self.sung_samples(singer)
+        total = self.sung_length(singer)
         for i in range(n if total else 0):
             position = (2 * i + 1) * total // (2 * n)  # the middle of the i-th of n equal parts
             region, place = self._at(singer, position)
@@ -159,7 +159,7 @@ class SegmentTable:
             raise ValueError(f"singer {singer} does not exist; there are {len(self.singers)}")
         if not self._regions[singer]:
             raise ValueError(f"singer {self.singers[singer]!r} has no recording in the {self.split} split")
-        return self.sung_samples(singer)
+        return self.sung_length(singer)
 
     def _at(self, singer: int, position: int) -> tuple[_Region, int]:
         """Find the position-th sung sample of a singer: its region, and its place in the clip."""

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from moksori.data.corpus import Corpus
-from moksori.data.segments import Segment, SegmentTable
+from moksori.data.segments import Segment
 from moksori.errors import DataError
 from moksori.evaluation import probe
-from moksori.models.autoencoder import Autoencoder
-from moksori.training import validation
+from moksori.models.family import Model
+from moksori.training import media, tables, validation
+from moksori.training.media import Medium
+from moksori.training.perturb import PerturbConfig
 
 _TRAIN_SEGMENTS = 30  # a singer, for the probe
 _SECONDS = 1.0  # of a segment, rounded to whole latent frames
@@ -21,16 +23,17 @@ _SECONDS = 1.0  # of a segment, rounded to whole latent frames
 
 @dataclass(frozen=True)
 class Figures:
-    """Teacher-forced figures over held-out segments of one second."""
+    """Figures over held-out segments of one second; losses as in `training.validation.HeldOut`."""
 
     n_segments: int
-    cross_entropy: float  # nats a sample, with the segment's own latent; 5.545 knows nothing
-    shuffled_cross_entropy: float  # with another segment's latent
+    unit: str  # of the losses
+    loss: float  # with the segment's own latent
+    shuffled_loss: float  # with another segment's latent
     probe_accuracy: float  # share of segments whose singer a fresh probe reads from the latent
     chance: float  # the same by guessing the commonest singer
 
 
-def evaluate(model: Autoencoder, corpus: Corpus, split: str = "test", per_singer: int = 8, seed: int = 0) -> Figures:
+def evaluate(model: Model, corpus: Corpus, split: str = "test", per_singer: int = 8, seed: int = 0) -> Figures:
     """Score a model on a split of a corpus that has the model's singers.
 
     Args:
@@ -50,22 +53,23 @@ def evaluate(model: Autoencoder, corpus: Corpus, split: str = "test", per_singer
         )
     rate, hop = model.config.sample_rate, model.hop_samples
     length = max(1, round(_SECONDS * rate / hop)) * hop
-    held_out = SegmentTable(corpus, split, rate, length).fixed_items(per_singer)
+    held_out = tables.table(corpus, split, model.config, length).fixed_items(per_singer)
     if len(held_out) < 2:
         raise DataError(
             f"{corpus.folder}: the {split} split has fewer than two segments; add recordings to each singer"
         )
-    scored = validation.held_out(model, held_out)
-    trained = SegmentTable(corpus, "train", rate, length).fixed_items(_TRAIN_SEGMENTS)
-    test_z, test_singer = _latents(model, held_out)
-    accuracy = probe.accuracy(*_latents(model, trained), test_z, test_singer, seed)
+    medium = media.medium_for(model, PerturbConfig())
+    scored = validation.held_out(medium, held_out)
+    trained = tables.table(corpus, "train", model.config, length).fixed_items(_TRAIN_SEGMENTS)
+    test_z, test_singer = _latents(medium, held_out)
+    accuracy = probe.accuracy(*_latents(medium, trained), test_z, test_singer, seed)
     chance = test_singer.bincount().max().item() / len(test_singer)
-    return Figures(len(held_out), scored.cross_entropy, scored.shuffled_cross_entropy, accuracy, chance)
+    return Figures(len(held_out), medium.unit, scored.loss, scored.shuffled_loss, accuracy, chance)
 
 
 @torch.no_grad()
-def _latents(model: Autoencoder, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
+def _latents(medium: Medium, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
     """Latents `[N, D, F]` and singers `[N]` of segments."""
-    device = model.singers.table.weight.device
-    z = [model.encode(segment.codes.unsqueeze(0).to(device)) for segment in segments]
+    device = medium.singers.table.weight.device
+    z = [medium.encode(segment.clip.unsqueeze(0).to(device), None) for segment in segments]
     return torch.cat(z), torch.tensor([segment.singer for segment in segments], device=device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moksori import atomic
@@ -37,6 +37,7 @@ class Options:
     cycles: int = 1  # recordings of each singer that are also converted back, to see what gets lost
     seed: int = 0
     temperature: float = 1.0
+    transpose: float | str = "auto"  # see `conversion.ConvertOptions`
     tracker: str = "swift-f0"  # of the pitch; for a model that was told the pitch by swift-f0, another one
 
 
@@ -59,9 +60,25 @@ def make(
         UserError: the voice does not know a target.
     """
     made_by = {"voice": voice.fingerprint, "data": data, "seed": options.seed, "temperature": options.temperature}
+    if voice.is_told_the_pitch:
+        made_by["transpose"] = options.transpose
     if claim(folder) != made_by:
         begin(folder, made_by)
-    _convert(voice, [(trial.source, trial.target_singer, trial.conversion) for trial in chosen], options, progress)
+    jobs = [(trial.source, trial.target_singer, trial.transpose_semitones, trial.conversion) for trial in chosen]
+    _convert(voice, jobs, options, progress)
+
+
+def transposed(voice: Voice, chosen: Sequence[Trial], options: Options) -> list[Trial]:
+    """The trials with the semitones that each will be moved by; reconstructions stay where they are."""
+    if not voice.is_told_the_pitch:
+        return list(chosen)
+    sources, how = {trial.source: files.read(trial.source) for trial in chosen}, how_to(options)
+    return [
+        trial
+        if trial.source_singer == trial.target_singer
+        else replace(trial, transpose_semitones=voice.transposition(sources[trial.source], trial.target_singer, how))
+        for trial in chosen
+    ]
 
 
 def make_cycles(voice: Voice, chosen: Sequence[Trial], options: Options, progress: Progress) -> list[Trial]:
@@ -78,7 +95,8 @@ def make_cycles(voice: Voice, chosen: Sequence[Trial], options: Options, progres
         for trial in chosen
         if trial.row == report.CONVERSION and trial.recording in first[trial.source_singer][: options.cycles]
     ]
-    _convert(voice, [(t.conversion, t.source_singer, cycle_path(t)) for t in cycled], options, progress)
+    jobs = [(t.conversion, t.source_singer, -t.transpose_semitones, cycle_path(t)) for t in cycled]
+    _convert(voice, jobs, options, progress)
     return cycled
 
 
@@ -108,17 +126,26 @@ def begin(folder: Path, made_by: dict[str, object]) -> None:
     atomic.write(folder / _MADE_BY, json.dumps(made_by, indent=1).encode())
 
 
+def how_to(options: Options) -> ConvertOptions:
+    """How an evaluation converts."""
+    return ConvertOptions(options.seed, options.transpose, temperature=options.temperature)
+
+
 def cycle_path(trial: Trial) -> Path:
     """Where the conversion of a conversion, back to its source's singer, lies."""
     return trial.conversion.with_name(f"back-{trial.conversion.name}")
 
 
-def _convert(voice: Voice, jobs: Sequence[tuple[Path, str, Path]], options: Options, progress: Progress) -> None:
+Job = tuple[Path, str, float, Path]
+"""What is to be converted, into whom, moved by how many semitones, and where to."""
+
+
+def _convert(voice: Voice, jobs: Sequence[Job], options: Options, progress: Progress) -> None:
     """Write the conversions that are not there yet, some dozens at a time, so that a kill loses little."""
-    missing = [job for job in jobs if not job[2].exists()]
+    missing = [job for job in jobs if not job[3].exists()]
     chunks = ChunkConfig(streams=_STREAMS, longest_seconds=float("inf"))
-    how = ConvertOptions(options.seed, options.temperature, chunks=chunks)
-    clips = {source: files.read(source) for source, _, _ in missing}
+    how = replace(how_to(options), chunks=chunks)
+    clips = {source: files.read(source) for source, *_ in missing}
     missing.sort(key=lambda job: clips[job[0]].seconds)
     at_once = 2 * _STREAMS
     for start in range(0, len(missing), at_once):
@@ -128,8 +155,9 @@ def _convert(voice: Voice, jobs: Sequence[tuple[Path, str, Path]], options: Opti
         def told(share: float, n_before: int = n_before, n_group: int = len(group)) -> None:
             progress(n_before + round(share * n_group), len(jobs))
 
+        sources, targets, semitones, paths = zip(*group, strict=True)
         sung = voice.convert_clips(
-            [clips[s] for s, _, _ in group], [t for _, t, _ in group], options=how, progress=told
+            [clips[source] for source in sources], targets, transpose_semitones=semitones, options=how, progress=told
         )
-        for (_, _, path), clip in zip(group, sung, strict=True):
+        for path, clip in zip(paths, sung, strict=True):
             files.write(path, clip)

@@ -116,6 +116,7 @@ def evaluate_voice(
     if parallel is not None:
         chosen += trials.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
     listeners = panel(corpus, texts, options, progress)  # what is missing is said before the long work
+    chosen = making.transposed(voice, chosen, options)
     making.make(voice, chosen, audio, options, _stage(progress, "converting"), corpus.fingerprint)
     cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
     work = _Work(listeners, corpus, texts, folder, progress)
@@ -415,12 +416,12 @@ def _unseen(voice: Voice, corpus: Corpus) -> str:
 
 
 def _inside(voice: Voice, corpus: Corpus, options: Options) -> list[list[str]]:
-    """Teacher-forced figures; what they say is explained in `held_out`."""
+    """Losses and the probe; what they say is explained in `held_out`."""
     figures = held_out.evaluate(voice.model, corpus, options.split, seed=options.seed)
     return [
         ["figure", "value", "a model that has learnt nothing"],
-        ["cross-entropy, nats a sample", f"{figures.cross_entropy:.3f}", "5.545"],
-        ["the same with another segment's latent", f"{figures.shuffled_cross_entropy:.3f}", "the same as above"],
+        [f"reconstruction loss, {figures.unit}", f"{figures.loss:.3f}", "5.545" if "nats" in figures.unit else "–"],
+        ["the same with another segment's latent", f"{figures.shuffled_loss:.3f}", "the same as above"],
         ["singer read from the latent by a fresh probe", f"{figures.probe_accuracy:.1%}", f"{figures.chance:.1%}"],
     ]
 

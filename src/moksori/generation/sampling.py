@@ -69,3 +69,17 @@ def uniforms(seed: int, stream: int, start: int, count: int) -> Tensor:
     key = np.array([seed % 2**64, stream % 2**64], dtype=np.uint64)
     drawn = np.random.Generator(np.random.Philox(key=key, counter=first)).random(skipped + count)
     return torch.from_numpy(drawn[skipped:])
+
+
+def white_noise(seed: int, stream: int, start: int, count: int) -> Tensor:
+    """Draw white noise of RMS 1 for the samples `start` to `start + count` of one stream; see `uniforms`.
+
+    Returns:
+        float32 `[count]`, normally distributed: the quantiles of the uniforms, so that position counts here, too.
+
+    >>> torch.equal(white_noise(1, 0, 5, 3), white_noise(1, 0, 0, 8)[5:])
+    True
+    """
+    tiny = 2.0**-54  # half the smallest step of a uniform: its quantile is finite
+    noise: Tensor = torch.special.ndtri(uniforms(seed, stream, start, count) + tiny)
+    return noise.float()

@@ -18,6 +18,7 @@ from moksori.models.wavenet import WaveNet, WaveNetConfig
 class ModelConfig:
     """All that is needed, beside the singers' names, to build the model."""
 
+    kind: str = "wavenet"  # tells these settings from those of other models
     sample_rate: int = 16_000  # Hz
     singer_channels: int = 64  # E
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -27,6 +28,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.sample_rate < 1000 or self.singer_channels < 1:
             raise ValueError(f"sample_rate must be at least 1000 Hz and singer_channels at least 1: {self}")
+
+    @property
+    def latent_hop_samples(self) -> int:
+        """Samples a latent frame lasts."""
+        return self.encoder.hop_samples
 
 
 class Autoencoder(nn.Module):

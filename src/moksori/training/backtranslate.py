@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
-from moksori.generation import generator, sampling
-from moksori.models.autoencoder import Autoencoder
-from moksori.training import losses, mixup
+from moksori.training import mixup
+from moksori.training.media import Medium
 from moksori.training.mixup import MixupConfig
 from moksori.training.phases import Phase, Update
 
@@ -67,7 +66,7 @@ class BackTranslationConfig:
 class Translated(Batch):
     """True clips with their singers, and the same clips sung by virtual singers."""
 
-    heard: Tensor  # int64 [B, T], what the encoder is given
+    heard: Tensor  # like the clips: what the encoder is given
 
 
 class BackTranslation:
@@ -75,11 +74,11 @@ class BackTranslation:
 
     name = "back-translation"
 
-    def __init__(self, model: Autoencoder, batches: Batches, config: BackTranslationConfig) -> None:
-        self._model = model
+    def __init__(self, medium: Medium, batches: Batches, config: BackTranslationConfig) -> None:
+        self._medium = medium
         self._batches = batches
         self._config = config
-        self._pool: dict[str, Tensor] = {}  # codes, singer, heard: [pool_batches, B, ...]
+        self._pool: dict[str, Tensor] = {}  # clips, singer, heard: [pool_batches, B, ...]
 
     def batch(self, step: int, attempt: int) -> Translated:
         """The translated batch of a step; sings a new pool first where one is due.
@@ -93,17 +92,16 @@ class BackTranslation:
         if not self._pool or not self._config.is_back_translation(step):
             raise ValueError(f"step {step} has no pool to learn from")
         index = since % self._config.pool_batches
-        return Translated(*(self._pool[name][index] for name in ("codes", "singer", "heard")))
+        return Translated(*(self._pool[name][index] for name in ("clips", "singer", "heard")))
 
     def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
         """One update: rebuild the true clip from the translated one, with the true singer's vector.
 
         Teacher-forced with the true clip. There is no confusion term, as in the one runnable relative.
         """
-        model = self._model
-        z = model.encode(batch.heard)
-        logits = model.logits(batch.codes, z, model.singers(batch.singer))
-        yield Update("autoencoder", {"back_translation": losses.reconstruction(logits, batch.codes)})
+        medium = self._medium
+        z = medium.encode(batch.heard, generator)
+        yield Update("autoencoder", {"back_translation": medium.loss(batch.clips, z, medium.singers(batch.singer))})
 
     def tensors(self) -> dict[str, Tensor]:
         """The pool."""
@@ -114,38 +112,35 @@ class BackTranslation:
         self._pool = dict(tensors)
 
     def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
-        """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments.
-
-        What is sung stays codes: through sound and back nothing would change, and nothing is gained.
-        """
+        """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments."""
         sources = [self._batches.batch(step + i, attempt) for i in range(self._config.pool_batches)]
-        codes, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("codes", "singer"))
+        clips, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("clips", "singer"))
         chance = np.random.default_rng(np.random.SeedSequence(self._batches.seed, spawn_key=(step, attempt, 2)))
-        heard = self.translate(codes, singer, chance)
-        pool = {"codes": codes, "singer": singer, "heard": heard}
+        heard = self.translate(clips, singer, chance)
+        pool = {"clips": clips, "singer": singer, "heard": heard}
         return {name: torch.unflatten(tensor, 0, (len(sources), -1)) for name, tensor in pool.items()}
 
     @torch.no_grad()
-    def translate(self, codes: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
+    def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
         """Sing clips with virtual singers between their own and another one.
 
         Args:
-            codes: `[N, T]`.
+            clips: `[N, ...]`.
             singer: `[N]`, whose clips they are.
             chance: draws partners, shares and the seed of the sampling.
 
         Returns:
-            Codes `[N, T]` on the CPU, with no gradient.
+            Clips of the same shape on the CPU, with no gradient.
         """
-        table = self._model.singers
+        medium = self._medium
+        table = medium.singers
         device = table.table.weight.device
         other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
         share = torch.from_numpy(mixup.shares(self._config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
         vectors = table.between(singer.to(device), other.to(device), share.to(device))
-        conditioning = self._model.conditioning(self._model.encode(codes.to(device)), vectors)
-        uniforms = torch.stack([sampling.uniforms(seed, i, 0, codes.shape[1]) for i in range(len(codes))])
-        return generator.generate(generator.backend_for(self._model.decoder), conditioning, uniforms).cpu()
+        z = medium.encode(clips.to(device), None)
+        return medium.generate(clips.to(device), z, vectors, seed).cpu()
 
 
 class TwoPhases:

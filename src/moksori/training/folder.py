@@ -33,7 +33,17 @@ except ImportError:
 
 _STATE = "training-state"
 # Parts of the recipe that steps depend on.
-_FIXED = ("precision", "model", "segments", "optimiser", "losses", "back_translation")
+_FIXED = (
+    "precision",
+    "model",
+    "segments",
+    "optimiser",
+    "critic_optimiser",
+    "average_decay",
+    "perturbation",
+    "losses",
+    "back_translation",
+)
 
 
 @dataclass(frozen=True)

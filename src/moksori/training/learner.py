@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from moksori.models.autoencoder import Autoencoder
+from moksori.models.family import Model
 from moksori.training import schedules
 from moksori.training.schedules import LearningRateConfig
 
@@ -19,14 +19,19 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Adam and what is done to its gradients. One for all learners, as in the lineage."""
+    """Adam and what is done to its gradients."""
 
     learning_rate: LearningRateConfig = field(default_factory=LearningRateConfig)
+    beta1: float = 0.9
+    beta2: float = 0.999
     clip_value: float = 0.0  # gradients are clipped to +- this value; 0 leaves them alone
+    clip_norm: float = 0.0  # their norm, over all parameters, is scaled down to this; 0 leaves it alone
 
     def __post_init__(self) -> None:
-        if self.clip_value < 0:
-            raise ValueError(f"clip_value must not be negative: {self.clip_value}")
+        if self.clip_value < 0 or self.clip_norm < 0:
+            raise ValueError(f"clip_value and clip_norm must not be negative: {self}")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"beta1 and beta2 must be in [0, 1): {self}")
 
 
 class Learner:
@@ -36,7 +41,8 @@ class Learner:
         self._named = dict(named_parameters)
         self._config = config
         self._parameters = list(self._named.values())
-        self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial)
+        betas = (config.beta1, config.beta2)
+        self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial, betas=betas)
 
     def gradients(self, loss: Tensor) -> list[Tensor | None]:
         """The gradient of a scalar for each of the learner's parameters, None where it has none; changes nothing.
@@ -65,6 +71,8 @@ class Learner:
             parameter.grad = gradient
         if self._config.clip_value > 0:
             nn.utils.clip_grad_value_(self._parameters, self._config.clip_value)
+        if self._config.clip_norm > 0:
+            nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
         for group in self._adam.param_groups:
             group["lr"] = schedules.learning_rate(self._config.learning_rate, step)
         self._adam.step()
@@ -99,10 +107,16 @@ class Learner:
                 }
 
 
-def learners_for(model: Autoencoder, config: OptimiserConfig) -> dict[str, Learner]:
-    """The two learners of the method: the confusion network, and everything else."""
-    named = list(model.named_parameters())
-    return {
-        "classifier": Learner([(n, p) for n, p in named if n.startswith("classifier.")], config),
-        "autoencoder": Learner([(n, p) for n, p in named if not n.startswith("classifier.")], config),
-    }
+def learners_for(
+    model: Model, config: OptimiserConfig, critic_config: OptimiserConfig | None = None
+) -> dict[str, Learner]:
+    """The learners of the method: the confusion network, the critic where there is one, and everything else."""
+    named = dict(model.named_parameters())
+
+    def part(prefix: str) -> dict[str, nn.Parameter]:
+        return {name: named.pop(name) for name in list(named) if name.startswith(prefix)}
+
+    learners = {"classifier": Learner(part("classifier.").items(), config)}
+    if critic := part("critic."):
+        learners["critic"] = Learner(critic.items(), critic_config or config)
+    return learners | {"autoencoder": Learner(named.items(), config)}

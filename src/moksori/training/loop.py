@@ -22,8 +22,9 @@ from moksori import checkpoint
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.errors import DivergenceError
-from moksori.models.autoencoder import Autoencoder
+from moksori.models.family import Model
 from moksori.training import losses, schedules, shards
+from moksori.training.average import Average
 from moksori.training.events import (
     Event,
     Logged,
@@ -75,8 +76,9 @@ class Monitor:
 class Trainer:
     """A run in progress: the model, what moves it, and where it stands."""
 
-    model: Autoencoder
+    model: Model
     learners: dict[str, Learner]
+    average: Average
     plan: Plan
     recipe: Recipe
     seed: int
@@ -123,6 +125,7 @@ class Trainer:
             try:
                 self._meter.add(self._step())
                 counters.step += 1
+                self.average.add(counters.step)
                 if self._look_around():
                     saved_step = counters.step
                     rollbacks = rollbacks if saved_step <= astray_at else 0  # it came past the bad place
@@ -195,13 +198,15 @@ class Trainer:
         self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
 
     def _validate(self) -> None:
-        self.figures = self.monitor.figures()
+        with self.average.in_place():
+            self.figures = self.monitor.figures()
         if self.figures:
             self._tell(Validated(self.counters.step, self.figures))
 
     def _sample(self) -> None:
-        for name, clip in self.monitor.samples():
-            self._tell(Sampled(self.counters.step, name, clip))
+        with self.average.in_place():
+            for name, clip in self.monitor.samples():
+                self._tell(Sampled(self.counters.step, name, clip))
 
     def _save(self) -> None:
         if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
@@ -214,7 +219,8 @@ class Trainer:
 
     def _write_model(self) -> None:
         finite = {name: value for name, value in self.figures.items() if math.isfinite(value)}
-        checkpoint.write_model(self.folder.model, self.model, self.provenance(self.counters, finite))
+        with self.average.in_place():
+            checkpoint.write_model(self.folder.model, self.model, self.provenance(self.counters, finite))
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
         astray_at, attempt = self.counters.step, self.counters.attempt
@@ -241,6 +247,7 @@ class Trainer:
             part, _, rest = name.partition("|")
             parts.setdefault(part, {})[rest] = tensor
         checkpoint.load_strictly(self.model, parts.get("model", {}), str(self.folder.root))
+        self.average.restore(parts.get("average", {}))
         for name, learner in self.learners.items():
             learner.restore(parts.get(f"learner {name}", {}))
         for phase in self.plan.phases():
@@ -254,7 +261,7 @@ class Trainer:
 
     def _tensors(self) -> dict[str, Tensor]:
         """Everything the next step depends on; part and name are told apart by a bar."""
-        parts = {"model": self.model.state_dict(), "meter": self._meter.tensors()}
+        parts = {"model": self.model.state_dict(), "meter": self._meter.tensors(), "average": self.average.tensors()}
         parts |= {f"guard {name}": guard.tensors() for name, guard in self._guards.items()}
         parts |= {f"learner {name}": learner.tensors() for name, learner in self.learners.items()}
         parts |= {f"phase {phase.name}": phase.tensors() for phase in self.plan.phases()}

@@ -20,6 +20,9 @@ class LossWeights:
     confusion: float = 0.01  # lambda of the paper; how hard the latent is pushed to hide the singer
     classifier: float = 1.0
     back_translation: float = 1.0
+    adversarial: float = 0.0  # how hard conversions are pushed to please the critic, where a model has one; 0 for none
+    critic: float = 1.0
+    cycle: float = 0.0  # how hard a conversion is held to the words of its source
 
     def __post_init__(self) -> None:
         negative = [name for name, weight in settings.plain(self).items() if weight < 0]
@@ -53,6 +56,22 @@ def confusion(singer_logits: Tensor, singer: Tensor) -> Tensor:
     Source: Nachmani and Wolf 2019, section 3: the sign-flip form, not gradient reversal.
     """
     return -classifier(singer_logits, singer)
+
+
+def spectral_distance(expected: Mapping[int, Tensor], true: Mapping[int, Tensor]) -> Tensor:
+    """Mean absolute difference of log-mels in nepers, the mean over windows.
+
+    Args:
+        expected: `[B, mels, F]` by window.
+        true: the same for the same windows.
+    """
+    return torch.stack([(expected[window] - mel).abs().mean() for window, mel in true.items()]).mean()
+
+
+def latent_distance(z: Tensor, goal: Tensor) -> Tensor:
+    """Mean squared difference of latents, in units of the goal's mean square, through which no gradient flows."""
+    goal = goal.detach()
+    return (z - goal).square().mean() / (goal.square().mean() + 1e-6)
 
 
 def total(losses: Mapping[str, Tensor], weights: LossWeights) -> Tensor:

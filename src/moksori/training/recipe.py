@@ -12,9 +12,11 @@ from typing import Any
 from moksori import settings
 from moksori.errors import UserError
 from moksori.models.autoencoder import ModelConfig
+from moksori.models.swift import SwiftConfig
 from moksori.training.backtranslate import BackTranslationConfig
 from moksori.training.learner import OptimiserConfig
 from moksori.training.losses import LossWeights
+from moksori.training.perturb import PerturbConfig
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -23,15 +25,18 @@ PRECISIONS = ("float32", "bfloat16")
 class SegmentsConfig:
     """What a batch is made of."""
 
-    seconds: float = 1.0  # length of a segment; a whole number of latent frames
+    seconds: float = 1.0  # length of a segment, or of an excerpt of features; a whole number of latent frames
     batch_size: int = 8
     shards: int = 1  # equal parts of a batch, worked on side by side, one CPU core each
     is_balanced: bool = True  # every singer equally often
-    is_augmented: bool = True  # also reversed, negated, and both
+    is_augmented: bool = True  # codes: also reversed, negated, and both
+    moved_copies: int = 0  # features: copies of each recording at other and moving pitches
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.shards < 1 or self.batch_size % self.shards:
             raise ValueError(f"batch_size must be a multiple of shards, both at least 1: {self}")
+        if self.moved_copies < 0:
+            raise ValueError(f"moved_copies must not be negative: {self}")
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,12 @@ class Recipe:
     name: str = ""
     description: str = ""
     precision: str = "float32"  # of the forward pass: float32, or bfloat16 where the hardware is fast at it
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | SwiftConfig = field(default_factory=ModelConfig)
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    critic_optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)  # where the model has a critic
+    average_decay: float = 0.0  # of the running average of the weights that is handed out; 0 for none
+    perturbation: PerturbConfig = field(default_factory=PerturbConfig)  # of what an encoder of features hears
     losses: LossWeights = field(default_factory=LossWeights)
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -71,7 +79,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
-        hop = self.model.encoder.hop_samples
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"average_decay must be in [0, 1): {self.average_decay}")
+        hop = self.model.latent_hop_samples
         if self.segment_samples < hop or self.segment_samples % hop:
             raise ValueError(
                 f"segments of {self.segments.seconds} s are {self.segment_samples} samples, "

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
-from moksori.models.autoencoder import Autoencoder
 from moksori.training import losses
+from moksori.training.media import Medium
 from moksori.training.phases import Update
 
 
@@ -26,8 +26,8 @@ class Reconstruction:
 
     name = "reconstruction"
 
-    def __init__(self, model: Autoencoder, batches: Batches) -> None:
-        self._model = model
+    def __init__(self, medium: Medium, batches: Batches) -> None:
+        self._medium = medium
         self._batches = batches
 
     def batch(self, step: int, attempt: int) -> Batch:
@@ -36,19 +36,16 @@ class Reconstruction:
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `phases.Phase.updates`."""
-        model = self._model
-        z = model.encode(batch.codes)
+        medium = self._medium
+        z = medium.encode(batch.clips, generator)
         # E does not move in the first update, so the second one can use the same latent.
-        singer_logits = model.classifier(z.detach(), generator)
+        singer_logits = medium.classifier(z.detach(), generator)
         yield Update("classifier", {"classifier": losses.classifier(singer_logits, batch.singer)})
-        logits = model.logits(batch.codes, z, model.singers(batch.singer))
-        singer_logits = model.classifier(z, generator)
+        reconstruction = medium.loss(batch.clips, z, medium.singers(batch.singer))
+        singer_logits = medium.classifier(z, generator)
         yield Update(
             "autoencoder",
-            {
-                "reconstruction": losses.reconstruction(logits, batch.codes),
-                "confusion": losses.confusion(singer_logits, batch.singer),
-            },
+            {"reconstruction": reconstruction, "confusion": losses.confusion(singer_logits, batch.singer)},
         )
 
     def tensors(self) -> dict[str, Tensor]:

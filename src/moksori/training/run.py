@@ -7,22 +7,28 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from moksori import settings
 from moksori.audio.clip import Clip
-from moksori.checkpoint import Provenance
+from moksori.checkpoint import Provenance, Range
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
-from moksori.data.segments import Segment, SegmentTable
+from moksori.data.segments import Segment
 from moksori.errors import UserError
-from moksori.models.autoencoder import Autoencoder
-from moksori.training import samples, validation
-from moksori.training.backtranslate import BackTranslation, BackTranslationConfig, TwoPhases
+from moksori.models import family
+from moksori.models.family import Model
+from moksori.models.swift import SwiftConfig
+from moksori.training import media, samples, tables, validation
+from moksori.training.average import Average
+from moksori.training.backtranslate import BackTranslation, TwoPhases
+from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.learner import learners_for
 from moksori.training.loop import Counters, Monitor, Trainer
-from moksori.training.phases import Plan, SinglePhase
+from moksori.training.media import AnyMedium, FeatureMedium
+from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
 
@@ -50,37 +56,49 @@ def open_run(
         UserError: the folder holds another run, or the data cannot be trained on.
     """
     folder.claim(Identity(options.seed, list(corpus.singers), corpus.fingerprint), recipe)
-    table = SegmentTable(corpus, "train", recipe.model.sample_rate, recipe.segment_samples, progress=progress)
     segments = recipe.segments
+    table = tables.table(
+        corpus,
+        "train",
+        recipe.model,
+        recipe.segment_samples,
+        moved_copies=segments.moved_copies,
+        progress=progress,
+    )
     batches = Batches(
         table,
         segments.batch_size,
         options.seed,
         is_balanced=segments.is_balanced,
-        is_augmented=segments.is_augmented,
+        is_augmented=segments.is_augmented and not isinstance(recipe.model, SwiftConfig),
     )
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
-        model = Autoencoder(recipe.model, corpus.singers).to(options.device)
+        model = family.build(recipe.model, corpus.singers).to(options.device)
+    medium = media.medium_for(model, recipe.perturbation)
     return Trainer(
         model=model,
-        learners=learners_for(model, recipe.optimiser),
-        plan=_plan(model, batches, recipe.back_translation),
+        learners=learners_for(model, recipe.optimiser, recipe.critic_optimiser),
+        average=Average(model, recipe.average_decay),
+        plan=_plan(medium, batches, recipe),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
-        monitor=_monitor(model, corpus, recipe, options.seed),
+        monitor=_monitor(model, medium, corpus, recipe, options.seed),
         provenance=_provenance(corpus, recipe, options),
         clock=time.monotonic,
     )
 
 
-def _plan(model: Autoencoder, batches: Batches, config: BackTranslationConfig) -> Plan:
+def _plan(medium: AnyMedium, batches: Batches, recipe: Recipe) -> Plan:
     """Both phases; a single singer has nobody to be mixed with, and stays in phase 1."""
-    reconstruction = Reconstruction(model, batches)
-    if len(model.singers.names) < 2:
-        return SinglePhase(reconstruction)
-    return TwoPhases(reconstruction, BackTranslation(model, batches, config), config)
+    if len(medium.singers.names) < 2:
+        return SinglePhase(Reconstruction(medium, batches))
+    losses, config = recipe.losses, recipe.back_translation
+    first: Phase = Reconstruction(medium, batches)
+    if isinstance(medium, FeatureMedium) and (losses.adversarial or losses.cycle):
+        first = CriticisedReconstruction(medium, batches)
+    return TwoPhases(first, BackTranslation(medium, batches, config), config)
 
 
 def _provenance(
@@ -94,6 +112,7 @@ def _provenance(
             training_seconds=round(counters.seconds, 1),
             data_fingerprint=corpus.fingerprint,
             level_dbfs=corpus.level_dbfs,
+            ranges=_ranges(corpus),
             licence_note=options.licence_note,
             figures=figures,
         )
@@ -101,17 +120,35 @@ def _provenance(
     return describe
 
 
-def _monitor(model: Autoencoder, corpus: Corpus, recipe: Recipe, seed: int) -> Monitor:
+def _ranges(corpus: Corpus) -> dict[str, Range]:
+    """Where each singer sang in training, over whole recordings; nobody whose pitch was never heard."""
+    ranges = {}
+    for name in corpus.singers:
+        voiced = [r for r in corpus.of("train", name) if r.f0_median_hz]
+        if voiced:
+            # A tracker errs by octaves now and then, so a single recording does not make a range.
+            low, high = (
+                float(np.percentile([getattr(r, bound) for r in voiced], share))
+                for bound, share in (("f0_low_hz", 5), ("f0_high_hz", 95))
+            )
+            medians = np.log([float(r.f0_median_hz or 0) for r in voiced])
+            middle = float(np.average(medians, weights=[r.seconds for r in voiced]))
+            median = min(max(math.exp(middle), low), high)
+            ranges[name] = Range(round(low, 2), round(median, 2), round(high, 2))
+    return ranges
+
+
+def _monitor(model: Model, medium: AnyMedium, corpus: Corpus, recipe: Recipe, seed: int) -> Monitor:
     """Held-out segments for figures and samples; without held-out recordings there are none of either."""
-    rate, loop, hop = recipe.model.sample_rate, recipe.loop, recipe.model.encoder.hop_samples
-    scored = _held_out_segments(corpus, rate, recipe.segment_samples, loop.validation_segments)
+    rate, loop, hop = recipe.model.sample_rate, recipe.loop, recipe.model.latent_hop_samples
+    scored = _held_out_segments(corpus, recipe, recipe.segment_samples, loop.validation_segments)
     sample_length = math.ceil(loop.sample_seconds * rate / hop) * hop
-    heard = _held_out_segments(corpus, rate, sample_length, 1)
+    heard = _held_out_segments(corpus, recipe, sample_length, 1)
     # Spread over the singers rather than the first few.
     heard = heard[:: max(1, len(heard) // loop.sample_pairs)][: loop.sample_pairs]
 
     def figures() -> dict[str, float]:
-        return settings.plain(validation.held_out(model, scored)) if len(scored) > 1 else {}
+        return settings.plain(validation.held_out(medium, scored)) if len(scored) > 1 else {}
 
     def rendered() -> Iterator[tuple[str, Clip]]:
         return samples.render(model, heard, seed) if heard else iter(())
@@ -119,8 +156,8 @@ def _monitor(model: Autoencoder, corpus: Corpus, recipe: Recipe, seed: int) -> M
     return Monitor(figures, rendered)
 
 
-def _held_out_segments(corpus: Corpus, sample_rate: int, length: int, per_singer: int) -> list[Segment]:
-    return SegmentTable(corpus, "validation", sample_rate, length).fixed_items(per_singer)
+def _held_out_segments(corpus: Corpus, recipe: Recipe, length: int, per_singer: int) -> list[Segment]:
+    return tables.table(corpus, "validation", recipe.model, length).fixed_items(per_singer)
 
 
 def check_device(name: str) -> str:

@@ -6,34 +6,43 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import torch
+from torch import Tensor
 
 from moksori.audio import mulaw
-from moksori.audio.clip import Clip
+from moksori.audio.clip import Clip, Samples
 from moksori.data.segments import Segment
-from moksori.generation import generator, sampling
-from moksori.models.autoencoder import Autoencoder
+from moksori.generation import feature_song
+from moksori.models.family import Model
+from moksori.models.swift import Swift
+from moksori.training.media import CodeMedium
 
 
 @torch.no_grad()
-def render(model: Autoencoder, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
-    """Convert each segment to the next singer in the table, all in lockstep.
+def render(model: Model, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
+    """Convert each segment to the next singer in the table.
 
     Args:
         model: any state of training.
-        segments: at least 1, of one length.
-        seed: of the uniforms.
+        segments: at least 1, of one length, in the model's kind of clips.
+        seed: of all chance.
 
     Yields:
         A name that tells source and target, and the sound.
     """
-    table = model.singers
-    device = table.table.weight.device
-    codes = torch.stack([segment.codes for segment in segments]).to(device)
-    targets = [(segment.singer + 1) % len(table.names) for segment in segments]
-    conditioning = model.conditioning(model.encode(codes), table(torch.tensor(targets, device=device)))
-    uniforms = torch.stack([sampling.uniforms(seed, i, 0, codes.shape[1]) for i in range(len(segments))])
-    converted = generator.generate(generator.backend_for(model.decoder), conditioning, uniforms)
-    for segment, target, row in zip(segments, targets, mulaw.decode(converted).cpu(), strict=True):
+    names = model.singers.names
+    targets = [(segment.singer + 1) % len(names) for segment in segments]
+    vectors = model.singers(torch.tensor(targets, device=model.singers.table.weight.device))
+    for segment, target, samples in zip(segments, targets, _sung(model, segments, vectors, seed), strict=True):
         stem = PurePosixPath(segment.source).stem
-        name = f"{stem}.{table.names[segment.singer]}-to-{table.names[target]}"
-        yield name, Clip(row.numpy(), model.config.sample_rate)
+        yield f"{stem}.{names[segment.singer]}-to-{names[target]}", Clip(samples, model.config.sample_rate)
+
+
+def _sung(model: Model, segments: Sequence[Segment], vectors: Tensor, seed: int) -> list[Samples]:
+    if isinstance(model, Swift):
+        return [
+            feature_song.sing(model, segment.clip, vector, seed).clip(-1, 1)
+            for segment, vector in zip(segments, vectors, strict=True)
+        ]
+    codes = torch.stack([segment.clip for segment in segments]).to(vectors.device)
+    sung = CodeMedium(model).generate(codes, model.encode(codes), vectors, seed)
+    return [row.numpy() for row in mulaw.decode(sung).cpu()]

@@ -1,0 +1,112 @@
+"""Which octave suits a singer, and which notes do not.
+
+Whole octaves leave a song in its key, so that a backing track still fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from moksori.audio import pitch
+from moksori.audio.pitch import PitchRange
+
+HIGHEST_HZ = 1900.0  # nothing is moved beyond what the tracker can hear
+_FURTHEST_OCTAVES = 3
+_TOLERANCE_SEMITONES = 2.0  # beyond a singer's range that still counts as inside
+_SHORTEST_SECONDS = 0.15  # of a note outside the range that is worth a word
+_GAP_SECONDS = 0.1  # shorter rests do not end such a note
+
+Pitches = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A stretch of a song that its singer never sang so high, or so low."""
+
+    start_seconds: float
+    stop_seconds: float
+    note: str  # the one furthest out, as sung
+
+
+def whole_octaves(f0_hz: Pitches, singer: PitchRange) -> float:
+    """The transposition in semitones, a multiple of 12, that brings a song nearest to where a singer sings.
+
+    The middle of the song is brought within half an octave of the middle of the singer; a song that lies within the
+    singer's range already stays as it is.
+
+    Args:
+        f0_hz: of the song, 0 where unvoiced.
+        singer: where the singer sang in training.
+
+    >>> whole_octaves(np.array([0.0, 440.0, 440.0]), PitchRange(98.0, 110.0, 123.0))
+    -24.0
+    >>> whole_octaves(np.array([440.0]), PitchRange(220.0, 300.0, 450.0))
+    0.0
+    """
+    song = f0_hz[f0_hz > 0]
+    if not len(song) or _share_inside(song, singer) > 0.9:
+        return 0.0
+    away = np.log2(singer.median_hz / np.exp(np.median(np.log(song))))
+    octaves = int(np.clip(np.round(away), -_FURTHEST_OCTAVES, _FURTHEST_OCTAVES))
+    while octaves > 0 and float(song.max()) * 2.0**octaves > HIGHEST_HZ:
+        octaves -= 1
+    return 12.0 * octaves
+
+
+def nearest(f0_hz: Pitches, singer: PitchRange) -> float:
+    """The transposition in whole semitones that brings the middle of a song to the middle of a singer.
+
+    The key changes; the voice is at home.
+
+    >>> nearest(np.array([440.0]), PitchRange(98.0, 110.0, 123.0))
+    -24.0
+    """
+    song = f0_hz[f0_hz > 0]
+    if not len(song):
+        return 0.0
+    return float(round(12 * np.log2(singer.median_hz / np.exp(np.median(np.log(song))))))
+
+
+def moved(f0_hz: Pitches, semitones: float) -> Pitches:
+    """A song's pitch so many semitones higher; unvoiced frames stay 0."""
+    return np.asarray(f0_hz * 2.0 ** (semitones / 12.0), np.float64)
+
+
+def outside(f0_hz: Pitches, hop_seconds: float, singer: PitchRange) -> list[Outside]:
+    """Where a song leaves a singer's range by more than a whole tone, for longer than a moment.
+
+    Args:
+        f0_hz: as it is to be sung, 0 where unvoiced.
+        hop_seconds: from frame to frame.
+        singer: where the singer sang in training.
+    """
+    is_out = (f0_hz > 0) & ~_is_inside(np.maximum(f0_hz, 1e-9), singer)
+    gap, shortest = round(_GAP_SECONDS / hop_seconds), _SHORTEST_SECONDS / hop_seconds
+    found: list[Outside] = []
+    places = np.flatnonzero(is_out)
+    for run in np.split(places, np.flatnonzero(np.diff(places) > 1 + gap) + 1):
+        if len(run) and len(run) >= shortest:
+            sung = f0_hz[run]
+            away = np.abs(np.log2(sung / np.clip(sung, singer.low_hz, singer.high_hz)))
+            note = pitch.note_name(float(sung[int(away.argmax())]))
+            found.append(Outside(round(run[0] * hop_seconds, 2), round((run[-1] + 1) * hop_seconds, 2), note))
+    return found
+
+
+def between(ranges: list[tuple[PitchRange, float]]) -> PitchRange:
+    """The range of a voice between singers: geometric means, by shares that sum to 1; at least one singer."""
+    logs = sum(share * np.log(np.array(own)) for own, share in ranges)
+    low, median, high = np.exp(logs).tolist()
+    return PitchRange(low, median, high)
+
+
+def _is_inside(f0_hz: Pitches, singer: PitchRange) -> npt.NDArray[np.bool_]:
+    tolerance = 2.0 ** (_TOLERANCE_SEMITONES / 12.0)
+    return np.asarray((f0_hz >= singer.low_hz / tolerance) & (f0_hz <= singer.high_hz * tolerance), np.bool_)
+
+
+def _share_inside(f0_hz: Pitches, singer: PitchRange) -> float:
+    return float(_is_inside(f0_hz, singer).mean())

@@ -1,0 +1,116 @@
+"""A song on its way through a model that samples codes, group after group of chunks, each group in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moksori.audio import frames, level, mulaw
+from moksori.audio.clip import Samples
+from moksori.generation import chunks, generator, sampling
+from moksori.generation.chunks import Chunk, ChunkConfig, Joiner, SeamCount
+from moksori.generation.windows import Window
+from moksori.models.autoencoder import Autoencoder
+from moksori.models.conditions import Conditioning
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How codes are sampled."""
+
+    seed: int
+    temperature: float
+    backend: str
+    chunks: ChunkConfig
+
+
+@dataclass
+class CodeSong:
+    """One song on its way through the model, at the model's rate."""
+
+    model: Autoencoder
+    vector: Tensor  # [E]
+    options: SampleOptions
+    seams: SeamCount
+    progress: Callable[[float], None] | None
+
+    def converted(self, source: Iterator[Samples], measured: level.Measurement) -> Iterator[Samples]:
+        """Convert group after group of chunks, each group in lockstep."""
+        config, rate = self.model.config, self.model.config.sample_rate
+        n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
+        hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
+        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, self.options.chunks)
+        latents = _Latents(self.model, Window(source), frames.n_frames(n_samples, hop))
+        joiner = Joiner(rate, field_samples, self.options.chunks, self.seams)
+        backend = generator.backend_for(self.model.decoder, self.options.backend)
+        n_streams = self.options.chunks.streams
+        for start in range(0, len(plan), n_streams):
+            yield from self._generate(plan[start : start + n_streams], latents, backend, joiner, n_samples)
+        yield joiner.finish(n_samples)
+
+    def _generate(
+        self, group: list[Chunk], latents: _Latents, backend: generator.Backend, joiner: Joiner, n_samples: int
+    ) -> Iterator[Samples]:
+        hop, first = self.model.hop_samples, group[0].first
+        longest = frames.padded_length(max(chunk.last - chunk.first for chunk in group), hop)
+        z = latents.read(first // hop, frames.n_frames(group[-1].last, hop))  # [D, F] from the group's first sample
+
+        def latent(chunk: Chunk) -> Tensor:
+            begin = (chunk.first - first) // hop
+            own = z[:, begin : begin + longest // hop]
+            return functional.pad(own, (0, longest // hop - own.shape[1]))
+
+        vectors = self.vector.expand(len(group), -1)
+        conditioning: Conditioning = self.model.conditioning(torch.stack([latent(chunk) for chunk in group]), vectors)
+        seed = self.options.seed
+        uniforms = torch.stack([sampling.uniforms(seed, 0, chunk.first, longest) for chunk in group])
+        before, span = group[0].start / n_samples, (group[-1].stop - group[0].start) / n_samples
+        done = 0
+
+        def told(n_steps: int) -> None:
+            nonlocal done
+            done += n_steps
+            if self.progress is not None:
+                self.progress(before + span * done / longest)
+
+        codes = generator.generate(backend, conditioning, uniforms, self.options.temperature, told)
+        for chunk, row in zip(group, codes.cpu().numpy().astype(np.uint8), strict=True):
+            yield joiner.push(chunk, row[: chunk.last - chunk.first])
+
+
+class _Latents:
+    """The latent of a song, encoded piece by piece: the same frames as if the song were encoded as a whole."""
+
+    _PIECE_SECONDS = 2.0  # bounds the memory of the encoder's layers
+
+    def __init__(self, model: Autoencoder, window: Window, n_frames: int) -> None:
+        self._model = model
+        self._window = window
+        self._n_frames = n_frames  # of the song
+        self._piece = max(1, round(self._PIECE_SECONDS * model.config.sample_rate / model.hop_samples))  # frames
+        self._z = model.singers.table.weight.new_zeros(model.config.encoder.latent_channels, 0)
+        self._start = 0  # first frame kept
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Frames `[start, stop)` of z, `[D, stop - start]`; starts never go back."""
+        parts = [self._z[:, start - self._start :]]
+        position = self._start + self._z.shape[1]
+        while position < stop:
+            parts.append(self._encode(position, position + self._piece))
+            position += self._piece
+        self._z, self._start = torch.cat(parts, dim=1), start
+        return self._z[:, : stop - start]
+
+    @torch.inference_mode()
+    def _encode(self, start: int, stop: int) -> Tensor:
+        hop = self._model.hop_samples
+        context = frames.n_frames(self._model.config.encoder.context_samples, hop)
+        begin = max(0, start - context)
+        samples = self._window.read(begin * hop, min(stop + context, self._n_frames) * hop)
+        heard = mulaw.encode(torch.from_numpy(samples)).unsqueeze(0).to(self._z.device)
+        return self._model.encode(heard)[0, :, start - begin : stop - begin]

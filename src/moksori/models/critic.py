@@ -1,0 +1,83 @@
+"""A critic of conversions: taught to name real singers and to tell what is sung from what is made.
+
+Its classes are the N singers as they are recorded, and the N singers as they are made. A conversion into singer j is
+good when the critic takes it for a recording of j. Two nets judge side by side: one hears moments (a sixth of a
+second), one the statistics of the whole excerpt, as speaker encoders do.
+
+Source: a classifier with a class for what is made, Salimans et al. 2016, section 5; statistics pooling as in x-vectors,
+Snyder et al. 2018, section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_MIDDLE, _SPREAD = -5.0, 2.5  # of log-mels
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """Size of each net."""
+
+    channels: int = 128
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ValueError(f"critic channels must be at least 1, not {self.channels}")
+
+
+class Critic(nn.Module):
+    """Log-mel `[B, M, F]` -> how little it looks like a class, `[B]` labels -> a loss."""
+
+    def __init__(self, config: CriticConfig, n_mels: int, n_singers: int) -> None:
+        super().__init__()
+        self.n_singers = n_singers
+        width, n_classes = config.channels, 2 * n_singers
+        self.of_moments = nn.Sequential(_body(n_mels, width), nn.Conv1d(width, n_classes, 1))
+        self.of_wholes = nn.Sequential(
+            _body(n_mels, width),
+            _Statistics(),
+            nn.Conv1d(2 * width, width, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, n_classes, 1),
+        )
+
+    def recorded(self, mel: Tensor, singer: Tensor) -> Tensor:
+        """Cross-entropy of taking sounds for recordings of singers `[B]`, mean over both nets and all moments."""
+        return self._loss(mel, singer)
+
+    def made(self, mel: Tensor, singer: Tensor) -> Tensor:
+        """Cross-entropy of taking them for what was made in the voices of singers `[B]`."""
+        return self._loss(mel, singer + self.n_singers)
+
+    def _loss(self, mel: Tensor, label: Tensor) -> Tensor:
+        seen = (mel - _MIDDLE) / _SPREAD
+        losses = []
+        for net in (self.of_moments, self.of_wholes):
+            scores = net(seen).float()  # [B, 2 N, F']
+            losses.append(functional.cross_entropy(scores, label[:, None].expand(-1, scores.shape[2])))
+        return torch.stack(losses).mean()
+
+
+def _body(n_mels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(n_mels, width, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv1d(width, width, 5, stride=2, padding=2),
+        nn.LeakyReLU(0.2),
+        nn.Conv1d(width, width, 5, stride=2, padding=2),
+        nn.LeakyReLU(0.2),
+    )
+
+
+class _Statistics(nn.Module):
+    """Mean and standard deviation over time: `[B, C, F] -> [B, 2 C, 1]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        spread = (x.var(dim=2, unbiased=False) + 1e-5).sqrt()
+        return torch.cat([x.mean(dim=2), spread], dim=1)[:, :, None]

@@ -1,0 +1,16 @@
+"""Every kind of model, by its settings: where a recipe or a model file becomes a net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from moksori.models.autoencoder import Autoencoder, ModelConfig
+from moksori.models.swift import Swift, SwiftConfig
+
+Config = ModelConfig | SwiftConfig
+Model = Autoencoder | Swift
+
+
+def build(config: Config, singer_names: Sequence[str]) -> Model:
+    """An untrained model; its first weights come from the global generator."""
+    return Swift(config, singer_names) if isinstance(config, SwiftConfig) else Autoencoder(config, singer_names)

@@ -1,0 +1,222 @@
+"""From controls to sound: an oscillator for each harmonic, and noise; both shaped by envelopes.
+
+Sound comes of the controls in two ways that must agree:
+
+    expected_power   the spectrogram that the sound will have, from the controls alone: differentiable, and no sample is
+                     computed. `expectation` does the same much faster, for training
+    render           the sound itself, any stretch of a song apart from the rest
+
+Source: harmonic plus noise model, Serra and Smith 1990; with a net in front, Engel et al. 2020 (DDSP), section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
+CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
+_UNTOLD_HZ = 220.0  # where no frame of a song is voiced
+_NOISE_WINDOW = 512  # samples, in which noise is shaped
+
+
+@dataclass(frozen=True)
+class SynthesiserConfig:
+    """How finely the synthesiser is told."""
+
+    sample_rate: int = 24_000  # Hz
+    hop_samples: int = 240  # from one frame of controls to the next
+    n_bands: int = 64  # of each envelope, evenly spaced on the mel scale from 0 Hz to half the sample rate
+
+    def __post_init__(self) -> None:
+        if min(self.sample_rate, self.hop_samples) < 1 or self.n_bands < 2:
+            raise ValueError(f"rate and hop are at least 1, bands at least 2: {self}")
+        if self.hop_samples > _NOISE_WINDOW // 2:
+            raise ValueError(f"hop_samples is {self.hop_samples}; noise is shaped in windows of {_NOISE_WINDOW}")
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """What the synthesiser is told; frame i holds at sample `i * hop_samples`, between frames it is interpolated."""
+
+    f0_hz: Tensor  # [B, F], 0 where unvoiced
+    harmonics: Tensor  # [B, bands, F], natural log of the amplitude that a harmonic there has
+    noise: Tensor  # [B, bands, F], natural log of the RMS of white noise that is as loud there
+
+    def on(self, device: str) -> Controls:
+        """The same, on a device."""
+        return Controls(self.f0_hz.to(device), self.harmonics.to(device), self.noise.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Oscillation:
+    """Where the oscillators stand, from the pitch of a whole song: what makes a stretch fit its neighbours."""
+
+    pitch_hz: Tensor  # float64 [F]; unvoiced frames have the pitch of the nearest voiced one
+    cycles: Tensor  # float64 [F], periods of the fundamental up to each frame
+
+    def stretch(self, start: int, stop: int) -> Oscillation:
+        """The frames `[start, stop)`."""
+        return Oscillation(self.pitch_hz[start:stop], self.cycles[start:stop])
+
+
+def oscillation(f0_hz: Tensor, config: SynthesiserConfig) -> Oscillation:
+    """Follow the pitch of a song `[F]`, 0 where unvoiced; F at least 1."""
+    pitch_hz = _held(f0_hz.double())
+    following = torch.cat([pitch_hz[1:], pitch_hz[-1:]])
+    # Between frames the logarithm of the pitch moves in a straight line: the samples are a geometric series.
+    step = (following / pitch_hz).log() / config.hop_samples
+    series = torch.where(
+        step.abs() < 1e-12,
+        torch.full_like(step, float(config.hop_samples)),
+        torch.expm1(step * config.hop_samples) / torch.expm1(step.where(step != 0, torch.ones_like(step))),
+    )
+    advance = pitch_hz * series / config.sample_rate
+    return Oscillation(pitch_hz, torch.cumsum(advance, dim=0) - advance)
+
+
+def render(controls: Controls, config: SynthesiserConfig, oscillation: Oscillation, white: Tensor) -> Tensor:
+    """The sound of a stretch.
+
+    Its first and last `CONTEXT_FRAMES` frames differ from the same frames of a longer stretch; the others do not.
+
+    Args:
+        controls: F frames of one song, `B` = 1.
+        config: whose sizes they have.
+        oscillation: the same frames of it.
+        white: noise of RMS 1, `[F * hop_samples]`; the only chance in the sound.
+
+    Returns:
+        Waveform `[F * hop_samples]`.
+    """
+    return _oscillators(controls, config, oscillation) + _filtered(white, controls.noise, config)
+
+
+def expected_power(controls: Controls, config: SynthesiserConfig, window_samples: int) -> Tensor:
+    """The power spectrogram that `render` will have, of a Hann window: the slow, obvious way.
+
+    Powers of harmonics and of noise add up: at frequency f, with main lobe L of the window (1 at its middle),
+
+        P(f) = H(f)^2 * sum over harmonics k of L(f - k f0)^2  +  6 / window * N(f)^2
+
+    where 6 / window is the share of a white noise's power that one bin of the window sees. Scaled as the square of
+    `audio.spectral.magnitude`: a sine of amplitude a measures a^2. For pitch that hardly moves within the window, and
+    harmonics that it tells apart, this is what comes out; a small window, or a deep voice, makes it a mean over phases.
+
+    Returns:
+        `[B, window_samples / 2 + 1, F]`.
+    """
+    read = reading(config, bins_hz(config, window_samples)).to(controls.harmonics)  # [bins, bands]
+    harmonics, noise = (read @ torch.exp(2.0 * bands) for bands in (controls.harmonics, controls.noise))
+    comb = harmonic_power(controls.f0_hz, config, window_samples)
+    return harmonics * comb + noise_share(window_samples) * noise
+
+
+def noise_share(window_samples: int) -> float:
+    """The share of white noise's power that a bin of a Hann window sees, on the scale where a sine's is its square."""
+    return 6.0 / window_samples
+
+
+def bins_hz(config: SynthesiserConfig, window_samples: int) -> Tensor:
+    """Frequencies of the bins of a window."""
+    return torch.arange(window_samples // 2 + 1) * (config.sample_rate / window_samples)
+
+
+def harmonic_power(f0_hz: Tensor, config: SynthesiserConfig, window_samples: int) -> Tensor:
+    """Power that harmonics of amplitude 1 have in each bin of a Hann window, `[B, F] -> [B, bins, F]`."""
+    bin_hz = config.sample_rate / window_samples
+    place = bins_hz(config, window_samples).to(f0_hz)[:, None]  # [bins, 1]
+    f0 = f0_hz.clamp(min=LOWEST_HZ)[:, None]
+    below = (place / f0).floor()  # number of the harmonic at or under the bin
+    power = torch.zeros_like(below)
+    for offset in (-1, 0, 1, 2):  # main lobes are four bins wide: more than two may reach a bin
+        number = below + offset
+        power = power + _main_lobe((place - number * f0) / bin_hz).square() * (number >= 1)
+    return power * (f0_hz > 0)[:, None]
+
+
+def reading(config: SynthesiserConfig, frequency_hz: Tensor) -> Tensor:
+    """Weights `[N, bands]` that read an envelope of power at frequencies `[N]`: linear in between, on the mel scale."""
+    place = _place(frequency_hz, config)
+    distance = (place[:, None] - torch.arange(config.n_bands)).abs()
+    return (1.0 - distance).clamp(min=0.0)
+
+
+def _main_lobe(distance_bins: Tensor) -> Tensor:
+    """Amplitude of a sine in a Hann window, so many bins off its middle; 1 there, 0.5 a bin off, 0 from two on."""
+    distance = distance_bins.abs().clamp(max=2.0)
+    one_off = (distance - 1.0).abs() < 1e-3
+    lobe = torch.sinc(distance) / (1.0 - distance.square()).where(~one_off, torch.ones_like(distance))
+    return lobe.where(~one_off, torch.full_like(distance, 0.5))
+
+
+def _place(frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
+    """Where a frequency lies among the bands, 0 to `n_bands - 1`."""
+    top = _mel(torch.tensor(config.sample_rate / 2))
+    return (_mel(frequency_hz) / top * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
+
+
+def _mel(hz: Tensor) -> Tensor:
+    return 2595.0 * torch.log10(1.0 + hz / 700.0)
+
+
+def _oscillators(controls: Controls, config: SynthesiserConfig, told: Oscillation) -> Tensor:
+    """A cosine for each harmonic below half the sample rate, `[T]`."""
+    hop, limit_hz = config.hop_samples, config.sample_rate / 2
+    is_voiced = (controls.f0_hz[0] > 0).to(controls.harmonics)
+    pitch_hz = _between(told.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    within = torch.cumsum(pitch_hz, dim=1) - pitch_hz  # from each frame's first sample on
+    cycles = (told.cycles[:, None] + within / config.sample_rate).flatten()
+    power = torch.exp(2.0 * controls.harmonics[0])
+    sound = torch.zeros(len(cycles), dtype=power.dtype)
+    for number in range(1, int(limit_hz / float(told.pitch_hz.min())) + 1):
+        harmonic_hz = (number * told.pitch_hz).to(power)
+        amplitude = _read(power, harmonic_hz, config).sqrt() * is_voiced * (harmonic_hz < limit_hz)
+        # Phases that grow with the square of the number keep the peaks of a voice low (Schroeder 1970).
+        turn = math.fmod(0.37 * number * (number - 1), 1.0)
+        wave = torch.cos(2.0 * math.pi * torch.frac(number * cycles + turn).to(sound))
+        sound += _between(amplitude, hop) * wave
+    return sound
+
+
+def _read(power: Tensor, frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
+    """Read an envelope of power `[bands, F]` at one frequency a frame, `[F]`."""
+    place = _place(frequency_hz, config)
+    low = place.floor().long().clamp(max=config.n_bands - 2)
+    share = place - low
+    ends = [power.gather(0, (low + step)[None])[0] for step in (0, 1)]
+    return ends[0] * (1 - share) + ends[1] * share
+
+
+def _filtered(white: Tensor, noise: Tensor, config: SynthesiserConfig) -> Tensor:
+    """White noise with the envelope of each frame, `[T]`, shaped in overlapping windows."""
+    window = torch.hann_window(_NOISE_WINDOW).to(white)
+    hop = config.hop_samples
+    spectrum = torch.stft(white, _NOISE_WINDOW, hop, window=window, pad_mode="constant", return_complex=True)
+    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(noise)
+    gain = (read @ torch.exp(2.0 * noise[0])).sqrt()
+    gain = functional.pad(gain, (0, spectrum.shape[1] - gain.shape[1]), mode="replicate")
+    return torch.istft(spectrum * gain, _NOISE_WINDOW, hop, window=window, length=len(white))
+
+
+def _held(f0_hz: Tensor) -> Tensor:
+    """Pitch `[F]` that unvoiced frames take over from the nearest voiced one, so that a tone begins at its pitch."""
+    index, is_voiced = torch.arange(len(f0_hz)), f0_hz > 0
+    if not is_voiced.any():
+        return torch.full_like(f0_hz, _UNTOLD_HZ)
+    far = 2 * len(f0_hz)
+    before = torch.where(is_voiced, index, torch.full_like(index, -far)).cummax(dim=0).values
+    after = torch.where(is_voiced, index, torch.full_like(index, far)).flip(0).cummin(dim=0).values.flip(0)
+    nearest = torch.where(index - before <= after - index, before, after)
+    return f0_hz[nearest].clamp(min=LOWEST_HZ)
+
+
+def _between(frames: Tensor, hop_samples: int) -> Tensor:
+    """Straight lines from frame to frame, `[F] -> [F * hop]`; the last one is held."""
+    ends = torch.cat([frames[1:], frames[-1:]])
+    share = torch.arange(hop_samples).to(frames) / hop_samples
+    return (frames[:, None] * (1 - share) + ends[:, None] * share).flatten()

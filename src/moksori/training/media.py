@@ -1,0 +1,129 @@
+"""What a model is trained on: codes or features. All that the two phases ask of a model stands here.
+
+    encode      listen to clips
+    loss        how far what the model makes of latent and singer is from the true clips
+    generate    sing clips with a singer's vector: new clips, of the same kind, to be listened to again
+
+So a phase is written once, and works with a decoder that samples codes and with one that says controls.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from moksori.audio import features
+from moksori.generation import generator as generation
+from moksori.generation import sampling
+from moksori.models import family
+from moksori.models.autoencoder import Autoencoder
+from moksori.models.classifier import SingerClassifier
+from moksori.models.singers import SingerTable
+from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.synthesiser import Controls
+from moksori.training import losses, perturb
+from moksori.training.perturb import PerturbConfig
+
+
+class Medium(Protocol):
+    """A model, asked in its own kind of clips."""
+
+    unit: str  # of the loss
+
+    @property
+    def singers(self) -> SingerTable:
+        """The model's singers."""
+
+    @property
+    def classifier(self) -> SingerClassifier:
+        """The model's confusion network."""
+
+    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Clips `[B, ...]` -> latent `[B, D, F]`; a generator may disturb what is heard, as training asks for."""
+
+    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How badly the clips are rebuilt: a scalar, the mean over clips."""
+
+    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Clips that the singers sing, with no gradient: like `clips`, but what is heard is new."""
+
+
+class CodeMedium:
+    """Mu-law codes `[B, T]` and a WaveNet: the published system."""
+
+    unit = "nats a sample"
+
+    def __init__(self, model: Autoencoder) -> None:
+        self._model = model
+        self.singers, self.classifier = model.singers, model.classifier
+
+    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See `Medium.encode`; nothing is disturbed."""
+        return self._model.encode(clips)
+
+    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Cross-entropy, teacher-forced with the true codes."""
+        return losses.reconstruction(self._model.logits(clips, z, singer_vectors), clips)
+
+    @torch.no_grad()
+    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Codes `[B, T]`, sampled in lockstep. They stay codes: through sound and back nothing would change."""
+        conditioning = self._model.conditioning(z, singer_vectors)
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[1]) for i in range(len(clips))])
+        return generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+
+
+class FeatureMedium:
+    """Features `[B, N_VALUES, F]` and a decoder that says controls. Nothing is left to chance but the perturbation."""
+
+    unit = "nepers"
+
+    def __init__(self, model: Swift, perturbation: PerturbConfig) -> None:
+        self._model = model
+        self._perturbation = perturbation
+        self.singers, self.classifier, self.critic = model.singers, model.classifier, model.critic
+
+    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See `Medium.encode`; with a generator, formants and tone are disturbed."""
+        return self.listen(features.mels(clips)[features.HEARD], generator)
+
+    def listen(self, mel: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Encode what is heard, log-mel `[B, M, F]`."""
+        heard = mel if generator is None else perturb.perturbed(mel, self._perturbation, generator)
+        return self._model.encode(heard)
+
+    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Mean distance of the log-mels in all windows, in nepers (1 neper is 8.7 dB)."""
+        return self.distance(self.controls(clips, z, singer_vectors), clips)
+
+    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """The clips with another sound for the encoder: the seed plays no part."""
+        with torch.no_grad():
+            return features.with_heard(clips, self.sung(self.controls(clips, z, singer_vectors)))
+
+    def controls(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
+        """What to sing, at the pitch and level of the clips."""
+        return self._model.controls(z, clips, singer_vectors)
+
+    def sung(self, controls: Controls) -> Tensor:
+        """Log-mel `[B, M, F]` of what the controls sound like."""
+        return self._model.sung(controls)
+
+    def distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far what the controls sound like is from the clips, in nepers."""
+        return losses.spectral_distance(self._model.expectation.of(controls), features.mels(clips))
+
+
+AnyMedium = CodeMedium | FeatureMedium
+
+
+def unit_of(config: family.Config) -> str:
+    """The unit of a model's loss."""
+    return FeatureMedium.unit if isinstance(config, SwiftConfig) else CodeMedium.unit
+
+
+def medium_for(model: Autoencoder | Swift, perturbation: PerturbConfig) -> AnyMedium:
+    """The medium of a model; the perturbation is for models that hear features."""
+    return FeatureMedium(model, perturbation) if isinstance(model, Swift) else CodeMedium(model)

@@ -1,0 +1,70 @@
+"""Octaves and ranges, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moksori.audio import transposition
+from moksori.audio.pitch import PitchRange
+from moksori.audio.transposition import Outside
+
+BASS = PitchRange(80.0, 120.0, 180.0)
+
+
+@pytest.mark.parametrize(
+    ("song_hz", "semitones"),
+    [
+        ([120.0], 0),
+        ([90.0, 170.0], 0),
+        ([240.0], -12),
+        ([440.0], -24),
+        ([30.0], 24),
+        ([0.0], 0),
+        ([], 0),
+        ([2000.0], -36),
+    ],
+)
+def test_whole_octaves(song_hz: list[float], semitones: float) -> None:
+    assert transposition.whole_octaves(np.array(song_hz), BASS) == semitones
+
+
+def test_a_song_that_mostly_fits_stays() -> None:
+    song_hz = np.array([100.0] * 95 + [400.0] * 5)
+    assert transposition.whole_octaves(song_hz, BASS) == 0
+
+
+def test_nothing_is_moved_beyond_what_can_be_heard() -> None:
+    soprano = PitchRange(900.0, 1500.0, 1900.0)
+    song_hz = np.array([700.0, 700.0, 700.0, 1000.0])
+    assert transposition.whole_octaves(song_hz, soprano) == 0
+
+
+def test_nearest_semitone() -> None:
+    assert transposition.nearest(np.array([0.0, 240.0, 240.0]), BASS) == -12
+    assert transposition.nearest(np.array([133.0]), BASS) == -2
+    assert transposition.nearest(np.zeros(3), BASS) == 0
+
+
+def test_moving_keeps_silence() -> None:
+    np.testing.assert_allclose(transposition.moved(np.array([0.0, 220.0]), 12), [0.0, 440.0])
+
+
+def test_notes_outside_are_told_with_times_and_the_furthest_note() -> None:
+    song_hz = np.full(300, 150.0)
+    song_hz[100:150] = 220.0
+    song_hz[120] = 247.0
+    song_hz[152:160] = 220.0  # goes on after a moment
+    song_hz[200:205] = 440.0  # too short for a word
+    song_hz[250:] = 60.0
+    assert transposition.outside(song_hz, 0.01, BASS) == [Outside(1.0, 1.6, "B3"), Outside(2.5, 3.0, "B1")]
+
+
+def test_a_whole_tone_beyond_counts_as_inside() -> None:
+    assert transposition.outside(np.full(100, 200.0), 0.01, BASS) == []
+    assert len(transposition.outside(np.full(100, 203.0), 0.01, BASS)) == 1
+
+
+def test_a_voice_between_two_has_a_range_between_theirs() -> None:
+    found = transposition.between([(PitchRange(100, 200, 300), 0.5), (PitchRange(400, 800, 1200), 0.5)])
+    np.testing.assert_allclose(found, (200, 400, 600))

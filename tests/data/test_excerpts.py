@@ -1,0 +1,112 @@
+"""Excerpts of features: cached once, drawn by (singer, generator), of singing and not of rests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moksori.audio import features, files, resample
+from moksori.audio.features import FeatureConfig
+from moksori.audio.pitch import PitchTracker
+from moksori.data import excerpts
+from moksori.data.corpus import Corpus
+from moksori.data.excerpts import ExcerptTable
+from moksori.errors import DataError
+
+CONFIG = FeatureConfig(8000, 80)
+
+
+def _table(corpus: Corpus, split: str = "train", n_frames: int = 20, n_copies: int = 0) -> ExcerptTable:
+    return ExcerptTable(corpus, split, CONFIG, n_frames, n_copies)
+
+
+def test_an_excerpt_is_a_piece_of_the_features_of_a_clip(tiny_corpus: Corpus) -> None:
+    table = _table(tiny_corpus)
+    segment = table.fixed_items(1)[0]
+    (recording,) = [r for r in tiny_corpus.recordings if r.source == segment.source]
+    clip = resample.resample_clip(files.read(tiny_corpus.clip_path(recording)), CONFIG.sample_rate)
+    whole = features.of(clip.samples, PitchTracker().track(clip), CONFIG)
+    own = whole[:, segment.start : segment.start + 20]
+    torch.testing.assert_close(segment.clip[:, : own.shape[1]], own, rtol=1e-3, atol=1e-2)
+
+
+def test_draws_depend_on_singer_and_generator_alone(tiny_corpus: Corpus) -> None:
+    table, again = _table(tiny_corpus, n_copies=1), _table(tiny_corpus, n_copies=1)
+    first = table.item(0, np.random.default_rng(3))
+    assert first.shape == (features.N_VALUES, 20) and first.dtype == torch.float32
+    assert torch.equal(first, again.item(0, np.random.default_rng(3)))
+    assert not torch.equal(first, table.item(0, np.random.default_rng(4)))
+
+
+def test_every_excerpt_holds_singing(tiny_corpus: Corpus) -> None:
+    table, chance = _table(tiny_corpus), np.random.default_rng(0)
+    for singer in range(len(table.singers)):
+        for _ in range(20):
+            levels = features.levels_dbfs(table.item(singer, chance))
+            assert levels.max() > tiny_corpus.level_dbfs - 40.5
+
+
+def test_copies_are_more_to_draw_from_and_only_for_training(tiny_corpus: Corpus) -> None:
+    own, more = _table(tiny_corpus), _table(tiny_corpus, n_copies=2)
+    assert 2.2 * own.sung_length(0) < more.sung_length(0) < 4.5 * own.sung_length(0)
+    assert [s.start for s in own.fixed_items(2)] == [s.start for s in more.fixed_items(2)]
+    validation = _table(tiny_corpus, "validation", n_copies=2)
+    assert validation.sung_length(0) == _table(tiny_corpus, "validation").sung_length(0)
+
+
+def test_after_a_short_clip_follows_silence(tiny_corpus: Corpus) -> None:
+    segment = _table(tiny_corpus, n_frames=100_000).fixed_items(1)[0]
+    assert features.levels_dbfs(segment.clip)[-1] == features.FLOOR_DBFS
+    assert segment.clip[0, -1] == pytest.approx(np.log(features.FLOOR), rel=1e-4)
+
+
+def test_the_cache_is_read_again_and_built_anew_when_it_is_not_whole(tiny_corpus: Corpus) -> None:
+    _table(tiny_corpus)
+    (path,) = (tiny_corpus.folder / "cache").glob("features-8000-80-0-*.f16")
+    before = path.read_bytes()
+    assert len(before) % (2 * features.N_VALUES) == 0
+    stamp = path.stat().st_mtime_ns
+    _table(tiny_corpus)
+    assert path.stat().st_mtime_ns == stamp
+    path.write_bytes(before[:-2])
+    _table(tiny_corpus)
+    assert path.read_bytes() == before
+    header = path.with_suffix(".json")
+    header.write_text(json.dumps({**json.loads(header.read_text("utf-8")), "version": 0}), encoding="utf-8")
+    _table(tiny_corpus)
+    assert json.loads(header.read_text("utf-8"))["version"] == excerpts.VERSION
+
+
+def test_caches_of_an_earlier_state_are_removed(tiny_corpus: Corpus) -> None:
+    folder: Path = tiny_corpus.folder / "cache"
+    folder.mkdir(exist_ok=True)
+    old, others = folder / "features-8000-80-0-000000000000.f16", folder / "features-8000-80-1-000000000000.f16"
+    for path in (old, others, *folder.glob("features-8000-80-0-*")):
+        path.unlink(missing_ok=True)
+    old.write_bytes(b""), others.write_bytes(b"")
+    _table(tiny_corpus)
+    assert not old.exists() and others.exists()
+    others.unlink()
+
+
+def test_a_cache_that_cannot_be_written_is_explained(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(excerpts, "_build", full)
+    monkeypatch.setattr(excerpts, "_counts", lambda *_: None)
+    with pytest.raises(DataError, match="is the disk full"):
+        _table(tiny_corpus)
+
+
+def test_what_makes_no_sense_is_refused(tiny_corpus: Corpus) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        _table(tiny_corpus, n_frames=0)
+    with pytest.raises(ValueError, match="split"):
+        _table(tiny_corpus, "somewhere")
+    with pytest.raises(ValueError, match="at least 1"):
+        _table(tiny_corpus).fixed_items(0)
