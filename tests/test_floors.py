@@ -43,7 +43,7 @@ ORDER = {
     ),
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "
-        "public_judge making scoring verdict runner figures pages listening compare"
+        "public_judge making scoring verdict runner figures pages song_page listening compare"
     ),
 }
 

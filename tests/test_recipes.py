@@ -43,7 +43,11 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     translated = Translated(batch.clips, batch.singer, heard=batch.clips.flip(0))
     is_criticised = isinstance(medium, FeatureMedium)
-    phase_1 = (CriticisedReconstruction if is_criticised else Reconstruction)(medium, no_batches)  # type: ignore[arg-type]
+    phase_1 = (
+        CriticisedReconstruction(medium, no_batches, [110.0, 220.0])
+        if isinstance(medium, FeatureMedium)
+        else Reconstruction(medium, no_batches)
+    )
     phase_2 = BackTranslation(medium, no_batches, recipe.back_translation)
     generator = torch.Generator().manual_seed(0)
     steps = 3 if is_criticised else 1  # its last layer begins at 0, and lets nothing through in the first step

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ from moksori.models.family import Model
 from moksori.models.swift import Swift
 
 MODEL_FILE = "model.safetensors"
+SHIPPED_VOICE = "first.safetensors"
 _CEILING_DBFS = -1.0  # a source is not raised beyond this peak
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones
@@ -447,12 +449,15 @@ def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samp
     return frames.crop(np.pad(whole, (0, max(0, clip.n_samples - len(whole)))), clip.n_samples)
 
 
-def load(path: str | Path, device: str = "cpu") -> Voice:
-    """Load a voice from a model file, or from the folder of a training run.
+def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
+    """Load a voice from a model file, or from the folder of a training run; without a path, the one that is shipped.
 
     Raises:
         ModelFileError: no model there, or it is damaged or foreign.
     """
+    if path is None:
+        with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
+            return Voice(*checkpoint.read_model(shipped, device))
     path = Path(path)
     if path.is_dir():
         path = path / MODEL_FILE

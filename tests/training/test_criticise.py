@@ -33,7 +33,7 @@ def batches(tiny_corpus: Corpus, tiny_swift: Swift) -> Batches:
 
 
 def _phase(model: Swift) -> CriticisedReconstruction:
-    return CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), cast(Batches, None))
+    return CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), cast(Batches, None), [110.0, 220.0])
 
 
 def _gradients(model: Swift, loss: Tensor) -> set[str]:
@@ -86,6 +86,27 @@ def test_conversions_are_into_others_only(tiny_swift: Swift) -> None:
     generator = torch.Generator().manual_seed(0)
     singer = torch.arange(2).repeat(50)
     assert torch.equal(_phase(tiny_swift)._others(singer, generator), 1 - singer)
+
+
+def test_conversions_are_moved_to_where_the_others_sing(tiny_swift: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips[:1].repeat(400, 1, 1)
+    features.f0_hz(clips)[:] = 110.0
+    features.f0_hz(clips)[:, :3] = 0.0
+    zeros = torch.zeros(400, dtype=torch.int64)
+    moved = _phase(tiny_swift)._moved(clips, zeros, zeros + 1, torch.Generator().manual_seed(0))
+    f0_hz = features.f0_hz(moved)
+    assert f0_hz[:, :3].max() == 0.0
+    assert set(f0_hz[:, 5].tolist()) == {110.0, 220.0}
+    assert (f0_hz[:, 5] == 220.0).float().mean() == pytest.approx(0.8, abs=0.07)
+    assert torch.equal(moved[:, :-2], clips[:, :-2]) and torch.equal(moved[:, -1], clips[:, -1])
+
+
+def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips[:1].repeat(50, 1, 1)
+    features.f0_hz(clips)[:] = 1000.0
+    zeros = torch.zeros(50, dtype=torch.int64)
+    moved = _phase(tiny_swift)._moved(clips, zeros, zeros + 1, torch.Generator().manual_seed(0))
+    assert features.f0_hz(moved).max() == 1000.0
 
 
 def test_back_translation_keeps_what_is_told_and_changes_what_is_heard(tiny_swift: Swift, batches: Batches) -> None:

@@ -71,3 +71,12 @@ def test_no_loss_at_all_is_refused() -> None:
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="confusion"):
         LossWeights(confusion=-0.01)
+
+
+def test_distances_of_spectra_and_latents_by_hand() -> None:
+    expected = {512: torch.tensor([[[1.0, 2.0]]]), 1024: torch.tensor([[[0.0]]])}
+    true = {512: torch.tensor([[[0.0, 0.0]]]), 1024: torch.tensor([[[0.5]]])}
+    assert losses.spectral_distance(expected, true).item() == pytest.approx((1.5 + 0.5) / 2)
+    z, goal = torch.tensor([[[3.0]]]), torch.tensor([[[2.0]]], requires_grad=True)
+    assert losses.latent_distance(z, goal).item() == pytest.approx(0.25, abs=1e-5)
+    assert not losses.latent_distance(z, goal).requires_grad

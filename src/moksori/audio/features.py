@@ -118,6 +118,13 @@ def levels_dbfs(features: Tensor) -> Tensor:
     return features[..., _LEVEL, :]
 
 
+def with_f0(features: Tensor, f0_hz: Tensor) -> Tensor:
+    """The same features, told another pitch `[..., F]`."""
+    changed = features.clone()
+    changed[..., _F0, :] = f0_hz
+    return changed
+
+
 def with_heard(features: Tensor, mel: Tensor) -> Tensor:
     """The same features, but another sound for the encoder: the log-mel of window `HEARD` is replaced."""
     parts = mels(features) | {HEARD: mel}

@@ -21,8 +21,14 @@ SOME_FAILED = 7
 
 def command(
     songs: Annotated[list[Path], typer.Argument(help="Songs, or folders of songs.")],
-    model: Annotated[Path, typer.Option("-m", "--model", help="Model file, or the folder of a training run.")],
-    singer: Annotated[str | None, typer.Option("-s", "--singer", "--speaker", help="Who shall sing.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("-m", "--model", help="Model file, or the folder of a training run; default: the shipped voice."),
+    ] = None,
+    singers: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--singer", "--speaker", help="Who shall sing; several, to have the song from each."),
+    ] = None,
     mix: Annotated[str | None, typer.Option(help="A voice between singers, such as a=0.7,b=0.3.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
@@ -41,6 +47,9 @@ def command(
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
     one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    page: Annotated[
+        Path | None, typer.Option(help="Also write a page to listen to, with the songs and what became of them.")
+    ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a song.")] = False,
 ) -> None:
@@ -53,14 +62,17 @@ def command(
 
     import moksori
     from moksori.conversion import ConvertOptions
+    from moksori.evaluation import song_page
+    from moksori.evaluation.song_page import Sung
     from moksori.generation.chunks import ChunkConfig
     from moksori.training import run
 
-    shares = _shares(singer, mix)
+    voices = _voices(singers, mix)
     # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.
     torch.set_num_threads(1)
     voice = moksori.load(model, run.check_device(device))
-    voice.vector(shares)  # an unknown singer is told before any work
+    for shares in voices:
+        voice.vector(shares)  # an unknown singer is told before any work
     options = ConvertOptions(
         seed,
         console.transposition(transpose),
@@ -69,30 +81,40 @@ def command(
         temperature,
         chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig(),
     )
-    jobs = list(_jobs(songs, output, _label(shares)))
-    _check_destinations(jobs, force)
-    failures = []
-    for source, destination in jobs:
+    if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
+        raise UserError(f"{output}: one file cannot take the songs of {len(voices)} singers; give a folder with -o")
+    jobs = [
+        (*job, shares) for shares in voices for job in _jobs(songs, output, _label(shares), is_single=len(voices) == 1)
+    ]
+    _check_destinations([job[:2] for job in jobs], force)
+    failures, sung = [], []
+    for source, destination, shares in jobs:
         try:
             _make_folder(destination.parent)
             report = _convert(voice, source, destination, shares, options)
+            sung.append(Sung(source, destination, _label(shares), report))
             _print_done(source, destination, report, as_json)
         except UserError as error:
             if len(jobs) == 1:
                 raise
             failures.append((source, error))
             _print_failed(source, error, as_json)
+    if page is not None and sung:
+        song_page.write(page, sung, " and ".join(sorted({one.source.stem for one in sung})[:3]))
+        console.say(f"listen: {page}")
     if failures:
         console.say(f"{len(jobs) - len(failures)} of {len(jobs)} songs converted; {len(failures)} failed, named above")
         raise typer.Exit(SOME_FAILED)
 
 
-def _shares(singer: str | None, mix: str | None) -> dict[str, float]:
-    """Who shall sing, as shares of singers."""
-    if (singer is None) == (mix is None):
+def _voices(singers: list[str] | None, mix: str | None) -> list[dict[str, float]]:
+    """Who shall sing, each voice as shares of singers."""
+    if (not singers) == (mix is None):
         raise UserError("say who shall sing: -s SINGER, or --mix a=0.7,b=0.3")
-    if singer is not None:
-        return {singer: 1.0}
+    return [{singer: 1.0} for singer in dict.fromkeys(singers)] if singers else [_mix(mix)]
+
+
+def _mix(mix: str | None) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in str(mix).split(","):
         name, _, share = part.strip().rpartition("=")
@@ -113,11 +135,11 @@ def _label(shares: dict[str, float]) -> str:
     return label.encode()[:80].decode(errors="ignore")  # a file's name holds 255 bytes, an emoji takes four
 
 
-def _jobs(songs: list[Path], output: Path | None, label: str) -> Iterator[tuple[Path, Path]]:
+def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool) -> Iterator[tuple[Path, Path]]:
     """Pairs of source and destination; a folder is searched through, and its tree is kept."""
     from moksori.audio import files
 
-    is_single = len(songs) == 1 and not os.path.isdir(songs[0])
+    is_single = is_single and len(songs) == 1 and not os.path.isdir(songs[0])
     for song in songs:
         if os.path.isdir(song):
             named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too

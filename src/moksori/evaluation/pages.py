@@ -93,7 +93,7 @@ def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker |
     Raises:
         OSError: the disk refused; each of the two is whole or as it was.
     """
-    environment = _environment()
+    templates = environment()
     shared = {
         "report": told,
         "about": _about(told),
@@ -104,7 +104,7 @@ def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker |
         "tables": [(group, title, *_columns(told, _of_group(group))) for group, title in _GROUPS.items()],
     }
     lead, rest = _lead(told.verdict)
-    html = environment.get_template(HTML).render(
+    html = templates.get_template(HTML).render(
         **shared,
         lead=lead,
         rest=rest,
@@ -114,7 +114,7 @@ def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker |
         curves=Markup(figures.training_curves(told.curves)),
         shown=[name for name in METRICS if any(name in item.scores for item in told.items)],
     )
-    markdown = environment.get_template(MARKDOWN).render(**shared)
+    markdown = templates.get_template(MARKDOWN).render(**shared)
     paths = folder / HTML, folder / MARKDOWN
     for path, text in zip(paths, (html, markdown), strict=True):
         atomic.write(path, text.encode("utf-8", "replace"))  # a name of a file may hold bytes that are no text
@@ -164,7 +164,8 @@ def value_text(value: float, metric: str) -> str:
     return f"{value:.1f} dB" if unit == "dB" else f"{value:.2f}"
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Of all pages: everything is escaped, and what a page forgets to give is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("moksori.evaluation", "templates"),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -337,6 +338,11 @@ def _data_uri(clip: Clip) -> str:
     container, codec = ("MP3", "MPEG_LAYER_III") if kind == "mpeg" else ("FLAC", "PCM_16")
     soundfile.write(content, sound.samples.clip(-1.0, 1.0), _PLAYER_RATE, format=container, subtype=codec)
     return f"data:audio/{kind};base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def player_of(clip: Clip, label: str) -> Player:
+    """A clip to play."""
+    return Player(label, f"{clip.seconds:.1f} s", _data_uri(clip))
 
 
 def _range(singer: report.SingerData) -> str:

@@ -7,13 +7,15 @@ must be those of the source.
     clip of A --E--> z --D(v_A)--> rebuilt          distance from the clip; and the critic should take it for A
                      '--D(v_B)--> converted to B    the critic should take it for B; E should hear z in it
 
+Most conversions are sung where B sings: nobody should learn B's voice from notes that B never sang.
+
 Sources: a judge's loss on conversions as in StarGAN-VC, Kameoka et al. 2018, section 3; for the song's words the cycle
 of the latent, as the latent reconstruction of Huang et al. 2018 (MUNIT), equation 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +29,8 @@ from moksori.training.phases import Update
 _LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic, which shall not judge by loudness
 _MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
 _REBUILT_SHARE = 0.5  # of what is rebuilt, in what the critic says to the decoder
+_AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's middle, or by octaves towards it
+_HIGHEST_HZ = 1500.0  # nothing is moved beyond
 
 
 class CriticisedReconstruction:
@@ -34,9 +38,11 @@ class CriticisedReconstruction:
 
     name = "reconstruction"
 
-    def __init__(self, medium: FeatureMedium, batches: Batches) -> None:
+    def __init__(self, medium: FeatureMedium, batches: Batches, medians_hz: Sequence[float]) -> None:
+        """Medians are the middle of each singer's range, in the order of the singers."""
         self._medium = medium
         self._batches = batches
+        self._middles = torch.tensor(medians_hz).log2()  # [N] octaves
 
     def batch(self, step: int, attempt: int) -> Batch:
         """See `phases.Phase.batch`."""
@@ -50,7 +56,7 @@ class CriticisedReconstruction:
         yield Update("classifier", {"classifier": known})
         rebuilt = medium.controls(batch.clips, z, medium.singers(singer))
         other = self._others(singer, generator)
-        converted = medium.controls(batch.clips, z, medium.singers(other))
+        converted = medium.controls(self._moved(batch.clips, singer, other, generator), z, medium.singers(other))
         sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
         yield Update("critic", {"critic": self._seen(batch, sung, sung_by_other, other, generator)})
         yield Update(
@@ -68,6 +74,17 @@ class CriticisedReconstruction:
         n_singers = len(self._medium.singers.names)
         step = torch.randint(1, n_singers, singer.shape, generator=generator, device=singer.device)
         return (singer + step) % n_singers
+
+    def _moved(self, clips: Tensor, singer: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips told a pitch nearer to where the others sing, by chance exactly there, by octaves, or as they are."""
+        middles = self._middles.to(clips.device)
+        octaves = middles[other] - middles[singer]
+        chance = torch.rand(octaves.shape, generator=generator, device=clips.device)
+        by_octaves = torch.where(chance < _AT_HOME_PROBABILITY + _OCTAVES_PROBABILITY, octaves.round(), 0.0)
+        octaves = torch.where(chance < _AT_HOME_PROBABILITY, octaves, by_octaves)
+        f0_hz = features.f0_hz(clips)
+        moved_hz = f0_hz * 2.0 ** octaves[:, None]
+        return features.with_f0(clips, torch.where(moved_hz > _HIGHEST_HZ, f0_hz, moved_hz))
 
     def _seen(
         self, batch: Batch, sung: Tensor, sung_by_other: Tensor, other: Tensor, generator: torch.Generator

@@ -22,7 +22,7 @@ class LossWeights:
     back_translation: float = 1.0
     adversarial: float = 0.0  # how hard conversions are pushed to please the critic, where a model has one; 0 for none
     critic: float = 1.0
-    cycle: float = 0.0  # how hard a conversion is held to the words of its source
+    cycle: float = 0.0  # how hard the latent of a conversion is held to that of its source
 
     def __post_init__(self) -> None:
         negative = [name for name, weight in settings.plain(self).items() if weight < 0]

@@ -32,6 +32,8 @@ from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
 
+_UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -80,7 +82,7 @@ def open_run(
         model=model,
         learners=learners_for(model, recipe.optimiser, recipe.critic_optimiser),
         average=Average(model, recipe.average_decay),
-        plan=_plan(medium, batches, recipe),
+        plan=_plan(medium, corpus, batches, recipe),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
@@ -90,14 +92,18 @@ def open_run(
     )
 
 
-def _plan(medium: AnyMedium, batches: Batches, recipe: Recipe) -> Plan:
+def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -> Plan:
     """Both phases; a single singer has nobody to be mixed with, and stays in phase 1."""
     if len(medium.singers.names) < 2:
         return SinglePhase(Reconstruction(medium, batches))
     losses, config = recipe.losses, recipe.back_translation
     first: Phase = Reconstruction(medium, batches)
     if isinstance(medium, FeatureMedium) and (losses.adversarial or losses.cycle):
-        first = CriticisedReconstruction(medium, batches)
+        ranges = _ranges(corpus)
+        unknown = Range(_UNKNOWN_HZ, _UNKNOWN_HZ, _UNKNOWN_HZ)
+        first = CriticisedReconstruction(
+            medium, batches, [ranges.get(name, unknown).median_hz for name in corpus.singers]
+        )
     return TwoPhases(first, BackTranslation(medium, batches, config), config)
 
 
