@@ -1,9 +1,10 @@
-# make demo   train a small voice on four invented singers, and let two of them sing Arirang
+# make demo   let three singers of the shipped voice sing Arirang, and open a page to listen to
+# make demo-train   train a voice on four invented singers, and let two of them sing it
 # make test   tests (without the slow ones), then lint
 # make lint   ruff and mypy
 # make clean  remove what the others made
 #
-# Each sets up .venv by itself, with the versions of constraints.txt. DEMO_TIME=30m make demo trains longer.
+# Each sets up .venv by itself, with the versions of constraints.txt. DEMO_TIME=30m make demo-train trains longer.
 
 PYTHON ?= python3
 DEMO_TIME ?= 5m
@@ -18,20 +19,21 @@ REQUIREMENTS := pyproject.toml constraints.txt
 # Idle workers of OpenMP would spin, and take the core from those that work.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-train test lint clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
+	$(BIN)/moksori convert demo/arirang.flac -s scottpoid -s kumi -s dorodoro -o demo/out --page demo/out/arirang.html --force
+	@# A browser is opened where there is a screen; elsewhere the page's place is told.
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
+	  $(BIN)/python -m webbrowser "file://$(CURDIR)/demo/out/arirang.html" > /dev/null; fi
+	@echo "Listen: demo/out/arirang.html"
+	@echo "Yours:  $(BIN)/moksori convert SONG -s kumi"
+
+demo-train: $(READY)
 	@echo "Training for $(DEMO_TIME) on four invented singers (see demo/LICENSE.md) ..."
-	$(BIN)/moksori train demo/singers -o demo/out/run --recipe small --for $(DEMO_TIME)
-	$(foreach singer,$(DEMO_SINGERS),$(BIN)/moksori convert demo/arirang.flac -m demo/out/run -s $(singer) -o demo/out/arirang.$(singer).flac --force$(newline))
-	@echo
-	@echo "Listen:  demo/arirang.flac  (the song, sung by another voice than those trained on)"
-	@$(foreach singer,$(DEMO_SINGERS),echo "         demo/out/arirang.$(singer).flac"$(newline))
-	@echo
-	@echo "What to expect: a sketch at telephone bandwidth (the model works at 8 kHz). After five minutes on two cores it is"
-	@echo "mostly noise in the rhythm of the song, in which some notes can be heard and no words. More training gives more:"
-	@echo "make demo DEMO_TIME=1h goes on where this run stopped."
+	$(BIN)/moksori train demo/singers -o demo/out/run --for $(DEMO_TIME)
+	$(BIN)/moksori convert demo/arirang.flac -m demo/out/run $(addprefix -s ,$(DEMO_SINGERS)) -o demo/out/trained --page demo/out/trained.html --force
 
 test: export OMP_NUM_THREADS := 1
 test: $(READY_DEV)

@@ -16,8 +16,11 @@ import pytest
 import soundfile
 from calling import Moksori, write_song
 
+from moksori import checkpoint
 from moksori.audio import files
+from moksori.checkpoint import Provenance, Range
 from moksori.cli import convert
+from moksori.models.swift import Swift
 
 SCRIPT = Path(sys.executable).with_name("moksori")
 
@@ -218,6 +221,70 @@ class TestDestinations:
         assert "cannot write .m4a; use one of" in done.err
 
 
+class TestSeveralVoices:
+    def test_the_song_from_each_of_several_singers(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "-s", "tenor", "-s", "bass")
+        assert done.code == 0
+        assert tree(song.parent) == ["song.bass.wav", "song.tenor.wav", "song.wav"]
+
+    def test_one_file_cannot_take_several(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "-s", "tenor", "-o", song.parent / "x.wav")
+        assert done.code == 1 and "cannot take the songs of 2 singers" in done.err
+
+    def test_a_page_to_listen_to(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        page = song.parent / "pages" / "listen.html"
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "-s", "tenor", "--page", page)
+        assert done.code == 0 and "listen.html" in done.err
+        html = page.read_text("utf-8")
+        assert html.count("<audio") == 4 and html.count("<section>") == 2
+
+
+class TestMelody:
+    """A voice that is told the pitch."""
+
+    @pytest.fixture
+    def swift_file(self, tiny_swift: Swift, tmp_path: Path) -> Path:
+        ranges = {"bass": Range(80.0, 110.0, 160.0), "tenor": Range(160.0, 220.0, 330.0)}
+        checkpoint.write_model(tmp_path / "swift.safetensors", tiny_swift, Provenance(ranges=ranges))
+        return tmp_path / "swift.safetensors"
+
+    @pytest.fixture
+    def tune(self, tmp_path: Path) -> Path:
+        times = np.arange(16_000) / 16_000
+        tone = sum(np.sin(2 * np.pi * 440 * k * times) / k for k in range(1, 8))
+        (tmp_path / "tunes").mkdir()
+        soundfile.write(tmp_path / "tunes" / "tune.wav", 0.1 * np.asarray(tone), 16_000)
+        return tmp_path / "tunes" / "tune.wav"
+
+    def test_octaves_and_notes_outside_are_told(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        done = moksori("convert", tune, "-m", swift_file, "-s", "tenor")
+        assert done.code == 0 and "sung an octave lower than the song" in done.err
+        done = moksori("convert", tune, "-m", swift_file, "-s", "tenor", "--transpose", "0", "-f")
+        assert "octave" not in done.err and "A4 at 0:00.0" in done.err
+
+    def test_json_tells_them_too(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        done = moksori("convert", tune, "-m", swift_file, "-s", "bass", "--transpose", "-5", "--json")
+        said = json.loads(done.out)
+        assert said["transpose_semitones"] == -5
+        assert said["outside"][0]["note"] == "E4"
+
+    @pytest.mark.parametrize("option", [["--transpose", "high"], ["--loudness", "loud"], ["--transpose", "99"]])
+    def test_options_that_make_no_sense(
+        self, moksori: Moksori, swift_file: Path, tune: Path, option: list[str]
+    ) -> None:
+        done = moksori("convert", tune, "-m", swift_file, "-s", "bass", *option)
+        assert done.code == 1 and "expected" in done.err
+
+    def test_a_voice_that_hears_for_itself_cannot(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "--transpose", "12")
+        assert done.code == 1 and "cannot transpose" in done.err
+
+    def test_info_tells_ranges_and_no_receptive_field(self, moksori: Moksori, swift_file: Path) -> None:
+        done = moksori("info", swift_file)
+        assert "range of bass" in done.out and "D#2 to D#3, mostly around A2" in done.out
+        assert "receptive field" not in done.out
+
+
 class TestRefusals:
     def test_bad_songs_are_named_with_their_reason(self, moksori: Moksori, model_file: Path, tmp_path: Path) -> None:
         (tmp_path / "text.wav").write_text("아리랑 아리랑", encoding="utf-8")
@@ -262,7 +329,7 @@ class TestRefusals:
             assert done.code == 5, model
 
     def test_wrong_usage(self, moksori: Moksori, model_file: Path, song: Path) -> None:
-        assert moksori("convert", song, "-s", "bass").code == 2
+        assert moksori("convert", song, "-m", model_file).code == 1
         assert moksori("convert", "-m", model_file).code == 2
         assert moksori("convert", song, "-m", model_file, "-s", "bass", "--temperature", "-1").code == 2
         assert moksori("convert", song, "-m", model_file, "-s", "bass", "--temperature", "nan").code == 2

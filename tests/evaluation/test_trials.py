@@ -39,9 +39,16 @@ class TestHeldOut:
         held_out = {recording.source for recording in tiny_corpus.of("test")}
         assert {t.recording for t in trials.held_out(tiny_corpus, "test", 99, tmp_path, NO_TEXTS)} == held_out
 
-    def test_a_singer_without_held_out_recordings_is_named(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+    def test_a_singer_without_held_out_recordings_is_a_target_only(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        first, second = tiny_corpus.singers
+        kept = tuple(r for r in tiny_corpus.recordings if r.singer == second or r.split == "train")
+        without = dataclasses.replace(tiny_corpus, recordings=kept)
+        found = trials.held_out(without, "test", 1, tmp_path, NO_TEXTS)
+        assert {(t.source_singer, t.target_singer) for t in found} == {(second, first), (second, second)}
+
+    def test_nobody_with_held_out_recordings_is_refused(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
         without = dataclasses.replace(tiny_corpus, recordings=tiny_corpus.of("train"))
-        with pytest.raises(DataError, match=f"{tiny_corpus.singers[0]} has no recording in the test split"):
+        with pytest.raises(DataError, match="nobody has a recording in the test split"):
             trials.held_out(without, "test", 1, tmp_path, NO_TEXTS)
 
 

@@ -54,8 +54,11 @@ def command(
     ] = None,
     split: Annotated[str, typer.Option(help="Recordings to judge with: test or validation.")] = "test",
     tracker: Annotated[
-        str, typer.Option(help="Of the pitch: swift-f0, or pyin if the voice was told the pitch by swift-f0.")
-    ] = "swift-f0",
+        str,
+        typer.Option(
+            help="Of the pitch: swift-f0 or pyin; auto: another one than tells the voice its pitch, if it is there."
+        ),
+    ] = "auto",
     transpose: Annotated[
         str, typer.Option(help="Of the conversions, if the voice is told the pitch: auto, nearest, or semitones.")
     ] = "auto",

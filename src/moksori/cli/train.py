@@ -28,7 +28,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run goes on.")],
     recipe: Annotated[
         str | None,
-        typer.Option("-r", "--recipe", help="Shipped recipe, or a TOML file; default: the run's, or small."),
+        typer.Option("-r", "--recipe", help="Shipped recipe, or a TOML file; default: the run's, or swift."),
     ] = None,
     budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
@@ -56,7 +56,7 @@ def command(
     from moksori.training.loop import Budget
 
     folder = RunFolder(output)
-    chosen = recipes.load(recipe or (str(folder.recipe) if folder.recipe.is_file() else "small"))
+    chosen = recipes.load(recipe or (str(folder.recipe) if folder.recipe.is_file() else "swift"))
     seconds = console.duration_seconds(budget) if budget else float("inf")
     chosen_device = run.check_device(device)
     corpus = _corpus(source, output, is_quiet=as_json)

@@ -38,7 +38,7 @@ class Options:
     seed: int = 0
     temperature: float = 1.0
     transpose: float | str = "auto"  # see `conversion.ConvertOptions`
-    tracker: str = "swift-f0"  # of the pitch; for a model that was told the pitch by swift-f0, another one
+    tracker: str = "auto"  # of the pitch; "auto": another one than the voice is told the pitch by, if there is one
 
 
 def make(

@@ -83,6 +83,22 @@ class Pyin:
 TRACKERS: dict[str, Callable[[], Tracker]] = {SwiftF0.name: SwiftF0, Pyin.name: Pyin}
 
 
+AUTO = "auto"
+
+
+def independent_of(told: str | None) -> str:
+    """The tracker to judge a voice by.
+
+    Args:
+        told: the tracker that tells the voice its pitch; None if it hears for itself.
+
+    Returns:
+        Another one if it is installed: a voice would agree with the mistakes of the one that it is told by.
+    """
+    is_there = importlib.util.find_spec("librosa") is not None
+    return Pyin.name if told == SwiftF0.name and is_there else SwiftF0.name
+
+
 def tracker(name: str) -> Tracker:
     """A tracker by name.
 

@@ -111,6 +111,8 @@ def evaluate_voice(
             f"{', '.join(voice.singers)}; evaluate on the data it was trained with"
         )
     options, texts = options or Options(), texts or Texts({})
+    told_by = melody.SwiftF0.name if voice.is_told_the_pitch else None
+    options = _with_tracker(options, told_by)
     audio = folder / AUDIO
     chosen = trials.held_out(corpus, options.split, options.per_singer, audio, texts)
     if parallel is not None:
@@ -124,6 +126,7 @@ def evaluate_voice(
     notes = [
         f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
         f"seed {options.seed}, temperature {options.temperature:g}. {_unseen(voice, corpus)}",
+        *_doubts(voice, corpus, options, told_by),
         f"The model works at {voice.sample_rate} Hz, so nothing above {voice.sample_rate / 2:g} Hz can come from it.",
     ]
     model = {
@@ -136,6 +139,30 @@ def evaluate_voice(
     title = f"{run.name if run else voice.provenance.recipe or 'A voice'}: how good are its conversions?"
     told = work.report(title, made, items, chosen, options, notes, model, curves)
     return replace(told, tables={"Inside the model, on held-out recordings": _inside(voice, corpus, options)})
+
+
+def _with_tracker(options: Options, told_by: str | None) -> Options:
+    if options.tracker != melody.AUTO:
+        return options
+    return replace(options, tracker=melody.independent_of(told_by))
+
+
+def _doubts(voice: Voice, corpus: Corpus, options: Options, told_by: str | None) -> list[str]:
+    """What a reader should know before trusting the figures."""
+    doubts = []
+    if voice.is_told_the_pitch:
+        way = {"auto": "by whole octaves", "nearest": "by semitones"}.get(str(options.transpose))
+        moved = f"{way} to where its target sings" if way else f"by {options.transpose:g} semitones"
+        doubts.append(f"Each source was moved {moved}; its melody was asked for at that pitch.")
+    if told_by == options.tracker:
+        doubts.append(
+            f"CAUTION: the voice is told the pitch by {told_by}, which also judges it here, and agrees with its own "
+            "mistakes; `pip install 'moksori[judges]'` brings another."
+        )
+    silent = [name for name in corpus.singers if not corpus.of(options.split, name)]
+    if silent:
+        doubts.append(f"Of {', '.join(silent)} no recording was held out: they are targets only.")
+    return doubts
 
 
 def evaluate_conversions(
@@ -155,7 +182,7 @@ def evaluate_conversions(
     Raises:
         DataError: no such table, or nothing in it that can be judged.
     """
-    options, texts = options or Options(), texts or Texts({})
+    options, texts = _with_tracker(options or Options(), None), texts or Texts({})
     chosen, refused = trials.from_table(conversions, corpus, texts)
     making.begin(folder / AUDIO, {"conversions": conversions.name})  # they may have changed since the last time
     work = _Work(panel(corpus, texts, options, progress), corpus, texts, folder, progress)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from moksori.audio import files
-from moksori.data.corpus import Corpus, Recording
+from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation import report
 
@@ -54,12 +54,19 @@ def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: T
         folder: where conversions are to be written.
         texts: what is sung.
 
+    A singer without a recording in the split is a target only.
+
     Raises:
-        DataError: a singer has no recording in the split.
+        DataError: nobody has a recording in the split.
     """
+    if not any(corpus.of(split, singer) for singer in corpus.singers):
+        raise DataError(
+            f"{corpus.folder}: nobody has a recording in the {split} split; add recordings (three or more a singer), "
+            "prepare them into a new folder and train again"
+        )
     trials: list[Trial] = []
     for singer in corpus.singers:
-        for recording in evenly(_of(corpus, split, singer), per_singer):
+        for recording in evenly(corpus.of(split, singer), per_singer):
             for target in corpus.singers:
                 name = _name(recording.source, target)
                 trials.append(
@@ -193,16 +200,6 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
     if count >= len(items):
         return list(items)
     return [items[round(index * len(items) / count)] for index in range(count)]
-
-
-def _of(corpus: Corpus, split: str, singer: str) -> tuple[Recording, ...]:
-    recordings = corpus.of(split, singer)
-    if not recordings:
-        raise DataError(
-            f"{corpus.folder}: {singer} has no recording in the {split} split; add recordings (three or more a "
-            "singer), prepare them into a new folder and train again"
-        )
-    return recordings
 
 
 def _pairs(path: Path) -> list[Pair]:
