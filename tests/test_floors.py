@@ -31,10 +31,12 @@ FLOORS = {
 # Inside a room a module may import those that stand before it.
 ORDER = {
     "audio": "clip frames mulaw level containers files resample spectral pitch features transposition breaths signals",
-    "data": "corpus threads sources splits prepare doctor augment repitch segments excerpts batches synthetic",
+    "data": (
+        "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches synthetic"
+    ),
     "models": (
-        "conditions layers encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic singers "
-        "autoencoder swift family"
+        "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
+        "singers autoencoder swift family"
     ),
     "generation": "sampling windows reference streaming generator chunks code_song feature_song",
     "training": (

@@ -69,7 +69,11 @@ def _clips(model: family.Model) -> torch.Tensor:
     """Two latent frames of one clip a singer: enough for every layer, and seconds even for the paper's net."""
     chance = torch.Generator().manual_seed(0)
     if isinstance(model, Autoencoder):
-        return torch.randint(0, 256, (2, 2 * model.hop_samples), generator=chance)
+        codes = torch.randint(0, 256, (2, 2 * model.hop_samples), generator=chance)
+        if not model.is_told_the_melody:
+            return codes
+        rows = torch.tensor([[220.0], [-23.0]]).expand(2, -1, codes.shape[1])
+        return torch.cat([codes[:, None].float(), rows], dim=1)
     clips = torch.randn(2, features.N_VALUES, 2 * model.config.encoder.pool_frames, generator=chance) - 5.0
     clips[:, -2], clips[:, -1] = 220.0, -23.0  # pitch, level
     return clips

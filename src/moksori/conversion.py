@@ -25,6 +25,7 @@ from torch.nn import functional
 from moksori import checkpoint
 from moksori.audio import breaths, features, files, frames, level, mulaw, resample, transposition
 from moksori.audio.clip import Clip, Samples
+from moksori.audio.features import FeatureConfig
 from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
@@ -34,7 +35,7 @@ from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation import generator, sampling
 from moksori.generation.chunks import ChunkConfig, SeamCount
-from moksori.generation.code_song import CodeSong, SampleOptions
+from moksori.generation.code_song import CodeSong, SampleOptions, melody_of
 from moksori.generation.feature_song import FeatureSong
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.family import Model
@@ -124,7 +125,7 @@ class Voice:
     @property
     def is_told_the_pitch(self) -> bool:
         """Whether the melody comes from a pitch tracker, so that it can be transposed."""
-        return isinstance(self._model, Swift)
+        return isinstance(self._model, Swift) or self._model.is_told_the_melody
 
     @property
     def fingerprint(self) -> str:
@@ -274,8 +275,9 @@ class Voice:
     @torch.inference_mode()
     def _lockstep(self, model: Autoencoder, jobs: list[_Job]) -> dict[int, Clip]:
         """Convert a group of clips of one way of sampling, each in a stream of its own; by its number."""
-        for job in jobs:
-            _refuse_transposition(job.options)
+        if not model.is_told_the_melody:
+            for job in jobs:
+                _refuse_transposition(job.options)
         hop, clips, options = model.hop_samples, [job.clip for job in jobs], jobs[0].options
         gains_db = [
             _gain_db(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs) for clip in clips
@@ -289,7 +291,11 @@ class Voice:
             z = model.encode(padded.unsqueeze(0).to(vectors.device))[0]
             return functional.pad(z, (0, longest // hop - z.shape[1]))
 
-        conditioning = model.conditioning(torch.stack([latent(row) for row in codes]), vectors)
+        told = None
+        if model.is_told_the_melody:
+            melodies = [self._melody_of(job, gain_db, longest) for job, gain_db in zip(jobs, gains_db, strict=True)]
+            told = torch.stack(melodies).to(vectors)
+        conditioning = model.conditioning(torch.stack([latent(row) for row in codes]), vectors, told)
         uniforms = sampling.uniforms(options.seed, 0, 0, longest).expand(len(jobs), -1)
         backend = generator.backend_for(model.decoder, options.backend)
         generated = mulaw.decode(generator.generate(backend, conditioning, uniforms, options.temperature)).cpu().numpy()
@@ -297,6 +303,12 @@ class Voice:
             job.index: Clip(_at_rate_of(job.clip, row[: len(own)], self.sample_rate, -gain_db), job.clip.sample_rate)
             for job, row, own, gain_db in zip(jobs, generated, codes, gains_db, strict=True)
         }
+
+    def _melody_of(self, job: _Job, gain_db: float, n_samples: int) -> Tensor:
+        """What a model is told of a clip, `[2, F]`, for so many samples at its rate."""
+        track, measured = self._tracker.track(job.clip), level.measure(job.clip.samples, job.clip.sample_rate)
+        told = self._told_by(track, measured, job.singer, job.options, Report(gain_db=gain_db))
+        return melody_of(torch.from_numpy(told).float(), 0, n_samples, self._melody_config.hop_samples)
 
     def _gain_db_of(self, clip: Clip) -> float:
         return _gain_db(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
@@ -368,19 +380,46 @@ class Voice:
     ) -> Iterator[Samples]:
         """The song in another voice, at the model's rate."""
         vector, model = self.vector(singer), self._model
-        if isinstance(model, Autoencoder):
+        told = None
+        if self.is_told_the_pitch:
+            assert track is not None
+            told = self._told_by(track, measured, singer, options, report)
+        else:
             _refuse_transposition(options)
-            sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks)
-            return CodeSong(model, vector, sampled, report.seams, progress).converted(source, measured)
-        assert track is not None
-        singer_range, told = self._range(singer), model.config.features
+        if isinstance(model, Swift):
+            assert told is not None
+            return FeatureSong(model, vector, told[0], options.seed).converted(source, progress)
+        melody = None if told is None else torch.from_numpy(told).float()
+        sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks)
+        return CodeSong(model, vector, melody, sampled, report.seams, progress).converted(source, measured)
+
+    def _told_by(
+        self,
+        track: PitchTrack,
+        measured: Measurement,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions,
+        report: Report,
+    ) -> npt.NDArray[np.float64]:
+        """The pitch to be sung, in Hz, and the level of the source at the gain of the report, `[2, F]`."""
+        config, singer_range = self._melody_config, self._range(singer)
         report.transpose_semitones = self._transposition(track, singer_range, options)
         n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, self.sample_rate)
-        own_hz = features.f0_of(track, frames.n_frames(n_samples, told.hop_samples), told)
-        f0_hz = transposition.moved(own_hz, report.transpose_semitones)
+        n_frames, hop_seconds = frames.n_frames(n_samples, config.hop_samples), config.hop_samples / config.sample_rate
+        f0_hz = transposition.moved(features.f0_of(track, n_frames, config), report.transpose_semitones)
         if singer_range is not None:
-            report.outside = transposition.outside(f0_hz, told.hop_samples / told.sample_rate, singer_range)
-        return FeatureSong(model, vector, f0_hz, options.seed).converted(source, progress)
+            report.outside = transposition.outside(f0_hz, hop_seconds, singer_range)
+        places = (np.arange(n_frames) + 0.5) * hop_seconds * measured.sample_rate / measured.hop_samples - 0.5
+        found_dbfs = measured.frame_dbfs if len(measured.frame_dbfs) else np.array([level.FLOOR_DBFS])
+        level_dbfs = np.interp(places, np.arange(len(found_dbfs)), found_dbfs) + report.gain_db
+        return np.stack([f0_hz, np.maximum(level_dbfs, features.FLOOR_DBFS)])
+
+    @property
+    def _melody_config(self) -> FeatureConfig:
+        """How often a voice is told the melody."""
+        if isinstance(self._model, Swift):
+            return self._model.config.features
+        return FeatureConfig(self.sample_rate, self._model.config.melody_hop_samples)
 
     def _at_source_rate(self, sung: Iterator[Samples], measured: Measurement, gain_db: float) -> Iterator[Samples]:
         """As many samples as the source has, at its rate."""

@@ -12,7 +12,7 @@ import torch
 from moksori.audio import features, files, resample
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import PitchTracker
-from moksori.data import excerpts
+from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
 from moksori.errors import DataError
@@ -78,7 +78,7 @@ def test_the_cache_is_read_again_and_built_anew_when_it_is_not_whole(tiny_corpus
     header = path.with_suffix(".json")
     header.write_text(json.dumps({**json.loads(header.read_text("utf-8")), "version": 0}), encoding="utf-8")
     _table(tiny_corpus)
-    assert json.loads(header.read_text("utf-8"))["version"] == excerpts.VERSION
+    assert json.loads(header.read_text("utf-8"))["version"] == feature_cache.VERSION
 
 
 def test_caches_of_an_earlier_state_are_removed(tiny_corpus: Corpus) -> None:
@@ -97,8 +97,8 @@ def test_a_cache_that_cannot_be_written_is_explained(tiny_corpus: Corpus, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(excerpts, "_build", full)
-    monkeypatch.setattr(excerpts, "_counts", lambda *_: None)
+    monkeypatch.setattr(feature_cache, "_build", full)
+    monkeypatch.setattr(feature_cache, "_counts", lambda *_: None)
     with pytest.raises(DataError, match="is the disk full"):
         _table(tiny_corpus)
 

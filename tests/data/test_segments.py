@@ -11,7 +11,6 @@ import torch
 
 from moksori.audio import files, mulaw, resample
 from moksori.audio.clip import Clip
-from moksori.data import segments
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.segments import SegmentTable, layout, open_codes
 from moksori.errors import AudioFileError, DataError
@@ -150,7 +149,7 @@ def test_a_singer_without_recordings_in_a_split_has_no_items(tmp_path: Path) -> 
 
 
 def cache_files(corpus: Corpus) -> list[Path]:
-    return sorted((corpus.folder / segments.CACHE).iterdir())
+    return sorted((corpus.folder / "cache").iterdir())
 
 
 def copied(corpus: Corpus, tmp_path: Path) -> Corpus:

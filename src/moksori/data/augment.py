@@ -50,11 +50,11 @@ def augment(codes: torch.Tensor, choice: int) -> torch.Tensor:
     """Apply one of the four augmentations; each undoes itself.
 
     Args:
-        codes: integers 0..255, [..., T].
+        codes: integers 0..255, [T]; or with melody, float [3, T], see `segments`.
         choice: 0 as it is, 1 reversed, 2 negated, 3 both.
 
     Returns:
-        Codes of the same shape. The input is not changed.
+        Codes of the same shape; a melody is reversed alike, and not negated. The input is not changed.
 
     Raises:
         ValueError: `choice` is not in 0..3.
@@ -67,5 +67,5 @@ def augment(codes: torch.Tensor, choice: int) -> torch.Tensor:
     if choice & 1:
         codes = reverse(codes)
     if choice & 2:
-        codes = negate(codes)
+        codes = negate(codes) if codes.dim() < 2 else torch.cat([negate(codes[:1]), codes[1:]])
     return codes

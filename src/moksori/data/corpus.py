@@ -24,6 +24,7 @@ from moksori import atomic
 from moksori.errors import DataError
 
 VERSION = 1  # of the manifest; an older or newer one is refused, and `prepare` writes it again
+CACHE = "cache"  # folder of what can be computed again
 MANIFEST = "manifest.json"
 CLIPS = "clips"
 SPLITS = ("train", "validation", "test")

@@ -1,81 +1,36 @@
-"""Excerpts of features, each a function of (singer, generator), from a cache of the whole corpus as features.
-
-The first run turns every clip into frames of features (`audio.features`), and every clip for training into some more,
-at other and moving pitches (`repitch`); a flat file for the clips, and one for each copy of them:
-
-    DATA/cache/features-<settings>-<copy>-<fingerprint>.f16     clip after clip, frame after frame, half precision
-    DATA/cache/features-<settings>-<copy>-<fingerprint>.json    how many frames each clip has; written last
-
-Half precision holds a pitch to a cent. A minute of singing is 2.9 MB there, a copy as much again; the files are mapped
-into memory and never read as a whole.
-"""
+"""Excerpts of features, each a function of (singer, generator), from the cache of the whole corpus."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from moksori import atomic
-from moksori.audio import features, files, resample
 from moksori.audio.features import FeatureConfig
-from moksori.audio.pitch import PitchTracker
-from moksori.data import repitch
-from moksori.data.corpus import Corpus, Recording, write_json
-from moksori.data.segments import CACHE, Segment
-from moksori.data.threads import Progress, map_in_order
-from moksori.errors import DataError
-
-VERSION = 1  # of the cached features; a cache of another version is built anew
+from moksori.data import feature_cache
+from moksori.data.corpus import Corpus
+from moksori.data.feature_cache import Stretch, Values
+from moksori.data.segments import Segment
+from moksori.data.threads import Progress
 
 _SUNG_BELOW_DB = 40.0  # a frame so far under the level of the singing is a rest
-
-Values = npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """The frames of one clip, or of a copy of it."""
-
-    recording: Recording
-    values: Values  # the flat file's
-    start: int  # in that file
-    n_frames: int
-
-    def inside(self, start: int, n_frames: int) -> int:
-        """The start of an excerpt, moved so that it lies within the stretch if it can."""
-        return max(0, min(start, self.n_frames - n_frames))
-
-    def cut(self, start: int, n_frames: int) -> Tensor:
-        """`[N_VALUES, n_frames]` from a frame of the stretch on; after its end follows silence."""
-        rows = self.values[self.start + start : self.start + min(start + n_frames, self.n_frames)].astype(np.float32)
-        excerpt = silence(n_frames)
-        excerpt[:, : len(rows)] = torch.from_numpy(rows.T)
-        return excerpt
 
 
 @dataclass(frozen=True)
 class _Singing:
     """Stretches of one singer, and which of their frames are sung."""
 
-    stretches: list[_Stretch]
+    stretches: list[Stretch]
     sung: list[npt.NDArray[np.int64]]  # of each stretch, numbers of its sung frames
     ends: npt.NDArray[np.int64]  # sung frames up to the end of each stretch
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def at(self, position: int) -> tuple[_Stretch, int]:
+    def at(self, position: int) -> tuple[Stretch, int]:
         """The position-th sung frame: its stretch, and its number there."""
         index = int(np.searchsorted(self.ends, position, side="right"))
         frames = self.sung[index]
@@ -115,11 +70,11 @@ class ExcerptTable:
             raise ValueError(f"excerpts of {n_frames} frames, {n_copies} copies; expected at least 1 and at least 0")
         corpus.of(split)  # refuses an unknown split before the long computation
         self.corpus, self.split, self.config, self.n_frames = corpus, split, config, n_frames
-        clips = open_features(corpus, config, 0, workers=workers, progress=progress)
+        clips = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
         copies = [
             stretch
             for copy in range(1, 1 + (n_copies if split == "train" else 0))
-            for stretch in open_features(corpus, config, copy, workers=workers, progress=progress)
+            for stretch in feature_cache.open_features(corpus, config, copy, workers=workers, progress=progress)
         ]
         self._clips = [self._singing(clips, name) for name in corpus.singers]
         self._all = [self._singing([*clips, *copies], name) for name in corpus.singers]
@@ -168,118 +123,10 @@ class ExcerptTable:
             start = stretch.inside(frame - self.n_frames // 2, self.n_frames)
             yield Segment(stretch.cut(start, self.n_frames), singer, stretch.recording.source, start)
 
-    def _singing(self, stretches: list[_Stretch], singer: str) -> _Singing:
+    def _singing(self, stretches: list[Stretch], singer: str) -> _Singing:
         own = [s for s in stretches if s.recording.split == self.split and s.recording.singer == singer]
         sung = [np.flatnonzero(self._levels(stretch) > self.corpus.level_dbfs - _SUNG_BELOW_DB) for stretch in own]
         return _Singing(own, sung, np.cumsum([len(frames) for frames in sung], dtype=np.int64))
 
-    def _levels(self, stretch: _Stretch) -> Values:
+    def _levels(self, stretch: Stretch) -> Values:
         return stretch.values[stretch.start : stretch.start + stretch.n_frames, -1]
-
-
-def silence(n_frames: int) -> Tensor:
-    """Features of nothing, `[N_VALUES, n_frames]`."""
-    quiet = torch.full((features.N_VALUES, n_frames), float(np.log(features.FLOOR)))
-    quiet[-2], quiet[-1] = 0.0, features.FLOOR_DBFS
-    return quiet
-
-
-def open_features(
-    corpus: Corpus, config: FeatureConfig, copy: int, *, workers: int = 0, progress: Progress | None = None
-) -> list[_Stretch]:
-    """Map cached features into memory, computing them first where they are missing or stale.
-
-    Args:
-        corpus: what `prepare` made.
-        config: of the features.
-        copy: 0 for the clips themselves, of all splits; from 1 on, the so-many-th copy of the clips for training.
-        workers: threads, 0 for one each core.
-        progress: told about the work.
-    """
-    header: dict[str, Any] = {
-        "version": VERSION,
-        "sample_rate": config.sample_rate,
-        "hop_samples": config.hop_samples,
-        "copy": copy,
-        "n_values": features.N_VALUES,
-        "fingerprint": corpus.fingerprint,
-    }
-    name = f"features-{config.sample_rate}-{config.hop_samples}-{copy}"
-    stem = corpus.folder / CACHE / f"{name}-{corpus.fingerprint[:12]}"
-    path, header_path = stem.with_suffix(".f16"), stem.with_suffix(".json")
-    recordings = corpus.recordings if copy == 0 else [r for r in corpus.recordings if r.split == "train"]
-    counts = _counts(path, header_path, header, len(recordings))
-    if counts is None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            work = _Work(corpus, copy, config, PitchTracker())
-            counts = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
-            write_json(header_path, {**header, "n_frames": counts})
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
-        _remove_others(path, name)
-    starts = np.cumsum([0, *counts]).tolist()
-    values = np.memmap(path, np.float16, mode="r", shape=(starts[-1], features.N_VALUES))
-    return [_Stretch(r, values, start, n) for r, start, n in zip(recordings, starts, counts, strict=False)]
-
-
-def _counts(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[int] | None:
-    """Frames of each clip, as a current cache tells; None where there is no such cache."""
-    try:
-        found = json.loads(header_path.read_text(encoding="utf-8"))
-        counts: list[int] = found.pop("n_frames")
-        is_whole = path.stat().st_size == sum(counts) * features.N_VALUES * np.dtype(np.float16).itemsize
-        return counts if found == header and is_whole and len(counts) == n_jobs else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """How the features of a recording are computed."""
-
-    corpus: Corpus
-    copy: int
-    config: FeatureConfig
-    tracker: PitchTracker
-
-    def rows(self, recording: Recording) -> Values:
-        """Features of a clip, or of the copy of it, `[F, N_VALUES]`."""
-        config = self.config
-        clip = resample.resample_clip(files.read(self.corpus.clip_path(recording)), config.sample_rate)
-        track = self.tracker.track(clip)
-        if self.copy == 0:
-            found = features.of(clip.samples, track, config)
-        else:
-            # By name, not by place: a recording more or less does not change the copies of the others.
-            rng = np.random.default_rng([zlib.crc32(recording.source.encode()), self.copy])
-            n_frames = 2 * (1 + clip.n_samples // config.hop_samples)
-            semitones = repitch.curve(n_frames, config.hop_samples / config.sample_rate, rng)
-            found = repitch.moved(clip.samples, track, semitones, config)
-        return np.asarray(found.T.numpy(), np.float16)
-
-
-def _build(path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress) -> list[int]:
-    """Compute features into a temporary file that takes its name when it is complete; frames of each clip."""
-    temporary, counts = atomic.part_beside(path), []
-    try:
-        with open(temporary, "xb") as file:
-            for recording, rows in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
-                file.write(rows.tobytes())
-                counts.append(len(rows))
-                progress(len(counts), len(recordings), recording.source)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return counts
-
-
-def _remove_others(path: Path, name: str) -> None:
-    """Delete caches of the same settings that belong to an earlier state of the corpus."""
-    for other in path.parent.glob(f"{name}-*"):
-        if other.stem != path.stem:
-            with contextlib.suppress(OSError):  # another process may still have it mapped, and some systems refuse then
-                other.unlink()

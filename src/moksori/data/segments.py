@@ -24,13 +24,15 @@ import numpy.typing as npt
 import torch
 
 from moksori import atomic
-from moksori.audio import files, frames, mulaw
+from moksori.audio import features, files, frames, mulaw
+from moksori.audio.features import FeatureConfig
 from moksori.audio.resample import StreamResampler
-from moksori.data.corpus import Corpus, Recording, write_json
+from moksori.data import feature_cache
+from moksori.data.corpus import CACHE, Corpus, Recording, write_json
+from moksori.data.feature_cache import Stretch
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import DataError
 
-CACHE = "cache"
 VERSION = 1  # of the cached codes; a cache of another version is built anew
 BLOCK_SAMPLES = 1 << 18  # read at a time, about 10 s: keeps memory flat for hour-long clips
 
@@ -41,7 +43,7 @@ Codes = npt.NDArray[np.uint8]
 class Segment:
     """A segment with the place that it came from."""
 
-    clip: torch.Tensor  # codes, int64 [segment_samples]; or features, see `excerpts`
+    clip: torch.Tensor  # codes, int64 [segment_samples]; codes with melody; or features, see `excerpts`
     singer: int  # position in the corpus's singers
     source: str  # of the recording
     start: int  # first sample, at the table's rate
@@ -66,6 +68,7 @@ class SegmentTable:
         split: "train", "validation" or "test".
         sample_rate: of the model, in Hz; clips are resampled once, into the cache.
         segment_samples: length of every segment, at that rate.
+        melody_hop_samples: if not 0, segments tell pitch and loudness, too, known so often; see `item`.
         workers: threads that build the cache, 0 for one each core; they do not change its content.
         progress: told about the building of the cache.
 
@@ -82,6 +85,7 @@ class SegmentTable:
         sample_rate: int,
         segment_samples: int,
         *,
+        melody_hop_samples: int = 0,
         workers: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -93,6 +97,12 @@ class SegmentTable:
         self.sample_rate = sample_rate
         self.segment_samples = segment_samples
         self._codes = open_codes(corpus, sample_rate, workers=workers, progress=progress)
+        self._melody_hop = melody_hop_samples
+        self._melodies: dict[str, Stretch] = {}
+        if melody_hop_samples:
+            config = FeatureConfig(sample_rate, melody_hop_samples)
+            told = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
+            self._melodies = {stretch.recording.source: stretch for stretch in told}
         self._regions: list[list[_Region]] = [[] for _ in corpus.singers]
         for recording, start, length in layout(corpus, sample_rate):
             if recording.split == split:
@@ -122,7 +132,8 @@ class SegmentTable:
             generator: two numbers are drawn from it.
 
         Returns:
-            int64 `[segment_samples]`, codes 0..255.
+            int64 `[segment_samples]`, codes 0..255. With melody float32 `[3, segment_samples]`: codes, f0 in Hz (0
+            where unvoiced) and level in dBFS, the latter two held for the hop.
 
         Raises:
             ValueError: no such singer, or the singer has no recording in this split.
@@ -178,7 +189,16 @@ class SegmentTable:
         end = min(begin + self.segment_samples, region.clip_start + region.clip_length)
         segment = np.full(self.segment_samples, mulaw.SILENCE, np.int64)
         segment[: end - begin] = self._codes[begin:end]
-        return torch.from_numpy(segment)
+        codes = torch.from_numpy(segment)
+        return self._with_melody(region, start, codes) if self._melody_hop else codes
+
+    def _with_melody(self, region: _Region, start: int, codes: torch.Tensor) -> torch.Tensor:
+        hop = self._melody_hop
+        first, n_frames = round(start / hop), frames.n_frames(self.segment_samples, hop)
+        told = self._melodies[region.recording.source].cut(first, n_frames)
+        rows = torch.stack([features.f0_hz(told), features.levels_dbfs(told)])  # [2, n_frames]
+        held = rows.repeat_interleave(hop, dim=1)[:, : self.segment_samples]
+        return torch.cat([codes.float()[None], held])
 
 
 def layout(corpus: Corpus, sample_rate: int) -> list[tuple[Recording, int, int]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori.audio import frames, level, mulaw
+from moksori.audio import features, frames, level, mulaw
 from moksori.audio.clip import Samples
 from moksori.generation import chunks, generator, sampling
 from moksori.generation.chunks import Chunk, ChunkConfig, Joiner, SeamCount
@@ -35,6 +35,7 @@ class CodeSong:
 
     model: Autoencoder
     vector: Tensor  # [E]
+    told: Tensor | None  # pitch and level of the whole song, `[2, F]`, where the model is told them
     options: SampleOptions
     seams: SeamCount
     progress: Callable[[float], None] | None
@@ -54,11 +55,11 @@ class CodeSong:
         yield joiner.finish(n_samples)
 
     def _generate(
-        self, group: list[Chunk], latents: _Latents, backend: generator.Backend, joiner: Joiner, n_samples: int
+        self, group: list[Chunk], z_of_song: _Latents, backend: generator.Backend, joiner: Joiner, n_samples: int
     ) -> Iterator[Samples]:
         hop, first = self.model.hop_samples, group[0].first
         longest = frames.padded_length(max(chunk.last - chunk.first for chunk in group), hop)
-        z = latents.read(first // hop, frames.n_frames(group[-1].last, hop))  # [D, F] from the group's first sample
+        z = z_of_song.read(first // hop, frames.n_frames(group[-1].last, hop))  # [D, F] from the group's first sample
 
         def latent(chunk: Chunk) -> Tensor:
             begin = (chunk.first - first) // hop
@@ -66,7 +67,9 @@ class CodeSong:
             return functional.pad(own, (0, longest // hop - own.shape[1]))
 
         vectors = self.vector.expand(len(group), -1)
-        conditioning: Conditioning = self.model.conditioning(torch.stack([latent(chunk) for chunk in group]), vectors)
+        latents = torch.stack([latent(chunk) for chunk in group])
+        melody = None if self.told is None else torch.stack([self._told(chunk.first, longest) for chunk in group])
+        conditioning: Conditioning = self.model.conditioning(latents, vectors, melody)
         seed = self.options.seed
         uniforms = torch.stack([sampling.uniforms(seed, 0, chunk.first, longest) for chunk in group])
         before, span = group[0].start / n_samples, (group[-1].stop - group[0].start) / n_samples
@@ -81,6 +84,18 @@ class CodeSong:
         codes = generator.generate(backend, conditioning, uniforms, self.options.temperature, told)
         for chunk, row in zip(group, codes.cpu().numpy().astype(np.uint8), strict=True):
             yield joiner.push(chunk, row[: chunk.last - chunk.first])
+
+    def _told(self, first: int, n_samples: int) -> Tensor:
+        assert self.told is not None
+        return melody_of(self.told, first, n_samples, self.model.config.melody_hop_samples).to(self.vector)
+
+
+def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:
+    """Pitch and level of a stretch of a song, from `[2, F]`; after the song's end there is silence."""
+    start, n_frames = first // hop_samples, n_samples // hop_samples
+    own = told[:, start : start + n_frames]
+    quiet = told.new_tensor([[0.0], [features.FLOOR_DBFS]]).expand(-1, n_frames - own.shape[1])
+    return torch.cat([own, quiet], dim=1)
 
 
 class _Latents:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from moksori.audio.features import FeatureConfig
 from moksori.models import conditions
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
 from moksori.models.encoder import Encoder, EncoderConfig
+from moksori.models.notes import NoteClassifier, NoteConfig
 from moksori.models.singers import SingerTable
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 
@@ -24,8 +26,19 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    melody_hop_samples: int = 0  # how often the decoder is told pitch and loudness; 0: it hears for itself
+    notes: NoteConfig = field(default_factory=NoteConfig)  # the pitch adversary, where the melody is told
 
     def __post_init__(self) -> None:
+        if self.melody_hop_samples < 0 or (
+            self.melody_hop_samples and self.encoder.hop_samples % self.melody_hop_samples
+        ):
+            raise ValueError(
+                f"melody_hop_samples must be 0, or divide the latent's hop of {self.encoder.hop_samples}, not "
+                f"{self.melody_hop_samples}"
+            )
+        if self.melody_hop_samples:
+            FeatureConfig(self.sample_rate, self.melody_hop_samples)  # refuses what it refuses
         if self.sample_rate < 1000 or self.singer_channels < 1:
             raise ValueError(f"sample_rate must be at least 1000 Hz and singer_channels at least 1: {self}")
 
@@ -47,8 +60,16 @@ class Autoencoder(nn.Module):
         self.config = config
         self.encoder = Encoder(config.encoder)
         self.singers = SingerTable(singer_names, config.singer_channels)
-        self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels)
+        n_told = conditions.MELODY_CHANNELS if config.melody_hop_samples else 0
+        self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels + n_told)
         self.classifier = SingerClassifier(config.classifier, config.encoder.latent_channels, len(singer_names))
+        if config.melody_hop_samples:
+            self.notes = NoteClassifier(config.notes, config.encoder.latent_channels)
+
+    @property
+    def is_told_the_melody(self) -> bool:
+        """Whether the condition needs pitch and loudness."""
+        return self.config.melody_hop_samples > 0
 
     @property
     def hop_samples(self) -> int:
@@ -60,11 +81,23 @@ class Autoencoder(nn.Module):
         z: Tensor = self.encoder(codes)
         return z
 
-    def conditioning(self, z: Tensor, singer_vectors: Tensor) -> conditions.Conditioning:
-        """Latent `[B, D, F]` and singer vectors `[B, E]` -> what the decoder is told."""
-        return conditions.join(z, singer_vectors, self.hop_samples)
+    def conditioning(self, z: Tensor, singer_vectors: Tensor, told: Tensor | None = None) -> conditions.Conditioning:
+        """Latent, singer vectors and, where it is asked for, the melody -> what the decoder is told.
 
-    def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it, z and the singer."""
-        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors))
+        Args:
+            z: `[B, D, F]`.
+            singer_vectors: `[B, E]`.
+            told: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * hop / melody_hop]`.
+
+        Raises:
+            ValueError: the melody is missing, or nobody asked for it.
+        """
+        if (told is not None) != self.is_told_the_melody:
+            raise ValueError(f"this decoder {'must' if self.is_told_the_melody else 'cannot'} be told the melody")
+        melody = None if told is None else conditions.melody(told[:, 0], told[:, 1])
+        return conditions.join(z, singer_vectors, self.hop_samples, melody)
+
+    def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor, told: Tensor | None = None) -> Tensor:
+        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and what `conditioning` tells."""
+        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, told))
         return scores

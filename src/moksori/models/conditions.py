@@ -26,16 +26,42 @@ class Conditioning:
         return self.frames.shape[2] * self.hop_samples
 
 
-def join(latent: Tensor, singer: Tensor, hop_samples: int) -> Conditioning:
+MELODY_CHANNELS = 3
+_MIDDLE_HZ, _LOWEST_HZ = 220.0, 30.0
+
+
+def melody(f0_hz: Tensor, level_dbfs: Tensor) -> Tensor:
+    """Pitch and loudness as channels of around 1: octaves above A3, whether there is pitch, level.
+
+    Args:
+        f0_hz: `[B, F]`, 0 where unvoiced.
+        level_dbfs: `[B, F]`.
+
+    Returns:
+        `[B, 3, F]`.
+    """
+    is_voiced = (f0_hz > 0).to(f0_hz)
+    octaves = torch.log2(f0_hz.clamp(min=_LOWEST_HZ) / _MIDDLE_HZ) * is_voiced
+    return torch.stack([octaves, is_voiced, level_dbfs / 20.0 + 2.0], dim=1)
+
+
+def join(latent: Tensor, singer: Tensor, hop_samples: int, told: Tensor | None = None) -> Conditioning:
     """Put the latent and the singer's vector into one condition, as in the concatenation of the published system.
 
     Args:
         latent: z `[B, D, F]`.
         singer: singer embedding `[B, E]`, repeated over the frames.
         hop_samples: samples a latent frame lasts.
+        told: the melody `[B, 3, F * r]` for some whole r, if the decoder is told it; see `melody`. The condition then
+            has its frames, and each of the latent's holds for r of them.
 
     Returns:
-        Frames `[B, D + E, F]`, the latent first.
+        Frames `[B, D + E, F]`, the latent first; or `[B, D + E + 3, F * r]`, the melody last.
     """
-    repeated = singer.unsqueeze(2).expand(-1, -1, latent.shape[2])  # [B, E] -> [B, E, F]
-    return Conditioning(torch.cat([latent, repeated], dim=1), hop_samples)
+    if told is None:
+        repeated = singer.unsqueeze(2).expand(-1, -1, latent.shape[2])  # [B, E] -> [B, E, F]
+        return Conditioning(torch.cat([latent, repeated], dim=1), hop_samples)
+    ratio = told.shape[2] // latent.shape[2]
+    held = latent.repeat_interleave(ratio, dim=2)  # [B, D, F] -> [B, D, F * r]
+    repeated = singer.unsqueeze(2).expand(-1, -1, told.shape[2])
+    return Conditioning(torch.cat([held, repeated, told.to(held)], dim=1), hop_samples // ratio)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moksori.models.synthesiser import LOWEST_HZ, Controls
+from moksori.models import conditions
+from moksori.models.synthesiser import Controls
 
 _SILENT = -9.0  # log amplitude that an untrained decoder begins with, -78 dB
 
@@ -49,7 +50,7 @@ class SourceFilterDecoder(nn.Module):
     def __init__(self, config: SourceFilterConfig, latent_channels: int, singer_channels: int) -> None:
         super().__init__()
         self.config = config
-        self.first = nn.Conv1d(latent_channels + 3, config.channels, _STEM, padding=_STEM // 2)
+        self.first = nn.Conv1d(latent_channels + conditions.MELODY_CHANNELS, config.channels, _STEM, padding=_STEM // 2)
         self.layers = nn.ModuleList(
             _ModulatedLayer(config.channels, singer_channels, config.kernel_size, _dilation(index))
             for index in range(config.layers)
@@ -71,9 +72,7 @@ class SourceFilterDecoder(nn.Module):
         n_frames = f0_hz.shape[1]
         repeats = -(-n_frames // z.shape[2])
         held = z.repeat_interleave(repeats, dim=2)[:, :, :n_frames]
-        is_voiced = (f0_hz > 0).to(f0_hz)
-        octaves = torch.log2(f0_hz.clamp(min=LOWEST_HZ) / 220.0) * is_voiced
-        told = torch.stack([octaves, is_voiced, level_dbfs / 20.0 + 2.0], dim=1)
+        told = conditions.melody(f0_hz, level_dbfs)
         hidden = self.first(torch.cat([held, told.to(held)], dim=1))
         for layer in self.layers:
             hidden = layer(hidden, singer)

@@ -110,7 +110,7 @@ class Learner:
 def learners_for(
     model: Model, config: OptimiserConfig, critic_config: OptimiserConfig | None = None
 ) -> dict[str, Learner]:
-    """The learners of the method: the confusion network, the critic where there is one, and everything else."""
+    """The learners of the method: the confusion network, the other adversaries of a model, and everything else."""
     named = dict(model.named_parameters())
 
     def part(prefix: str) -> dict[str, nn.Parameter]:
@@ -119,4 +119,6 @@ def learners_for(
     learners = {"classifier": Learner(part("classifier.").items(), config)}
     if critic := part("critic."):
         learners["critic"] = Learner(critic.items(), critic_config or config)
+    if notes := part("notes."):
+        learners["notes"] = Learner(notes.items(), config)
     return learners | {"autoencoder": Learner(named.items(), config)}

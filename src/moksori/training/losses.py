@@ -20,6 +20,8 @@ class LossWeights:
     confusion: float = 0.01  # lambda of the paper; how hard the latent is pushed to hide the singer
     classifier: float = 1.0
     back_translation: float = 1.0
+    notes: float = 1.0
+    pitch_confusion: float = 0.1  # how hard the latent is pushed to hide the pitch, where the decoder is told it
     adversarial: float = 0.0  # how hard conversions are pushed to please the critic, where a model has one; 0 for none
     critic: float = 1.0
     cycle: float = 0.0  # how hard the latent of a conversion is held to that of its source
@@ -48,6 +50,17 @@ def classifier(singer_logits: Tensor, singer: Tensor) -> Tensor:
         singer: `[B]`.
     """
     return functional.cross_entropy(singer_logits.float(), singer)
+
+
+def notes(note_logits: Tensor, note: Tensor) -> Tensor:
+    """Mean cross-entropy of the pitch adversary over the frames that have a note, in nats; 0 where none has.
+
+    Args:
+        note_logits: `[B, N, F]`.
+        note: `[B, F]`, -1 for none.
+    """
+    summed = functional.cross_entropy(note_logits.float(), note, ignore_index=-1, reduction="sum")
+    return summed / (note >= 0).sum().clamp(min=1)
 
 
 def confusion(singer_logits: Tensor, singer: Tensor) -> Tensor:

@@ -18,8 +18,10 @@ from moksori.audio import features
 from moksori.generation import generator as generation
 from moksori.generation import sampling
 from moksori.models import family
+from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.classifier import SingerClassifier
+from moksori.models.notes import NoteClassifier
 from moksori.models.singers import SingerTable
 from moksori.models.swift import Swift, SwiftConfig
 from moksori.models.synthesiser import Controls
@@ -59,20 +61,43 @@ class CodeMedium:
         self._model = model
         self.singers, self.classifier = model.singers, model.classifier
 
+    @property
+    def notes(self) -> NoteClassifier | None:
+        """The pitch adversary, where the decoder is told the melody."""
+        return self._model.notes if self._model.is_told_the_melody else None
+
+    def codes(self, clips: Tensor) -> Tensor:
+        """The codes `[B, T]` of clips; with melody they are the first of three rows, see `data.segments`."""
+        return clips[:, 0].long() if self._model.is_told_the_melody else clips
+
+    def told(self, clips: Tensor) -> Tensor | None:
+        """Pitch and level `[B, 2, F]` of clips that have them."""
+        hop = self._model.config.melody_hop_samples
+        return clips[:, 1:, ::hop] if hop else None
+
+    def notes_of(self, clips: Tensor, z: Tensor) -> Tensor:
+        """The note of each latent frame, `[B, F]`; see `models.notes.of`."""
+        told = self.told(clips)
+        assert told is not None
+        return note_names.of(told[:, 0], z.shape[2])
+
     def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
         """See `Medium.encode`; nothing is disturbed."""
-        return self._model.encode(clips)
+        return self._model.encode(self.codes(clips))
 
     def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Cross-entropy, teacher-forced with the true codes."""
-        return losses.reconstruction(self._model.logits(clips, z, singer_vectors), clips)
+        codes = self.codes(clips)
+        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.told(clips)), codes)
 
     @torch.no_grad()
     def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
-        """Codes `[B, T]`, sampled in lockstep. They stay codes: through sound and back nothing would change."""
-        conditioning = self._model.conditioning(z, singer_vectors)
-        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[1]) for i in range(len(clips))])
-        return generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+        """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
+        told = self.told(clips)
+        conditioning = self._model.conditioning(z, singer_vectors, told)
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
+        codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+        return codes if told is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)
 
 
 class FeatureMedium:

@@ -43,6 +43,7 @@ def _sung(model: Model, segments: Sequence[Segment], vectors: Tensor, seed: int)
             feature_song.sing(model, segment.clip, vector, seed).clip(-1, 1)
             for segment, vector in zip(segments, vectors, strict=True)
         ]
-    codes = torch.stack([segment.clip for segment in segments]).to(vectors.device)
-    sung = CodeMedium(model).generate(codes, model.encode(codes), vectors, seed)
-    return [row.numpy() for row in mulaw.decode(sung).cpu()]
+    medium = CodeMedium(model)
+    clips = torch.stack([segment.clip for segment in segments]).to(vectors.device)
+    sung = medium.generate(clips, medium.encode(clips, None), vectors, seed)
+    return [row.numpy() for row in mulaw.decode(medium.codes(sung)).cpu()]

@@ -28,4 +28,5 @@ def table(
     if isinstance(config, SwiftConfig):
         n_frames = n_samples // config.hop_samples
         return ExcerptTable(corpus, split, config.features, n_frames, moved_copies, progress=progress)
-    return SegmentTable(corpus, split, config.sample_rate, n_samples, progress=progress)
+    hop = config.melody_hop_samples
+    return SegmentTable(corpus, split, config.sample_rate, n_samples, melody_hop_samples=hop, progress=progress)
