@@ -1,6 +1,6 @@
 """Make the voice that comes with the package, and its card, of a run and the report about it.
 
-    moksori prepare SINGERS -o DATA                                    folders scottpoid, kumi, dorodoro, and demo/singers
+    moksori prepare SINGERS -o DATA              folders scottpoid, kumi, dorodoro, and demo/singers
     moksori train DATA -o RUN --recipe demo/voice.toml --for 1h
     moksori evaluate RUN DATA -o REPORT --texts TEXTS --transpose nearest
     python demo/make_voice.py RUN REPORT
@@ -29,7 +29,7 @@ COLUMNS = ("identified", "leak", "identified_public", "raw_pitch_accuracy", "vow
 
 CARD = """# The shipped voice
 
-`moksori convert SONG -s {first}` sings with it. A model of recipe `swift`: it knows the melody and the words of a song, and
+`moksori convert SONG -s {first}` sings with it. A model of recipe `swift`: it takes melody and words of a song, and
 sings them as one of {n} singers. {size:.1f} MB, weights in half precision.
 
 | singer | range in training | from |
@@ -59,12 +59,12 @@ Japanese syllables held on one pitch. The commands stand in `demo/make_voice.py`
 Held-out recordings of the three real singers, each into every other voice; what the columns mean stands in
 `docs/evaluation.md`. {note}
 
-| clips | how many | heard as the target | as the source | heard as the target, public encoder | pitch right | vowels right |
+| clips | how many | heard as the target | as the source | as the target, public encoder | pitch right | vowels right |
 | --- | --- | --- | --- | --- | --- | --- |
 {figures}
 
-What it cannot do: accompaniment (separate the vocals first), rap and whispers, words as clear as the singer's own; notes
-far from a singer's range sound less like them, and `convert` tells where they are.
+What it cannot do: accompaniment (separate the vocals first), rap and whispers, words as clear as the singer's own;
+notes far from a singer's range sound less like them, and `convert` tells where they are.
 """
 
 

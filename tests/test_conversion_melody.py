@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from test_conversion import peaks_mb
 
 from moksori import checkpoint, conversion
 from moksori.audio import level
@@ -141,3 +143,10 @@ def test_a_voice_that_hears_the_pitch_cannot_transpose(tiny_model: Autoencoder) 
     assert not voice.is_told_the_pitch
     with pytest.raises(UserError, match="cannot transpose"):
         voice.convert(_song()[:500], RATE, singer="bass", options=ConvertOptions(transpose=12))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_a_song_is_never_in_memory_as_a_whole(voice: Voice, tmp_path: Path) -> None:
+    short, long = peaks_mb(voice, tmp_path, 0.3, 100, 300)
+    # 200 seconds of stereo floats at 48 kHz are 77 MB, of mono 38 MB; 6 MB were measured, and 5 more for the next 600.
+    assert long - short < 14, (short, long)

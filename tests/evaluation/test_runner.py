@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from moksori.audio import files, resample
-from moksori.checkpoint import Provenance
+from moksori.checkpoint import Provenance, Range
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
@@ -20,6 +21,7 @@ from moksori.evaluation.report import Figure, Item, Report
 from moksori.evaluation.runner import Made
 from moksori.evaluation.trials import Texts
 from moksori.models.autoencoder import Autoencoder
+from moksori.models.swift import Swift
 from moksori.training.recipe import Recipe
 
 MADE = Made("moksori evaluate", "2026-01-02", "moksori 0")
@@ -59,6 +61,31 @@ def _mean(told: Report, row: str, metric: str) -> float:
     found = told.row(row)
     assert found is not None
     return found.figures[metric].mean
+
+
+class TestAVoiceThatIsToldThePitch:
+    @pytest.fixture
+    def told(self, corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path: Path) -> Report:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = Swift(tiny_swift_recipe.model, corpus.singers)  # type: ignore[arg-type]
+        torch.nn.init.constant_(model.decoder.last.bias, -3.0)  # type: ignore[arg-type]
+        low = Range(60.0, 70.0, 80.0)
+        voice = Voice(model, Provenance(data_fingerprint=corpus.fingerprint, ranges={corpus.singers[0]: low}))
+        return runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1))
+
+    def test_it_is_asked_for_the_melody_where_its_target_sings(self, told: Report, corpus: Corpus) -> None:
+        moved = {(i.source_singer, i.target_singer): i.transpose_semitones for i in told.items if i.row == "conversion"}
+        first = corpus.singers[0]
+        assert all(semitones < 0 and semitones % 12 == 0 for (_, to), semitones in moved.items() if to == first)
+        assert all(semitones == 0 for (_, to), semitones in moved.items() if to != first)
+        assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") > 0.5  # an untrained net: but the pitch is told
+
+    def test_reconstructions_stay_and_the_notes_say_how(self, told: Report) -> None:
+        assert all(i.transpose_semitones == 0 for i in told.items if i.row == "reconstruction")
+        assert any("by whole octaves" in note for note in told.notes)
+        by_its_own_tracker = any("agrees with its own mistakes" in note for note in told.notes)
+        assert by_its_own_tracker == (importlib.util.find_spec("librosa") is None)
 
 
 class TestAModel:
