@@ -44,3 +44,14 @@ def test_two_runs_do_not_write_into_one_folder(tiny_corpus: Corpus, tiny_recipe:
     with folder.lock(), pytest.raises(UserError, match="another training is writing here"):
         trainer.run(Budget(1))
     assert trainer.run(Budget(1)).step == 1  # the lock is gone with its holder
+
+
+def test_half_precision_is_for_hardware_that_is_fast_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert run._is_half("bfloat16", cpu) and not run._is_half("float32", cpu)
+    for answer in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda answer=answer: answer, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+        assert run._is_half("auto", cpu) is answer
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not run._is_half("auto", cpu)

@@ -86,6 +86,7 @@ class Trainer:
     monitor: Monitor
     provenance: Callable[[Counters, dict[str, float]], Provenance]  # header of the model file
     clock: Callable[[], float]  # seconds, from any origin
+    is_half: bool = False  # the forward pass in bfloat16
     observers: list[Observer] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)  # set it to end the run after the present step
     counters: Counters = field(default_factory=Counters)
@@ -182,7 +183,7 @@ class Trainer:
     def _differentiate(self, updates: Iterator[Update]) -> Differentiated | None:
         """Ask a shard for its next update and differentiate it; None when it has no more."""
         device = self.model.singers.table.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half):
             update = next(updates, None)
         if update is None:
             return None

@@ -18,7 +18,7 @@ from moksori.training.learner import OptimiserConfig
 from moksori.training.losses import LossWeights
 from moksori.training.perturb import PerturbConfig
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Recipe:
 
     name: str = ""
     description: str = ""
-    precision: str = "float32"  # of the forward pass: float32, or bfloat16 where the hardware is fast at it
+    precision: str = "float32"  # of the forward pass; auto: bfloat16 where the hardware is fast at it
     model: ModelConfig | SwiftConfig = field(default_factory=ModelConfig)
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -89,6 +89,7 @@ def open_run(
         monitor=_monitor(model, medium, corpus, recipe, options.seed),
         provenance=_provenance(corpus, recipe, options),
         clock=time.monotonic,
+        is_half=_is_half(recipe.precision, torch.device(options.device)),
     )
 
 
@@ -142,6 +143,16 @@ def _ranges(corpus: Corpus) -> dict[str, Range]:
             median = min(max(math.exp(middle), low), high)
             ranges[name] = Range(round(low, 2), round(median, 2), round(high, 2))
     return ranges
+
+
+def _is_half(precision: str, device: torch.device) -> bool:
+    """Whether the forward pass runs in bfloat16; "auto" asks the hardware, which is far faster at it or far slower."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public, and not in every version
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def _monitor(model: Model, medium: AnyMedium, corpus: Corpus, recipe: Recipe, seed: int) -> Monitor:
