@@ -58,6 +58,11 @@ def test_the_pitch_is_the_songs_transposed(voice: Voice, singer: str, transpose:
     assert _pitch_hz(sung) == pytest.approx(220.0 * ratio, rel=0.015)
 
 
+@pytest.mark.parametrize("f0_hz", [70.0, 1046.5, 1480.0])
+def test_basses_and_sopranos_keep_their_pitch(voice: Voice, f0_hz: float) -> None:
+    assert _pitch_hz(voice.convert(_song(f0_hz), RATE, singer="tenor", options=HERE)) == pytest.approx(f0_hz, rel=0.015)
+
+
 def test_nearest_changes_the_key(voice: Voice) -> None:
     sung = voice.convert(_song(185.0), RATE, singer="tenor", options=ConvertOptions(transpose="nearest"))
     assert _pitch_hz(sung) == pytest.approx(185.0 * 2 ** (3 / 12), rel=0.015)
