@@ -62,8 +62,6 @@ def command(
 
     import moksori
     from moksori.conversion import ConvertOptions
-    from moksori.evaluation import song_page
-    from moksori.evaluation.song_page import Sung
     from moksori.generation.chunks import ChunkConfig
     from moksori.training import run
 
@@ -92,7 +90,7 @@ def command(
         try:
             _make_folder(destination.parent)
             report = _convert(voice, source, destination, shares, options)
-            sung.append(Sung(source, destination, _label(shares), report))
+            sung.append((source, destination, _label(shares), report))
             _print_done(source, destination, report, as_json)
         except UserError as error:
             if len(jobs) == 1:
@@ -100,11 +98,19 @@ def command(
             failures.append((source, error))
             _print_failed(source, error, as_json)
     if page is not None and sung:
-        song_page.write(page, sung, " and ".join(sorted({one.source.stem for one in sung})[:3]))
-        console.say(f"listen: {page}")
+        _write_page(page, sung)
     if failures:
         console.say(f"{len(jobs) - len(failures)} of {len(jobs)} songs converted; {len(failures)} failed, named above")
         raise typer.Exit(SOME_FAILED)
+
+
+def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]]) -> None:
+    """Write the page to listen to; what draws it takes a second to load, and is loaded only now."""
+    from moksori.evaluation import song_page
+
+    title = " and ".join(sorted({source.stem for source, *_ in sung})[:3])
+    song_page.write(page, [song_page.Sung(*one) for one in sung], title)
+    console.say(f"listen: {page}")
 
 
 def _voices(singers: list[str] | None, mix: str | None) -> list[dict[str, float]]:
