@@ -40,10 +40,12 @@ sings them as one of {n} singers. {size:.1f} MB, weights in half precision.
 
 - **scottpoid**: SCOTTPOID, `oxygen-dioxide/scottpoid-ja`. Credit SCOTTPOID; edits, commercial use and partial
   redistribution are allowed as long as the voice bank is not discontinued.
+  <https://github.com/oxygen-dioxide/scottpoid-ja>
 - **kumi**: Hitsuboku Kumi (筆墨クミ), Cubialpha, `oxygen-dioxide/hitsuboku-kumi-ja-act4`. Redistribution, edits and
   commercial use with credit to Cubialpha and this statement: the recordings were edited; a net was trained on them, and
-  its sound is synthesised.
+  its sound is synthesised. <https://github.com/oxygen-dioxide/hitsuboku-kumi-ja-act4>
 - **dorodoro**: dorodoro, `oxygen-dioxide/dorodoro-ja-vcv`, "use as you like, even commercially".
+  <https://github.com/oxygen-dioxide/dorodoro-ja-vcv>
 - **syn_bass, syn_child, syn_sop, syn_tenor**: invented singers, warped from the HTS voice "NIT SONG070 F001" of the
   Nagoya Institute of Technology, CC BY 3.0.
 
@@ -56,12 +58,15 @@ Japanese syllables held on one pitch. The commands stand in `demo/make_voice.py`
 
 ## What is known of it
 
-Held-out recordings of the three real singers, each into every other voice; what the columns mean stands in
+Three held-out recordings of each singer who has so many, into every other voice; what the columns mean stands in
 `docs/evaluation.md`. {note}
 
 | clips | how many | heard as the target | as the source | as the target, public encoder | pitch right | vowels right |
 | --- | --- | --- | --- | --- | --- | --- |
 {figures}
+
+"Pitch right" is judged by pYIN, which counts a frame that it hears as unvoiced as wrong, and hears a recording sung
+anew in its own voice as right in {ceiling}. The invented singers, of whom there is half a minute each, pull it down.
 
 What it cannot do: accompaniment (separate the vocals first), rap and whispers, words as clear as the singer's own;
 notes far from a singer's range sound less like them, and `convert` tells where they are.
@@ -93,6 +98,7 @@ def main(run: Path, report_folder: Path) -> None:
         minutes=provenance.training_seconds / 60,
         note="Each song was moved by semitones to where its target sings (`--transpose nearest`).",
         figures="\n".join(figures),
+        ceiling=f"{found['reconstruction'].figures['raw_pitch_accuracy'].mean:.0%}",
     )
     (VOICES / "first.md").write_text(card, encoding="utf-8")
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")

@@ -426,10 +426,14 @@ class Voice:
         out_of_model = StreamResampler(self.sample_rate, measured.sample_rate)
         left = measured.n_samples
         for block in sung:
-            ready = level.apply_gain(out_of_model.push(block), gain_db)[:left]
+            ready = self._limited(level.apply_gain(out_of_model.push(block), gain_db)[:left])
             left -= len(ready)
             yield ready
-        yield level.apply_gain(out_of_model.flush(), gain_db)[:left]
+        yield self._limited(level.apply_gain(out_of_model.flush(), gain_db)[:left])
+
+    def _limited(self, samples: Samples) -> Samples:
+        """Codes know no more than full scale; a synthesiser does."""
+        return level.soft_limit(samples) if isinstance(self._model, Swift) else samples
 
     def _range(self, singer: str | Mapping[str, float]) -> PitchRange | None:
         """Where a voice sang in training; None if that is not known of everybody in it."""

@@ -81,6 +81,9 @@ class TestAVoiceThatIsToldThePitch:
         assert all(semitones == 0 for (_, to), semitones in moved.items() if to != first)
         assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") > 0.5  # an untrained net: but the pitch is told
 
+    def test_what_is_not_converted_is_not_moved(self, told: Report) -> None:
+        assert _mean(told, report.COPY_SYNTHESIS, "raw_pitch_accuracy") == pytest.approx(1.0, abs=0.02)
+
     def test_reconstructions_stay_and_the_notes_say_how(self, told: Report) -> None:
         assert all(i.transpose_semitones == 0 for i in told.items if i.row == "reconstruction")
         assert any("by whole octaves" in note for note in told.notes)

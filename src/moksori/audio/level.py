@@ -42,6 +42,9 @@ class TrimConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
 
+_KNEE = 0.9  # amplitude from which `soft_limit` bends
+
+
 def amplitude_to_db(amplitude: float) -> float:
     """Return 20 log10 of an amplitude (0 or more), never below `FLOOR_DBFS`.
 
@@ -63,6 +66,17 @@ def db_to_amplitude(db: float) -> float:
 def apply_gain(samples: Samples, gain_db: float) -> Samples:
     """Return the samples louder by `gain_db`, any shape, still float32; nothing is clipped."""
     return samples * np.float32(db_to_amplitude(gain_db))
+
+
+def soft_limit(samples: Samples) -> Samples:
+    """Bend what is louder than 0.9 so that nothing reaches full scale; what is softer stays as it is.
+
+    >>> soft_limit(np.array([0.5, -0.9, 1.1, -30.0], np.float32)).round(3).tolist()
+    [0.5, -0.9, 0.996, -1.0]
+    """
+    over = np.maximum(np.abs(samples) - _KNEE, 0.0)
+    bent = np.sign(samples) * (_KNEE + (1.0 - _KNEE) * np.tanh(over / (1.0 - _KNEE)))
+    return np.where(over > 0, bent, samples).astype(np.float32)
 
 
 def gain_to(level_dbfs: float, peak_dbfs: float, *, target_dbfs: float, ceiling_dbfs: float) -> float:

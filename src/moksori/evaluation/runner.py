@@ -217,8 +217,15 @@ class _Work:
         def one(trial: Trial) -> Item:
             source = self._heard[trial.source]
             heard = self._panel.hear(voice.represent(source.clip))
+            own = replace(
+                trial,
+                row=report.COPY_SYNTHESIS,
+                target_singer=trial.source_singer,
+                transpose_semitones=0.0,
+                truth=None,
+            )
             return self._item(
-                replace(trial, row=report.COPY_SYNTHESIS, target_singer=trial.source_singer, truth=None),
+                own,
                 f"copy-synthesis/{trial.recording}",
                 source,
                 heard,
