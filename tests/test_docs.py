@@ -11,14 +11,19 @@ def tree_of_readme() -> set[str]:
     """Files that the README's tree names, as paths below src/moksori."""
     block = re.search(r"```\nsrc/moksori/\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
     assert block is not None, "the README has no tree"
-    named, folder = set(), ""
+    named, folder, parent = set(), "", ""
     for line in block[1].splitlines():
         indent = len(line) - len(line.lstrip())
         words = line.split()
         if indent == 0:
             break  # demo/, tests/, docs/
-        if indent == 2:
-            folder = words[0] if words[0].endswith("/") else ""
+        if words[0].endswith("/"):
+            folder = words[0] if indent == 2 else parent + words[0]
+            parent = folder if indent == 2 else parent
+        elif indent == 2:
+            folder = ""
+        elif indent == 4:
+            folder = parent
         files = [word.rstrip(",") for word in words if re.fullmatch(r"\w+\.(py|toml),?", word)]
         named |= {folder + file for file in (files if folder in ("recipes/", "cli/") else files[:1])}
     return named

@@ -47,6 +47,7 @@ _CEILING_DBFS = -1.0  # a source is not raised beyond this peak
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones
 LOUDNESS = ("follow", "normalise")
+_LOCKSTEP_CLIPS = 16  # clips of a group, each core with a group of its own
 _ANY_LEVEL = level.TrimConfig(absolute_gate_dbfs=level.FLOOR_DBFS)  # every sound counts as singing
 
 Blocks = Callable[[], Iterator[Samples]]
@@ -65,7 +66,7 @@ class ConvertOptions:
     keep_breaths: bool = False  # between the notes, the source itself is heard
     loudness: str = "follow"  # "follow": as loud as the source; "normalise": sung at the level of the training data
     temperature: float = 1.0  # codes: 1 samples the model's own law, 0 takes the most probable code every time
-    backend: str = generator.DEFAULT_BACKEND  # codes: what computes them
+    backend: str = generator.AUTO  # codes: what computes them
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
 
     def __post_init__(self) -> None:
@@ -235,7 +236,7 @@ class Voice:
         for job in jobs:
             self.vector(job.singer)  # an unknown singer is told before any work
         jobs.sort(key=lambda job: job.clip.seconds)  # streams of a group wait for its longest
-        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams
+        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams or _LOCKSTEP_CLIPS
         groups = [jobs[start : start + n_streams] for start in range(0, len(jobs), n_streams)]
         converted: dict[int, Clip] = {}
         done = 0
@@ -297,8 +298,10 @@ class Voice:
             told = torch.stack(melodies).to(vectors)
         conditioning = model.conditioning(torch.stack([latent(row) for row in codes]), vectors, told)
         uniforms = sampling.uniforms(options.seed, 0, 0, longest).expand(len(jobs), -1)
-        backend = generator.backend_for(model.decoder, options.backend)
-        generated = mulaw.decode(generator.generate(backend, conditioning, uniforms, options.temperature)).cpu().numpy()
+        backend = generator.backend_for(model.decoder, options.backend, self.provenance.layer_peaks)
+        # Groups are side by side already.
+        codes_sung = generator.generate(backend, conditioning, uniforms, options.temperature, workers=1)
+        generated = mulaw.decode(codes_sung).cpu().numpy()
         return {
             job.index: Clip(_at_rate_of(job.clip, row[: len(own)], self.sample_rate, -gain_db), job.clip.sample_rate)
             for job, row, own, gain_db in zip(jobs, generated, codes, gains_db, strict=True)
@@ -390,7 +393,8 @@ class Voice:
             assert told is not None
             return FeatureSong(model, vector, told[0], options.seed).converted(source, progress)
         melody = None if told is None else torch.from_numpy(told).float()
-        sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks)
+        peaks = tuple(self.provenance.layer_peaks)
+        sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks, peaks)
         return CodeSong(model, vector, melody, sampled, report.seams, progress).converted(source, measured)
 
     def _told_by(

@@ -17,7 +17,7 @@ from moksori.models.wavenet import WaveNet, WaveNetConfig
 
 RATE = 8000
 FIELD = 512
-CONFIG = ChunkConfig()
+CONFIG = ChunkConfig(streams=32)
 
 
 def sound(codes: Codes) -> Samples:
@@ -126,7 +126,7 @@ def test_a_song_is_cut_at_the_quietest_frame_within_reach() -> None:
     levels[[115, 90]] = -30, -40  # 2.31 s; 1.81 s is quieter
     levels[[190, 215]] = -40  # 3.81 s; 4.31 s is as quiet, but further away
     levels[[350]] = -90  # 7.01 s: out of reach from 6 s
-    plan = chunks.plan(n_samples, RATE, 160, FIELD, levels, ChunkConfig(search_seconds=0.5))
+    plan = chunks.plan(n_samples, RATE, 160, FIELD, levels, ChunkConfig(streams=32, search_seconds=0.5))
     cuts = [chunk.start / RATE for chunk in plan[1:]]
     assert cuts[:2] == [pytest.approx(1.81), pytest.approx(3.81)]
     assert abs(cuts[2] - 6) <= 0.01  # nothing is quieter than its nominal place
@@ -250,7 +250,7 @@ def test_chunks_that_agree_are_not_switched_while_one_stands_displaced() -> None
 
 
 def test_a_seam_is_the_old_sound_then_the_fade_then_the_new_sound() -> None:
-    n_samples, config = 4 * RATE, ChunkConfig(lag_seconds=0)
+    n_samples, config = 4 * RATE, ChunkConfig(streams=32, lag_seconds=0)
     plan = planned(n_samples, config=config)
     takes = [random_codes(chunk.last - chunk.first, i) for i, chunk in enumerate(plan)]
     old, new = np.zeros((2, n_samples), np.float32)
@@ -342,7 +342,7 @@ def test_correlation_by_hand() -> None:
 def test_chains_that_fall_into_step_are_the_song_that_one_chain_sings(temperature: float) -> None:
     """Whole way: chunks generated in lockstep from the uniforms of their places, and joined."""
     rate, hop, n_samples = 1000, 10, 1800
-    config = ChunkConfig(shortest_seconds=0.4, longest_seconds=0.4, fade_seconds=0.01, lag_seconds=0.005)
+    config = ChunkConfig(streams=32, shortest_seconds=0.4, longest_seconds=0.4, fade_seconds=0.01, lag_seconds=0.005)
     torch.manual_seed(0)
     decoder = WaveNet(WaveNetConfig(1, 3, residual_channels=4, skip_channels=4), 2).double()
     told = torch.randn(1, 2, n_samples // hop, dtype=torch.float64)
@@ -364,7 +364,7 @@ def test_chains_that_fall_into_step_are_the_song_that_one_chain_sings(temperatur
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"streams": 0}, "streams must be at least 1"),
+        ({"streams": -1}, "streams must not be negative"),
         ({"search_seconds": -1.0}, "must not be negative"),
         ({"lag_seconds": -0.001}, "must not be negative"),
         ({"shortest_seconds": 13.0}, "no longer than"),

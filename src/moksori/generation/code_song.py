@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ class SampleOptions:
     temperature: float
     backend: str
     chunks: ChunkConfig
+    layer_peaks: tuple[float, ...] = ()  # of the decoder, see `calibration`
 
 
 @dataclass
@@ -45,11 +46,12 @@ class CodeSong:
         config, rate = self.model.config, self.model.config.sample_rate
         n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
-        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, self.options.chunks)
+        backend = generator.backend_for(self.model.decoder, self.options.backend, self.options.layer_peaks)
+        n_streams = self.options.chunks.streams or backend.n_workers * backend.worker_streams
+        cut = replace(self.options.chunks, streams=n_streams)
+        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, cut)
         latents = _Latents(self.model, Window(source), frames.n_frames(n_samples, hop))
         joiner = Joiner(rate, field_samples, self.options.chunks, self.seams)
-        backend = generator.backend_for(self.model.decoder, self.options.backend)
-        n_streams = self.options.chunks.streams
         for start in range(0, len(plan), n_streams):
             yield from self._generate(plan[start : start + n_streams], latents, backend, joiner, n_samples)
         yield joiner.finish(n_samples)

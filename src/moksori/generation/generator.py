@@ -1,19 +1,24 @@
 """Many clips at once, one sample after another: the loop around a backend.
 
-A backend answers one question, "which scores does the next code have?"; this loop asks it for every sample and picks
-the codes. Streams run in lockstep, so that each weight that is read serves all of them.
+A backend scores the next code of all its streams from the codes before, or picks some codes in a row. Streams run in
+lockstep, so that each weight that is read serves all of them. A backend that works beside itself is given the streams
+in shares, one a thread; which share a stream is in changes nothing in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from moksori.errors import UserError
-from moksori.generation import sampling
+from moksori.generation.engine import trial
 from moksori.generation.reference import ReferenceBackend
 from moksori.generation.streaming import StreamingBackend
 from moksori.models.conditions import Conditioning
@@ -24,7 +29,10 @@ Progress = Callable[[int], None]
 
 
 class Backend(Protocol):
-    """A way to score the next code. Making one copies or borrows the decoder's weights, never changes them."""
+    """A way to generate. Making one copies or borrows the decoder's weights, never changes them."""
+
+    n_workers: int  # threads that may use it side by side, each with a state of its own
+    worker_streams: int  # streams that each of them serves best
 
     def start(self, conditioning: Conditioning) -> Any:
         """State before the first sample of B clips.
@@ -37,30 +45,74 @@ class Backend(Protocol):
         """Score the next code.
 
         Args:
-            state: from `start` or the last step; it is used up.
+            state: from `start` or the last call; it is used up.
             previous: codes `[B]` of the sample before; None before the first.
 
         Returns:
-            Logits `[B, 256]`, and the state for the next step.
+            Logits `[B, 256]`, and the state for the next call.
         """
 
+    def sample(self, state: Any, previous: Tensor | None, uniforms: Tensor, temperature: float) -> tuple[Tensor, Any]:
+        """Pick the next n codes, each from the scores of `step` by `sampling.pick`.
 
-BACKENDS: dict[str, Callable[[WaveNet], Backend]] = {
-    "streaming": StreamingBackend,
-    "reference": ReferenceBackend,
-}
-DEFAULT_BACKEND = "streaming"
+        Args:
+            state: as of `step`.
+            previous: as of `step`.
+            uniforms: `[B, n]`.
+            temperature: see `sampling.pick`.
+
+        Returns:
+            Codes `[B, n]`, and the state for the next call.
+
+        Raises:
+            ValueError: the scores are not finite.
+        """
+
+    def call_samples(self, n_streams: int) -> int:
+        """How many samples to ask for at a time, so that a call takes some hundredths of a second."""
 
 
-def backend_for(decoder: WaveNet, name: str = DEFAULT_BACKEND) -> Backend:
+AUTO = "auto"
+_TORCH: dict[str, Callable[[WaveNet], Backend]] = {"streaming": StreamingBackend, "reference": ReferenceBackend}
+_ENGINE = ("float32", "bfloat16", "int8")
+BACKENDS = (*_ENGINE, *_TORCH)
+"""Names of the ways to generate: the engine at three precisions, torch with ring buffers, and the slow definition."""
+
+
+def usual_backend(decoder: WaveNet) -> str:
+    """The name that "auto" stands for: the engine where it works, torch elsewhere."""
+    weight = decoder.first.weight
+    verdict = trial.verdict() if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
+    return verdict.usual_precision if verdict is not None and verdict.precisions else "streaming"
+
+
+def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float] = ()) -> Backend:
     """Make a backend by name.
 
+    Args:
+        decoder: what to generate with.
+        name: one of `BACKENDS`, or "auto".
+        layer_peaks: for "int8": how large the inputs of each layer get, see `calibration`.
+
     Raises:
-        UserError: no backend of that name; the known ones are listed.
+        UserError: no backend of that name (the known ones are listed), or it does not work here, and why.
+        ValueError: the weights are not finite.
     """
+    if name == AUTO:
+        name = usual_backend(decoder)
     if name not in BACKENDS:
-        raise UserError(f"unknown generation backend {name!r}; known backends are {', '.join(BACKENDS)}")
-    return BACKENDS[name](decoder)
+        raise UserError(f"unknown generation backend {name!r}; known backends are {', '.join((AUTO, *BACKENDS))}")
+    if name in _TORCH:
+        return _TORCH[name](decoder)
+    trial.require(name)
+    if name == "int8" and not layer_peaks:
+        raise UserError(
+            "this model was never calibrated for int8; models are when they are trained. Train it for a step more, or "
+            "choose another backend"
+        )
+    from moksori.generation.engine.backend import EngineBackend
+
+    return EngineBackend(decoder, name, layer_peaks)
 
 
 def generate(
@@ -69,6 +121,7 @@ def generate(
     uniforms: Tensor,
     temperature: float = 1.0,
     progress: Progress | None = None,
+    workers: int = 0,
 ) -> Tensor:
     """Sample B clips in lockstep.
 
@@ -77,13 +130,14 @@ def generate(
         conditioning: frames `[B, C, F]`.
         uniforms: `[B, T]` in [0, 1), T at most the condition's length; one number a sample, see `sampling.uniforms`.
         temperature: see `sampling.pick`.
-        progress: told every 100 samples or so; an exception it raises ends the generation.
+        progress: told every few hundredths of a second; an exception it raises ends the generation.
+        workers: threads at most; 0 for as many as the backend likes. It does not change what is generated.
 
     Returns:
         Codes `[B, T]` int64.
 
     Raises:
-        ValueError: the shapes do not fit each other, or the decoder scores NaN.
+        ValueError: the shapes do not fit each other, or the decoder's scores are not finite.
     """
     n_streams, n_samples = uniforms.shape
     if conditioning.frames.shape[0] != n_streams or n_samples > conditioning.n_samples:
@@ -91,18 +145,74 @@ def generate(
             f"uniforms {list(uniforms.shape)} do not fit a condition of {conditioning.frames.shape[0]} streams "
             f"and {conditioning.n_samples} samples"
         )
+    if temperature < 0:
+        raise ValueError(f"temperature must not be negative: {temperature}")
     uniforms = uniforms.to(conditioning.frames.device)
     # Made outside the inference mode, so that training may take gradients of what is computed from it.
     codes = torch.empty(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)
-    with torch.inference_mode():
-        state = backend.start(conditioning)
-        previous: Tensor | None = None
-        for position in range(n_samples):
-            logits, state = backend.step(state, previous)
-            previous = sampling.pick(logits, uniforms[:, position], temperature)
-            codes[:, position] = previous
-            if progress is not None and (position + 1) % 100 == 0:
-                progress(100)
-    if progress is not None and n_samples % 100:
-        progress(n_samples % 100)
+    n_shares = max(1, min(n_streams, workers or backend.n_workers, backend.n_workers))
+    bounds = [n_streams * i // n_shares for i in range(n_shares + 1)]
+    shares = [slice(*pair) for pair in itertools.pairwise(bounds)]
+    stop, told = Event(), queue.SimpleQueue[int | None]()
+
+    def work(share: slice) -> None:
+        own = Conditioning(conditioning.frames[share], conditioning.hop_samples)
+        try:
+            _sample_share(backend, own, uniforms[share], temperature, codes[share], told.put, stop)
+        except BaseException:
+            stop.set()  # one share is of no use without the others
+            raise
+        finally:
+            told.put(None)  # whatever became of it, nothing more is to be expected
+
+    if n_shares == 1:
+        _sample_share(backend, conditioning, uniforms, temperature, codes, progress, stop)
+        return codes
+    with ThreadPoolExecutor(n_shares) as pool:
+        jobs = [pool.submit(work, share) for share in shares]
+        try:
+            _tell(told, n_shares, progress)
+        finally:
+            stop.set()  # after an exception the workers end with their present call
+        for job in jobs:
+            job.result()
     return codes
+
+
+def _sample_share(
+    backend: Backend,
+    conditioning: Conditioning,
+    uniforms: Tensor,
+    temperature: float,
+    codes: Tensor,
+    progress: Progress | None,
+    stop: Event,
+) -> None:
+    """Write the codes `[B, T]` of some streams, call by call, until told to stop."""
+    n_streams, n_samples = uniforms.shape
+    with torch.inference_mode():
+        state, previous = backend.start(conditioning), None
+        n_at_once = backend.call_samples(n_streams)
+        for start in range(0, n_samples, n_at_once):
+            if stop.is_set():
+                return
+            here = slice(start, min(start + n_at_once, n_samples))
+            picked, state = backend.sample(state, previous, uniforms[:, here], temperature)
+            codes[:, here] = picked
+            previous = picked[:, -1]
+            if progress is not None:
+                progress(here.stop - here.start)
+
+
+def _tell(told: queue.SimpleQueue[int | None], n_shares: int, progress: Progress | None) -> None:
+    """Pass on what the shares have done, as samples of one stream of all, until each has ended."""
+    done, passed_on, n_left = 0, 0, n_shares
+    while n_left:
+        n_samples = told.get()
+        if n_samples is None:
+            n_left -= 1
+            continue
+        done += n_samples
+        if progress is not None and done // n_shares > passed_on:
+            progress(done // n_shares - passed_on)
+            passed_on = done // n_shares

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.generation.stepwise import Stepwise
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 
@@ -23,7 +24,7 @@ class State:
     codes: Tensor  # [B, t], the codes before position t
 
 
-class ReferenceBackend:
+class ReferenceBackend(Stepwise):
     """Score each code by a forward pass over the whole clip."""
 
     def __init__(self, decoder: WaveNet) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from moksori.audio import mulaw
+from moksori.generation.stepwise import Stepwise
 from moksori.models.conditions import Conditioning
 from moksori.models.layers import GatedResidual
 from moksori.models.wavenet import WaveNet
@@ -66,7 +67,7 @@ class State:
     summands: Tensor  # [B, (1 + L) * R], what the skip product reads; scratch, rewritten by every step
 
 
-class StreamingBackend:
+class StreamingBackend(Stepwise):
     """Generate with ring buffers, B streams in lockstep."""
 
     def __init__(self, decoder: WaveNet) -> None:

@@ -1,0 +1,149 @@
+"""The engine behind the face that every way to generate has; see `generator.Backend`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moksori.audio import mulaw
+from moksori.generation.engine import cpu, kernel, packing
+from moksori.generation.engine.kernel import Floats
+from moksori.models.conditions import Conditioning
+from moksori.models.wavenet import WaveNet
+
+_CALL_MULTIPLY_ADDS = 4e8  # of one call: some hundredths of a second, so that whoever waits may stop it
+_HEAD = {"int8": "bfloat16"}  # precision of the last two 1x1s, where it is not that of the layers
+
+
+@dataclass
+class State:
+    """What B streams remember; used up by each call."""
+
+    arrays: kernel.State
+    sizes: kernel.Sizes
+    frames: Floats  # the condition, [F, B * C]
+    n_streams: int
+    position: int = 0  # samples generated so far
+
+
+class EngineBackend:
+    """Generate by compiled kernels, in float32 or less."""
+
+    def __init__(
+        self, decoder: WaveNet, precision: str, layer_peaks: Sequence[float] = (), *, is_checked: bool = False
+    ) -> None:
+        """Lay out a decoder's weights.
+
+        Args:
+            decoder: of float32 weights; copied.
+            precision: see `cpu.PRECISIONS`.
+            layer_peaks: the largest input of each layer, for int8; see `calibration`.
+            is_checked: check the bounds of every array.
+
+        Raises:
+            ValueError: weights of another type, or not finite; int8 without peaks.
+        """
+        if decoder.first.weight.dtype != torch.float32:
+            raise ValueError(f"the engine generates from float32 weights, not {decoder.first.weight.dtype}")
+        found = cpu.features()
+        self.tier = cpu.tier(found)
+        body, head = (cpu.arithmetic(name, self.tier, found) for name in (precision, _HEAD.get(precision, precision)))
+        self._kernel = kernel.build(self.tier, body, head, is_checked)
+        self._net = packing.pack(decoder, self._kernel, layer_peaks)
+        self.n_workers = _cores()
+        self.worker_streams = self.tier.worker_streams
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of one sample of one stream."""
+        return self._net.multiply_adds
+
+    def call_samples(self, n_streams: int) -> int:
+        """See `generator.Backend.call_samples`."""
+        return max(1, min(1000, int(_CALL_MULTIPLY_ADDS / (self.multiply_adds * n_streams))))
+
+    def start(self, conditioning: Conditioning) -> State:
+        """State before the first sample; see `generator.Backend.start`."""
+        frames = conditioning.frames.detach().cpu().float().permute(2, 0, 1)  # [B, C, F] -> [F, B, C]
+        n_frames, n_streams, _ = frames.shape
+        sizes = self._net.sizes._replace(hop_samples=conditioning.hop_samples)
+        silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
+        arrays = kernel.State(
+            heard=np.full(n_streams * sizes.kernel_size, silence, np.float32),
+            told=np.zeros(n_streams * (sizes.n_layers * 2 * sizes.residual + sizes.skip), np.float32),
+            rings=np.full(
+                (self._net.ring_slots, n_streams * sizes.residual),
+                self._kernel.input_offset,  # what zero is kept as
+                self._kernel.body.input_type,
+            ),
+        )
+        return State(arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, -1).numpy()), n_streams)
+
+    def step(self, state: State, previous: Tensor | None) -> tuple[Tensor, State]:
+        """Score the next code; see `generator.Backend.step`."""
+        given = torch.zeros(state.n_streams, 1, dtype=torch.int64)  # any code: none is picked
+        logits = np.empty((1, state.n_streams * kernel.N_CODES), np.float32)
+        self._run(state, previous, torch.zeros(state.n_streams, 1), 1.0, given, logits)
+        return torch.from_numpy(logits.reshape(state.n_streams, kernel.N_CODES)), state
+
+    def score(self, state: State, previous: Tensor | None, codes: Tensor) -> tuple[Tensor, State]:
+        """Score given codes.
+
+        Args:
+            state: from `start` or the last call; it is used up.
+            previous: codes `[B]` of the sample before; None before the first.
+            codes: `[B, n]`.
+
+        Returns:
+            Logits `[B, 256, n]`, and the state for the next call.
+        """
+        n_streams, n_samples = codes.shape
+        logits = np.empty((n_samples, n_streams * kernel.N_CODES), np.float32)
+        self._run(state, previous, torch.zeros(codes.shape), 1.0, codes, logits)
+        return torch.from_numpy(logits.reshape(n_samples, n_streams, kernel.N_CODES)).permute(1, 2, 0), state
+
+    def sample(
+        self, state: State, previous: Tensor | None, uniforms: Tensor, temperature: float
+    ) -> tuple[Tensor, State]:
+        """Pick the next codes; see `generator.Backend.sample`."""
+        unknown = torch.full(uniforms.shape, -1, dtype=torch.int64)
+        codes = self._run(state, previous, uniforms, temperature, unknown, np.empty((0, 0), np.float32))
+        return codes, state
+
+    def _run(
+        self,
+        state: State,
+        previous: Tensor | None,
+        uniforms: Tensor,
+        temperature: float,
+        codes: Tensor,
+        logits: Floats,
+    ) -> Tensor:
+        n_samples = codes.shape[1]
+        by_time = np.ascontiguousarray(codes.cpu().numpy().T)  # [B, n] -> [n, B]
+        n_done = self._kernel.run(
+            state.sizes,
+            self._net.weights,
+            state.arrays,
+            state.frames,
+            state.position,
+            np.full(state.n_streams, -1) if previous is None else previous.cpu().numpy().astype(np.int64),
+            np.ascontiguousarray(uniforms.cpu().double().numpy().T),
+            float(temperature),
+            by_time,
+            logits,
+        )
+        state.position += n_done
+        if n_done < n_samples:
+            raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged")
+        return torch.from_numpy(np.ascontiguousarray(by_time.T))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

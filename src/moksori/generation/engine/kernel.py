@@ -1,0 +1,453 @@
+"""The hot loop: one column of the WaveNet's forward pass after another, for a handful of streams in lockstep.
+
+`_run` below reads like the equations of `models.wavenet`, `_layer` like `models.layers.GatedResidual`. Three structs go
+in: `Sizes` (what the net is), `Weights` (what it learnt) and `State` (what it remembers). The matrix products are
+register tiles (`tile.py`); all else is ordinary numba, in loops that LLVM turns into vectors.
+
+One text serves every precision and every processor. `build` binds the names in capitals, which stand for what differs,
+and compiles a copy; numba keeps compiled copies on disk.
+
+Arrays are flat, and streams are rows: element i of stream b stands at `b * width + i`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from moksori.generation.engine import tile
+from moksori.generation.engine.cpu import Tier
+from moksori.generation.engine.exponential import exp, nearest
+from moksori.generation.engine.tile import ARITHMETICS, Arithmetic
+
+Floats = npt.NDArray[np.float32]
+Wholes = npt.NDArray[np.int64]
+Packed = npt.NDArray[Any]  # of an arithmetic's weight or input type
+
+N_CODES = 256
+
+# What `build` binds in each copy of the functions below; here nothing is bound.
+LANES = 0  # rows of a vector
+TILE_STREAMS = 0  # streams of the widest tile
+CHECKED = False  # bounds are checked
+INPUT_OFFSET = 0  # added to quantised inputs, to make them unsigned where the instruction wants that
+GATED_GAIN = 127.0  # of a quantised layer's gated signal, which is within 1; 1 unless quantised
+INPUT: Any = None  # type of what a layer's tiles read,
+SUM: Any = None  # and of what they write
+HEAD_INPUT: Any = None  # the same for the head
+PRODUCT: Any = None  # `_product` in the arithmetic of the layers,
+HEAD_PRODUCT: Any = None  # of the head,
+PLAIN_PRODUCT: Any = None  # and in float32
+KEEP: Any = None  # what is kept of float32 values for a layer's tiles,
+HEAD_KEEP: Any = None  # and for those of the head
+WIDE_TILE: Any = None  # a block of rows and `TILE_STREAMS` streams
+PAIR_TILE: Any = None  # and two streams
+SINGLE_TILE: Any = None  # and one
+LONE_TILE: Any = None  # four blocks and one stream
+
+
+class Sizes(NamedTuple):
+    """What the net is: L layers, K taps. R, S and C are padded with zeros to whole registers."""
+
+    n_layers: int  # L
+    kernel_size: int  # K
+    residual: int  # R
+    skip: int  # S
+    condition: int  # C
+    hop_samples: int
+
+
+class Weights(NamedTuple):
+    """What the net learnt, laid out for the tiles (`packing.py`)."""
+
+    dilations: Wholes  # [L]
+    first: Floats  # [K, R], the first convolution, oldest tap first
+    first_bias: Floats  # [R]
+    first_skip: Floats  # [K, S], the first convolution and its 1x1 to the skips in one
+    skip_bias: Floats  # [S], of all skips together
+    taps: Packed  # [L, 2R * K * R]
+    taps_scale: Floats  # [L, 2R], from a tile's sums to scores; 1 unless quantised
+    inputs_gain: Floats  # [L], from a layer's inputs to what is kept of them; 1 unless quantised
+    outputs: Packed  # [L, (R + S) * R], rows of the residual, then of the skip
+    outputs_scale: Floats  # [L, R + S]
+    residual_bias: Floats  # [L, R]
+    condition: Floats  # [(L * 2R + S) * C], of every layer and of the head
+    condition_bias: Floats  # [L * 2R + S], of the condition and of what it is added to
+    hidden: Packed  # [S * S]
+    logits: Packed  # [256 * S]
+    logits_bias: Floats  # [256]
+
+
+class State(NamedTuple):
+    """What B streams remember between two samples; rewritten in place."""
+
+    heard: Floats  # [B * K], the last K codes as scalars, oldest first
+    told: Floats  # [B * (L * 2R + S)], what the present frame adds to the scores and to the head
+    rings: Packed  # [(K - 1) * sum of dilations, B * R], each layer's past inputs, one ring after another
+
+
+def _run(sizes, weights, state, frames, position, previous, uniforms, temperature, codes, logits):
+    """Go on for n samples, from `position` on.
+
+    Args:
+        sizes: see `Sizes`.
+        weights: see `Weights`.
+        state: see `State`.
+        frames: the condition, `[F, B * C]`.
+        position: of the first sample, from the beginning of the streams.
+        previous: `[B]`, the codes before it; negative at the very beginning.
+        uniforms: `[n, B]`; see `sampling.pick`.
+        temperature: likewise.
+        codes: `[n, B]` int64, written; negative ones are to be chosen, others are given.
+        logits: `[n, B * 256]`, written; of length 0 if nobody asks.
+
+    Returns:
+        n; fewer if the scores of a sample were not finite, which the streams have not heard.
+    """
+    n_samples, n_streams = uniforms.shape
+    taps, residual, skip = sizes.kernel_size, sizes.residual, sizes.skip
+    told_width = sizes.n_layers * 2 * residual + skip
+    x = np.empty(n_streams * residual, np.float32)
+    inputs = np.empty(n_streams * taps * residual, INPUT)  # of a layer's taps, oldest first
+    sums = np.empty(n_streams * max(2 * residual, residual + skip), SUM)
+    gated = np.empty(n_streams * residual, np.float32)
+    kept = np.empty(n_streams * residual, INPUT)  # `gated` as a tile reads it
+    skips = np.empty(n_streams * skip, np.float32)
+    head_inputs = np.empty(n_streams * skip, HEAD_INPUT)
+    head_sums = np.empty(n_streams * max(skip, N_CODES), np.float32)
+    powers = np.empty(N_CODES, np.float32)
+    for t in range(n_samples):
+        before = previous if t == 0 else codes[t - 1]
+        for b in range(n_streams):
+            if before[b] >= 0:
+                for tap in range(taps - 1):
+                    state.heard[b * taps + tap] = state.heard[b * taps + tap + 1]
+                state.heard[b * taps + taps - 1] = np.float32(before[b]) / np.float32(255) - np.float32(0.5)
+        if (position + t) % sizes.hop_samples == 0:
+            _tell(sizes, weights, frames[(position + t) // sizes.hop_samples], n_streams, state.told)
+        _first(sizes, weights, state.heard, n_streams, x, skips)
+        slot = 0  # where the ring of the layer begins
+        for layer in range(sizes.n_layers):
+            dilation = weights.dilations[layer]
+            slots = (taps - 1) * dilation
+            ring = state.rings[slot : slot + slots]
+            slot += slots
+            _hear(ring, position + t, dilation, taps, residual, n_streams, x, weights.inputs_gain[layer], inputs)
+            _layer(sizes, weights, layer, n_streams, inputs, state.told, sums, gated, kept, x, skips)
+        # The head: ReLU, 1x1 plus the condition, ReLU, 1x1.
+        for i in range(n_streams * skip):
+            skips[i] = max(skips[i], np.float32(0))
+        HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
+        HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, head_sums, skip, 2 * LANES, LANES)
+        for b in range(n_streams):
+            told = b * told_width + sizes.n_layers * 2 * residual
+            for i in range(skip):
+                skips[b * skip + i] = max(head_sums[b * skip + i] + state.told[told + i], np.float32(0))
+        HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
+        HEAD_PRODUCT(weights.logits, N_CODES, skip, head_inputs, n_streams, head_sums, N_CODES, 2 * LANES, LANES)
+        for b in range(n_streams):
+            for i in range(N_CODES):
+                head_sums[b * N_CODES + i] += weights.logits_bias[i]
+        if len(logits):
+            for i in range(n_streams * N_CODES):
+                logits[t, i] = head_sums[i]
+        for b in range(n_streams):
+            if codes[t, b] < 0:
+                scores = head_sums[b * N_CODES : (b + 1) * N_CODES]
+                chosen = _pick(scores, uniforms[t, b], temperature, powers)
+                if chosen < 0:
+                    return t
+                codes[t, b] = chosen
+    return n_samples
+
+
+def _tell(sizes, weights, frame, n_streams, told):
+    """What a frame of the condition, `[B * C]`, adds to every layer's scores and to the head."""
+    width = sizes.n_layers * 2 * sizes.residual + sizes.skip
+    if sizes.condition:
+        PLAIN_PRODUCT(weights.condition, width, sizes.condition, frame, n_streams, told, width, 2 * LANES, LANES)
+    else:
+        told[:] = np.float32(0)
+    for b in range(n_streams):
+        for i in range(width):
+            told[b * width + i] += weights.condition_bias[i]
+
+
+def _first(sizes, weights, heard, n_streams, x, skips):
+    """The first convolution on K scalars a stream, and its share of the skips."""
+    residual, skip, taps = sizes.residual, sizes.skip, sizes.kernel_size
+    for b in range(n_streams):
+        for i in range(residual):
+            x[b * residual + i] = weights.first_bias[i]
+        for i in range(skip):
+            skips[b * skip + i] = weights.skip_bias[i]
+        for tap in range(taps):
+            scalar = heard[b * taps + tap]
+            for i in range(residual):
+                x[b * residual + i] += weights.first[tap, i] * scalar
+            for i in range(skip):
+                skips[b * skip + i] += weights.first_skip[tap, i] * scalar
+
+
+def _hear(ring, position, dilation, taps, residual, n_streams, x, gain, inputs):
+    """Gather what the taps read, `[B, K * R]`, oldest first, and put `x` into the ring.
+
+    The ring holds (K - 1) d inputs; that of d samples ago is (K - 1) d - d slots after the one about to be overwritten.
+    """
+    slots = len(ring)
+    now = position % slots
+    for tap in range(taps - 1):
+        past = ring[(now + tap * dilation) % slots]
+        for b in range(n_streams):
+            start = (b * taps + tap) * residual
+            for i in range(residual):
+                inputs[start + i] = past[b * residual + i]
+    newest = ring[now]
+    KEEP(x, n_streams * residual, gain, newest)
+    for b in range(n_streams):
+        start = (b * taps + taps - 1) * residual
+        for i in range(residual):
+            inputs[start + i] = newest[b * residual + i]
+
+
+def _layer(sizes, weights, layer, n_streams, inputs, told, sums, gated, kept, x, skips):
+    """Dilated convolution plus condition, gate, residual and skip."""
+    residual, skip = sizes.residual, sizes.skip
+    width, out_width = 2 * residual, residual + skip
+    told_width = sizes.n_layers * width + skip
+    # Halves of a block are rows of the sigmoid and of the tanh, R apart.
+    PRODUCT(weights.taps[layer], width, sizes.kernel_size * residual, inputs, n_streams, sums, width, LANES, residual)
+    scale = weights.taps_scale[layer]
+    for b in range(n_streams):
+        at, here = b * width, b * told_width + layer * width
+        for i in range(residual):
+            switch = np.float32(sums[at + i]) * scale[i] + told[here + i]
+            signal = np.float32(sums[at + residual + i]) * scale[residual + i] + told[here + residual + i]
+            gated[b * residual + i] = _gate(switch, signal)
+    KEEP(gated, n_streams * residual, np.float32(GATED_GAIN), kept)
+    # The residual of the last layer is read by nobody.
+    is_last = layer == sizes.n_layers - 1
+    first_row = residual if is_last else 0
+    PRODUCT(
+        weights.outputs[layer, first_row * residual :],
+        out_width - first_row,
+        residual,
+        kept,
+        n_streams,
+        sums[first_row:],
+        out_width,
+        2 * LANES,
+        LANES,
+    )
+    scale = weights.outputs_scale[layer]
+    bias = weights.residual_bias[layer]
+    for b in range(n_streams):
+        at = b * out_width
+        if not is_last:
+            for i in range(residual):
+                x[b * residual + i] += np.float32(sums[at + i]) * scale[i] + bias[i]
+        for i in range(skip):
+            skips[b * skip + i] += np.float32(sums[at + residual + i]) * scale[residual + i]
+
+
+@njit(inline="always")
+def _gate(switch, signal):
+    """sigmoid(switch) * tanh(signal), with one division.
+
+    1 / (1 + e^-a)  *  (1 - e^-2b) / (1 + e^-2b). Beyond 20 both are as good as at their limits.
+    """
+    a = exp(-min(max(switch, np.float32(-20)), np.float32(20)))
+    b = exp(np.float32(-2) * min(max(signal, np.float32(-20)), np.float32(20)))
+    return (np.float32(1) - b) / ((np.float32(1) + a) * (np.float32(1) + b))
+
+
+def _pick(scores, uniform, temperature, powers):
+    """The twin of `sampling.pick` for one stream; -1 if a score is not finite."""
+    best, largest, checked = 0, scores[0], np.float32(0)
+    for i in range(N_CODES):
+        checked += scores[i] * np.float32(0)  # NaN from then on, if a score is not finite
+        if scores[i] > largest:
+            best, largest = i, scores[i]
+    if checked != np.float32(0):
+        return -1
+    if temperature == 0:
+        return best
+    for i in range(N_CODES):
+        lower = (scores[i] - largest) / np.float32(temperature)
+        powers[i] = exp(max(lower, np.float32(-80)))
+    total = 0.0
+    for i in range(N_CODES):
+        total += powers[i]
+    threshold = uniform * total
+    cumulative = 0.0
+    for i in range(N_CODES - 1):
+        cumulative += powers[i]
+        if cumulative > threshold:
+            return i
+    return N_CODES - 1
+
+
+def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, half_stride):
+    """Rows times inputs, for every stream: `[n_rows, k] x [B, k] -> [B, width]`, tile by tile.
+
+    Args:
+        weights: packed, blocks of `2 * LANES` rows.
+        n_rows: a multiple of that.
+        k: length of a stream's inputs, a multiple of the arithmetic's group.
+        inputs: `[B * k]`.
+        n_streams: B.
+        sums: `[B * width]`, written.
+        width: from one stream's sums to the next's.
+        block_stride: from one block's rows to the next's.
+        half_stride: from a block's first half to its second.
+    """
+    n_blocks, block = n_rows // (2 * LANES), 2 * LANES * k
+    if CHECKED:
+        last = (n_streams - 1) * width + (n_blocks - 1) * block_stride + half_stride + LANES
+        if n_blocks * block > len(weights) or n_streams * k > len(inputs) or last > len(sums) or n_rows % (2 * LANES):
+            raise IndexError("a product reaches beyond its arrays")
+    if n_streams == 1:  # several blocks at once: one stream alone would wait for each addition
+        m = 0
+        while m + 4 <= n_blocks:
+            s = m * block_stride
+            LONE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k)
+            m += 4
+        while m < n_blocks:
+            s = m * block_stride
+            SINGLE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k)
+            m += 1
+        return
+    for m in range(n_blocks):
+        w, s = m * block, m * block_stride
+        b = 0
+        while b + TILE_STREAMS <= n_streams:
+            WIDE_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+            b += TILE_STREAMS
+        while b + 2 <= n_streams:
+            PAIR_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+            b += 2
+        if b < n_streams:
+            SINGLE_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+
+
+def _keep_float32(values, n, gain, kept):
+    """What a tile reads of `n` float32 values: themselves."""
+    for i in range(n):
+        kept[i] = values[i]
+
+
+def _keep_bfloat16(values, n, gain, kept):
+    """The upper half of each, rounded to the nearest, ties to even."""
+    bits = values.view(np.uint32)
+    for i in range(n):
+        rounded = bits[i] + np.uint32(0x7FFF) + ((bits[i] >> np.uint32(16)) & np.uint32(1))
+        kept[i] = np.uint16(rounded >> np.uint32(16))
+
+
+def _keep_int8(values, n, gain, kept):
+    """Times the gain, to the nearest whole number in [-127, 127]; offset where the instruction wants unsigned."""
+    for i in range(n):
+        whole = nearest(min(max(values[i] * gain, np.float32(-127)), np.float32(127)))
+        kept[i] = np.int32(whole + np.float32(INPUT_OFFSET))
+
+
+_KEEPERS: dict[Any, Callable[..., Any]] = {
+    np.float32: _keep_float32,
+    np.uint16: _keep_bfloat16,
+    np.int16: _keep_int8,
+    np.uint8: _keep_int8,
+}
+
+# Sums may be taken in any order that a compiler likes, but in `tile.py`; infinities and NaN stay what they are.
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled copy of the hot loop, and what it expects."""
+
+    run: Callable[..., int]  # see `_run`
+    body: Arithmetic  # of the layers
+    head: Arithmetic  # of the last two 1x1s
+    lanes: int
+    input_offset: int  # added to quantised inputs
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the layers need to know how loud their inputs get."""
+        return self.body.is_integer
+
+
+def input_offset(arithmetic: Arithmetic) -> int:
+    """What is added to quantised inputs, to make them unsigned where the instruction wants that."""
+    return 128 if arithmetic.input_type is np.uint8 else 0
+
+
+@functools.cache
+def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) -> Kernel:
+    """Bind and compile a copy of the hot loop; it is compiled at its first call.
+
+    Args:
+        tier: width of the vectors.
+        body_name: arithmetic of the layers.
+        head_name: arithmetic of the last two 1x1s; not a quantised one.
+        is_checked: check the bounds of every array, for tests.
+    """
+    body, head, plain = ARITHMETICS[body_name], ARITHMETICS[head_name], ARITHMETICS["float32"]
+    offset = input_offset(body)
+
+    def compiled(template: Any, label: str, **bound: Any) -> Any:
+        # A copy with names of its own: numba takes globals for constants, and files what it compiled under the name.
+        name = f"{template.__name__}_{label}_{tier.name}{'_checked' * is_checked}_{_source_digest()}"
+        copy = FunctionType(template.__code__, {**template.__globals__, **bound}, name)
+        copy.__qualname__, copy.__module__ = name, template.__module__
+        return njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, boundscheck=is_checked)(copy)
+
+    def product(arithmetic: Arithmetic) -> Any:
+        sizes = {"WIDE_TILE": (1, tier.tile_streams), "PAIR_TILE": (1, 2), "SINGLE_TILE": (1, 1), "LONE_TILE": (4, 1)}
+        tiles = {name: tile.make(arithmetic, tier.lanes, *shape) for name, shape in sizes.items()}
+        constants = {"LANES": tier.lanes, "TILE_STREAMS": tier.tile_streams, "CHECKED": is_checked}
+        return compiled(_product, arithmetic.name, **tiles, **constants)
+
+    def keeper(arithmetic: Arithmetic) -> Any:
+        return compiled(_KEEPERS[arithmetic.input_type], arithmetic.name, INPUT_OFFSET=input_offset(arithmetic))
+
+    label = f"{body.name}_{head.name}".replace("-", "_")
+    keep, body_product = keeper(body), product(body)
+    bound = {
+        "LANES": tier.lanes,
+        "INPUT": body.input_type,
+        "SUM": body.sum_type,
+        "HEAD_INPUT": head.input_type,
+        "HEAD_KEEP": keeper(head),
+        "HEAD_PRODUCT": product(head),
+        "_tell": compiled(_tell, label, LANES=tier.lanes, PLAIN_PRODUCT=product(plain)),
+        "_first": compiled(_first, label),
+        "_hear": compiled(_hear, label, KEEP=keep),
+        "_layer": compiled(
+            _layer,
+            label,
+            LANES=tier.lanes,
+            KEEP=keep,
+            PRODUCT=body_product,
+            GATED_GAIN=GATED_GAIN if body.is_integer else 1.0,
+        ),
+        "_pick": compiled(_pick, label),
+    }
+    return Kernel(compiled(_run, label, **bound), body, head, tier.lanes, offset)
+
+
+@functools.cache
+def _source_digest() -> str:
+    """Changes with any file of this folder: numba looks at the file of a function, not at those that it uses."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

@@ -1,0 +1,204 @@
+"""Does the engine work here? Tried once, in a process of its own, and remembered.
+
+The engine's code is made for the processor at hand. Where that goes wrong, it may end the process without a word. So
+another process generates with a small net, precision by precision, and compares with torch; what came out well is what
+is used from then on, and the reason for the rest is kept for those who ask (`moksori doctor`).
+
+Nothing here needs numba at import: where it is missing, the verdict says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from moksori import atomic
+from moksori.errors import UserError
+
+CACHE_VARIABLE = "MOKSORI_CACHE"
+"""Environment variable that names the folder in which verdicts are remembered."""
+
+_TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
+_TIERS = ("", "avx2", "portable")  # the best one, and what is tried after it has failed
+_TIMEOUT_SECONDS = 300
+_TOLERANCES = {"float32": 1e-4, "bfloat16": 0.03, "int8": 0.1}  # of logits, RMS; largest for float32
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the engine can do here."""
+
+    tier: str = ""  # of vectors, see `cpu`
+    precisions: tuple[str, ...] = ()  # that came out well
+    usual_precision: str = "float32"  # what is taken when nobody says
+    arithmetics: tuple[str, ...] = ()  # how each of the precisions is computed
+    reason: str = ""  # why anything is missing; empty if nothing is
+
+    def __post_init__(self) -> None:
+        for name in ("precisions", "arithmetics"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON knows lists only
+
+
+def require(precision: str) -> None:
+    """Refuse a precision that does not work here.
+
+    Raises:
+        UserError: it does not, and why.
+    """
+    found = verdict()
+    if precision not in found.precisions:
+        able = ", ".join((*found.precisions, "streaming"))
+        raise UserError(f"backend {precision!r} does not work here: {found.reason}; choose among {able}")
+
+
+@functools.cache
+def verdict() -> Verdict:
+    """The verdict on this machine: the remembered one, or that of a trial now, which takes about half a minute."""
+    try:
+        key = _key()
+    except importlib.metadata.PackageNotFoundError as missing:
+        return Verdict(reason=f"the package {missing.name} is not installed (pip install numba)")
+    file = cache_folder() / f"engine-{key}.json"
+    if (remembered := _read(file)) is not None:
+        return remembered
+    found = try_out()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(file, json.dumps(asdict(found)).encode())
+    except OSError:
+        pass  # nowhere to remember it: the next process tries again
+    return found
+
+
+def cache_folder() -> Path:
+    """Where verdicts are remembered: what the environment names, or the user's cache."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "moksori"
+
+
+def try_out() -> Verdict:
+    """Try the engine in a process of its own, with narrower vectors if the widest fail."""
+    named = os.environ.get(_TIER_VARIABLE)
+    reasons = []
+    for tier in (named,) if named else _TIERS:
+        found = _try_tier(tier)
+        if found.precisions:
+            return found
+        reasons.append(found.reason)
+    return Verdict(reason=reasons[0])
+
+
+def _try_tier(tier: str) -> Verdict:
+    environment = {**os.environ, _TIER_VARIABLE: tier} if tier else dict(os.environ)
+    command = [sys.executable, "-m", "moksori.generation.engine.trial"]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=_TIMEOUT_SECONDS
+        )
+        output, ended = done.stdout, f"ended with code {done.returncode}"
+        complaint = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+        ended, complaint = f"had not ended after {_TIMEOUT_SECONDS} s", []
+    except OSError as error:
+        return Verdict(reason=f"no process could be started to try it ({error.strerror})")
+    lines = []
+    for line in output.splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue  # a library has spoken
+    good = [line for line in lines if line["error"] <= _TOLERANCES[line["precision"]]]
+    bad = [f"{line['precision']} is off by {line['error']:.2g}" for line in lines if line not in good]
+    if len(lines) < len(_TOLERANCES):
+        bad.append(": ".join([f"the trial {ended}", *complaint]))
+    usual = next((line["usual"] for line in lines), "float32")
+    return Verdict(
+        tier=lines[0]["tier"] if lines else tier,
+        precisions=tuple(line["precision"] for line in good),
+        usual_precision=usual if any(line["precision"] == usual for line in good) else "float32",
+        arithmetics=tuple(line["arithmetic"] for line in good),
+        reason="; ".join(bad),
+    )
+
+
+def _read(file: Path) -> Verdict | None:
+    try:
+        return Verdict(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None  # there is none, or it is not one of ours: try again
+
+
+def _key() -> str:
+    """Changes with whatever may change the verdict: processor, libraries, our own source."""
+    versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "torch")]
+    machine = [platform.platform(), platform.machine(), platform.processor(), _processor(), sys.version]
+    source = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    tier = os.environ.get(_TIER_VARIABLE, "")
+    return hashlib.sha256("\n".join([*versions, *machine, tier]).encode() + source).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Model and features of the processor, where the system tells them in a file."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _main() -> None:
+    """Try every precision; print a line of JSON for each as soon as it is known, in case the next ends the process."""
+    import torch
+
+    from moksori.generation import calibration
+    from moksori.generation.engine import cpu
+    from moksori.generation.engine.backend import EngineBackend
+    from moksori.models.conditions import Conditioning
+    from moksori.models.wavenet import WaveNet, WaveNetConfig
+
+    torch.set_num_threads(1)
+    found = cpu.features()
+    tier = cpu.tier(found)
+    chance = torch.Generator().manual_seed(0)
+    n_streams, hop_samples, n_frames = tier.tile_streams + 3, 50, 6  # a whole tile, a pair, and one alone
+    decoder = WaveNet(WaveNetConfig(2, 5, 2, 20, 24), 5)
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            weight.uniform_(-0.2, 0.2, generator=chance)
+    told = Conditioning(torch.randn(n_streams, 5, n_frames, generator=chance), hop_samples)
+    codes = torch.randint(0, 256, (n_streams, told.n_samples), generator=chance)
+    with torch.no_grad():
+        expected = decoder(codes, told)
+    peaks = calibration.layer_peaks(decoder, codes, told)
+    for precision in _TOLERANCES:
+        backend = EngineBackend(decoder, precision, peaks)
+        scores, _ = backend.score(backend.start(told), None, codes)
+        alone, _ = backend.score(backend.start(Conditioning(told.frames[:1], hop_samples)), None, codes[:1])
+        off = torch.cat([scores - expected, alone - expected[:1]]).abs()
+        error = float(off.max() if precision == "float32" else off.square().mean().sqrt())
+        answer = {
+            "precision": precision,
+            "error": error if error == error else 1e9,  # NaN is no JSON
+            "tier": tier.name,
+            "arithmetic": cpu.arithmetic(precision, tier, found),
+            "usual": cpu.usual_precision(tier, found),
+        }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _main()
