@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from moksori.models.autoencoder import Autoencoder
 from moksori.models.swift import Swift, SwiftConfig
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
+
+# What is remembered of the machine stays in the checkout.
+os.environ.setdefault("MOKSORI_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "moksori"))
 
 TINY_RECIPE = """
 description = "a net that trains in a moment"

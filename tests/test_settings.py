@@ -26,10 +26,11 @@ class Outer:
     name: str
     inner: Inner = field(default_factory=Inner)
     figures: dict[str, float] = field(default_factory=dict)
+    peaks: tuple[float, ...] = ()
     is_on: bool = False
 
 
-@pytest.mark.parametrize("outer", [Outer("a"), Outer("b", Inner(5, 0.5), {"x": 1.0}, True)])
+@pytest.mark.parametrize("outer", [Outer("a"), Outer("b", Inner(5, 0.5), {"x": 1.0}, (0.5, 2.0), True)])
 def test_plain_and_back(outer: Outer) -> None:
     assert settings.build(Outer, settings.plain(outer), "here") == outer
 
@@ -43,7 +44,7 @@ def test_an_integer_may_stand_for_a_fraction() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "a", "colour": 1}, "here: unknown key colour; known keys are name, inner, figures, is_on"),
+        ({"name": "a", "colour": 1}, "here: unknown key colour; known keys are name, inner, figures, peaks, is_on"),
         ({}, "here: missing key name"),
         ({"name": 5}, "here, key name: expected str, not 5"),
         ({"name": "a", "is_on": 1}, "here, key is_on: expected bool, not 1"),
@@ -58,6 +59,8 @@ def test_an_integer_may_stand_for_a_fraction() -> None:
         ({"name": "a", "inner": 5}, "expected a table of settings, not 5"),
         ({"name": "a", "figures": {"x": "y"}}, "here, key figures, key x: expected float, not 'y'"),
         ({"name": "a", "figures": []}, "expected a table, not"),
+        ({"name": "a", "peaks": 1.0}, "here, key peaks: expected a list, not 1.0"),
+        ({"name": "a", "peaks": [1.0, "b"]}, "here, key peaks, number 2: expected float, not 'b'"),
         ({"name": None}, "expected str, not None"),
     ],
 )

@@ -60,7 +60,7 @@ class Provenance:
     licence_note: str = ""  # terms of the recordings and of the weights
     figures: dict[str, float] = field(default_factory=dict)  # last held-out figures, by name
     ranges: dict[str, Range] = field(default_factory=dict)  # of each singer whose pitch was heard
-    layer_peaks: list[float] = field(default_factory=list)  # largest input of each decoder layer, for int8
+    layer_peaks: tuple[float, ...] = ()  # largest input of each decoder layer, for int8
 
 
 @dataclass(frozen=True)

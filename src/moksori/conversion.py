@@ -393,8 +393,9 @@ class Voice:
             assert told is not None
             return FeatureSong(model, vector, told[0], options.seed).converted(source, progress)
         melody = None if told is None else torch.from_numpy(told).float()
-        peaks = tuple(self.provenance.layer_peaks)
-        sampled = SampleOptions(options.seed, options.temperature, options.backend, options.chunks, peaks)
+        sampled = SampleOptions(
+            options.seed, options.temperature, options.backend, options.chunks, self.provenance.layer_peaks
+        )
         return CodeSong(model, vector, melody, sampled, report.seams, progress).converted(source, measured)
 
     def _told_by(

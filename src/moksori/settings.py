@@ -62,6 +62,8 @@ def plain(settings: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
     return plain(value) if dataclasses.is_dataclass(value) else value
 
 
@@ -96,6 +98,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise UserError(f"{where}: expected a table, not {value!r}")
         _, value_hint = typing.get_args(hint)
         return {key: _value(value_hint, item, f"{where}, key {key}") for key, item in value.items()}
+    if typing.get_origin(hint) is tuple:  # tuple[X, ...], a list in TOML and JSON
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where}: expected a list, not {value!r}")
+        item_hint, _ = typing.get_args(hint)
+        return tuple(_value(item_hint, item, f"{where}, number {place}") for place, item in enumerate(value, start=1))
     if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
