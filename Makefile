@@ -2,6 +2,7 @@
 # make demo-train   train a voice on four invented singers, and let two of them sing it
 # make test   tests (without the slow ones), then lint
 # make lint   ruff and mypy
+# make docs   the guide, in English and Korean, into site/; a warning is an error
 # make clean  remove what the others made
 #
 # Each sets up .venv by itself, with the versions of constraints.txt. DEMO_TIME=30m make demo-train trains longer.
@@ -13,13 +14,14 @@ DEMO_SINGERS := syn_bass syn_child
 BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
+READY_DOCS := .venv/.ready-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
 # Idle workers of OpenMP would spin, and take the core from those that work.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo demo-train test lint clean
+.PHONY: demo demo-train test lint docs clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -45,8 +47,11 @@ lint: $(READY_DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
 
+docs: $(READY_DOCS)
+	$(BIN)/python docs/build.py
+
 clean:
-	rm -rf .venv demo/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build site demo/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -58,6 +63,10 @@ $(READY): $(REQUIREMENTS) | $(BIN)/python
 
 $(READY_DEV): $(REQUIREMENTS) | $(BIN)/python
 	$(PIP) -e '.[dev]'
+	@touch $@ $(READY)
+
+$(READY_DOCS): $(REQUIREMENTS) | $(BIN)/python
+	$(PIP) -e '.[docs]'
 	@touch $@ $(READY)
 
 define newline

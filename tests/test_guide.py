@@ -1,0 +1,402 @@
+"""The guide is true: both languages hold the same, links lead somewhere, commands run, examples print what they say."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.util
+import math
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import typer.main
+from conftest import TINY_RECIPE, TINY_SWIFT
+from typer.testing import CliRunner
+
+from moksori.audio import files, signals
+from moksori.cli.app import app
+from moksori.data import synthetic
+from moksori.evaluation import recogniser, singer_judge
+
+ROOT = Path(__file__).parents[1]
+DOCS, GUIDE = ROOT / "docs", ROOT / "docs" / "guide"
+PAGES = sorted(path.relative_to(GUIDE / "en").as_posix() for path in (GUIDE / "en").rglob("*.md"))
+NOT_RUN = {"en": "*Not run by the guide's tests", "ko": "*안내서의 테스트에서는 실행하지 않습니다"}
+
+
+def text_of(language: str, page: str) -> str:
+    return (GUIDE / language / page).read_text(encoding="utf-8")
+
+
+def blocks_of(text: str) -> list[tuple[str, str, str]]:
+    """Fenced blocks: language, body, and the paragraph that follows."""
+    return re.findall(r"^```(\w*)\n(.*?)^```\n(?=\n*([^\n]*))", text + "\n\n", re.S | re.M)
+
+
+def script(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(DOCS))
+
+
+# Both languages
+
+
+def test_both_languages_have_the_same_pages() -> None:
+    assert sorted(path.relative_to(GUIDE / "ko").as_posix() for path in (GUIDE / "ko").rglob("*.md")) == PAGES
+
+
+def _pages_in(nav: list[dict[str, object]]) -> Iterator[str]:
+    for entry in nav:
+        for value in entry.values():
+            if isinstance(value, list):
+                yield from _pages_in(value)
+            else:
+                yield str(value)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_navigation_lists_every_page_and_every_note(language: str) -> None:
+    nav = tomllib.loads((GUIDE / f"{language}.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    notes = [path.relative_to(DOCS).as_posix() for path in [*DOCS.glob("*.md"), *(DOCS / "studies").glob("*.md")]]
+    assert sorted(_pages_in(nav)) == sorted([*PAGES, *(f"notes/{note}" for note in notes)])
+
+
+def test_the_settings_of_both_languages_differ_in_words_only() -> None:
+    plain = [
+        re.sub(r'"[^"\n]*"', '""', re.sub(r"^(#|\[?copyright).*", "", text, flags=re.M))
+        for text in ((GUIDE / f"{language}.toml").read_text(encoding="utf-8") for language in ("en", "ko"))
+    ]
+    assert plain[0] == plain[1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_show_the_same_code(page: str) -> None:
+    english, korean = ([block[:2] for block in blocks_of(text_of(language, page))] for language in ("en", "ko"))
+    assert english == korean
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_show_the_same_pictures_sounds_and_formulas(page: str) -> None:
+    def shown(language: str) -> list[list[str]]:
+        text = text_of(language, page)
+        return [re.findall(what, text, re.M) for what in (r"!\[[^\]]*\]\(([^)]*)\)", r'src="([^"]*)"', r"^\$\$.*\$\$$")]
+
+    assert shown("en") == shown("ko")
+
+
+def test_korean_is_korean() -> None:
+    # More than half of the letters outside of code, names and tables of messages.
+    for page in PAGES:
+        if page in ("api.md", "glossary.md"):
+            continue
+        prose = re.sub(r"```.*?```|`[^`]*`|\([^)]*\)|<[^>]*>|\$[^$]*\$", "", text_of("ko", page), flags=re.S)
+        hangul, latin = len(re.findall(r"[가-힣]", prose)), len(re.findall(r"[A-Za-z]", prose))
+        assert hangul > 2 * latin, f"{page}: {hangul} Hangul, {latin} Latin letters"
+
+
+# Links
+
+
+def anchors_of(text: str) -> set[str]:
+    """Anchors of the headings, as Python-Markdown makes them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M):
+        given = re.search(r"\{#([\w-]+)\}\s*$", heading)
+        plain = re.sub(r"[^\w\s-]", "", heading.encode("ascii", "ignore").decode()).strip().lower()
+        found.add(given[1] if given else re.sub(r"[-\s]+", "-", plain))
+    return found
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str, language: str) -> None:
+    here = GUIDE / language / page
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", text_of(language, page)):
+        path = (here.parent / target).resolve() if target else here
+        if "notes/" in target:
+            path = DOCS / target[target.index("notes/") + len("notes/") :]
+        assert path.is_file(), f"{page} links to {target}"
+        if anchor:
+            assert anchor in anchors_of(path.read_text(encoding="utf-8")), f"{page} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_headings_have_the_same_anchors_so_that_links_work_in_both_languages(page: str) -> None:
+    linked = {
+        anchor
+        for other in PAGES
+        for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]*)\)", text_of("en", other))
+        if (GUIDE / "en" / other).parent.joinpath(target).resolve() == (GUIDE / "en" / page).resolve()
+    }
+    assert linked <= anchors_of(text_of("ko", page))
+
+
+def test_files_of_the_project_that_pages_name_exist() -> None:
+    for page in PAGES:
+        for named in re.findall(
+            r"`((?:audio|models|data|generation|training|evaluation|recipes)/[\w/]+\.(?:py|toml))`", text_of("en", page)
+        ):
+            assert (ROOT / "src" / "moksori" / named).is_file(), f"{page}: {named}"
+        for named in re.findall(r"`((?:tests|src|demo|docs|benchmarks)/[\w/.-]+\.\w+)`", text_of("en", page)):
+            if not named.startswith("demo/arirang.scottpoid"):
+                assert (ROOT / named).is_file(), f"{page}: {named}"
+
+
+def test_messages_that_are_explained_are_messages_of_ours() -> None:
+    table = text_of("en", "trouble.md").split("## What the command says")[1].split("\n## ")[0]
+    ours = "\n".join(_messages())
+    fragments = [
+        part
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for part in re.findall(r"`([^`]*)`", line.split("|")[1])
+    ]
+    assert len(fragments) > 10
+    for fragment in fragments:
+        for part in fragment.split(" ... "):
+            assert part in ours, part
+
+
+def _messages() -> Iterator[str]:
+    """Texts in the source, with what is put in at run time left out."""
+    for path in (ROOT / "src" / "moksori").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+# Commands
+
+COMMANDS = [
+    (page, line.split("  # ")[0].strip(), NOT_RUN["en"] not in after)
+    for page in PAGES
+    for kind, body, after in blocks_of(text_of("en", page))
+    if kind == "sh"
+    for line in body.splitlines()
+    if line.strip()
+]
+MOKSORI = [(page, line, is_run) for page, line, is_run in COMMANDS if line.startswith("moksori ")]
+
+
+def test_commands_that_are_not_run_are_marked_in_both_languages() -> None:
+    for page in PAGES:
+        marks = [
+            [mark in after for kind, _, after in blocks_of(text_of(language, page)) if kind == "sh"]
+            for language, mark in NOT_RUN.items()
+        ]
+        assert marks[0] == marks[1], page
+    others = [line for _, line, is_run in COMMANDS if is_run and not line.startswith(("moksori ", "python docs/"))]
+    assert not others, "neither run nor marked"
+
+
+@pytest.mark.parametrize(("page", "line", "is_run"), MOKSORI)
+def test_commands_parse(page: str, line: str, is_run: bool) -> None:
+    command, words = typer.main.get_command(app), shlex.split(line)[1:]
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, f"{page}: moksori has no verb {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("moksori", words)  # raises for an unknown option, or a value of the wrong kind
+
+
+def test_make_has_the_targets_that_pages_name() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for page, line, _ in COMMANDS:
+        if line.startswith("make "):
+            assert line.split()[1] in targets, f"{page}: {line}"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the guide's commands work: two invented singers, a song of a second, tiny recipes."""
+    desk = tmp_path_factory.mktemp("desk")
+    singers = synthetic.SINGERS[:2]
+    synthetic.write_corpus(
+        desk / "takes", np.random.default_rng(0), singers=singers, n_songs=3, seconds=1.0, sample_rate=8000
+    )
+    for own, name in zip(singers, ("anna", "minho"), strict=True):
+        (desk / "takes" / own.name).rename(desk / "takes" / name)
+    song = signals.tone(220.0, 1.0, 16_000, amplitude=0.2, n_harmonics=8)
+    files.write(desk / "song.mp3", song)
+    (desk / "demo").mkdir()
+    files.write(desk / "demo" / "arirang.flac", song)
+    shutil.copytree(desk / "takes", desk / "demo" / "singers")
+    (desk / "src" / "moksori").mkdir(parents=True)
+    (desk / "src" / "moksori" / "voices").symlink_to(ROOT / "src" / "moksori" / "voices")
+    (desk / "tiny.toml").write_text(TINY_RECIPE, encoding="utf-8")
+    (desk / "tiny-swift.toml").write_text(TINY_SWIFT, encoding="utf-8")
+    theirs = desk / "theirs"
+    theirs.mkdir()
+    taken = next((desk / "takes" / "anna").glob("*.wav"))
+    shutil.copy(taken, theirs / "a.wav")
+    (theirs / "table.csv").write_text(f"conversion,source,target\na.wav,{taken},minho\n", encoding="utf-8")
+    return desk
+
+
+def _smaller(line: str) -> list[str]:
+    """A command of the guide, for the desk: the same verb and options, with tiny nets and two steps."""
+    words = shlex.split(line)[1:]
+    if words[0] == "train":
+        for option in ("--for", "--max-steps"):
+            if option in words:
+                at = words.index(option)
+                words[at : at + 2] = ["--max-steps", "2"]
+        recipe = "tiny-swift.toml"
+        if "--recipe" in words:
+            at = words.index("--recipe") + 1
+            recipe = recipe if words[at] == "swift" else "tiny.toml"
+            del words[at - 1 : at + 1]
+        words += ["--recipe", recipe]
+    if words[0] == "convert":
+        words.append("--force")
+    if words[0] == "evaluate":
+        words += ["--clips", "1", "--players", "1"]
+    return words
+
+
+def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In the order of the page that teaches them; other pages lean on what it made.
+    monkeypatch.chdir(desk)
+    for judge in (singer_judge, recogniser):
+        monkeypatch.setattr(judge, "_N_STEPS", 30)
+        monkeypatch.setattr(judge, "_N_CLIPS", 4)
+    lines = [line for page, line, is_run in MOKSORI if is_run and page == "first-voice.md"]
+    lines += [line for page, line, is_run in MOKSORI if is_run and page in ("recipes.md", "how/back-translation.md")]
+    lines += [line for _, line, is_run in MOKSORI if is_run and line not in lines]
+    lines.sort(key=lambda line: line.startswith("moksori compare"))  # needs two reports
+    for line in dict.fromkeys(lines):
+        if line.startswith("moksori compare"):
+            shutil.copytree("report", "other-report", dirs_exist_ok=True)
+        if "-o test" in line:
+            shutil.rmtree("test", ignore_errors=True)
+        found = CliRunner().invoke(app, _smaller(line))
+        assert found.exit_code == 0, f"{line}\n{found.output}\n{found.exception!r}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if ">>> " in text_of("en", page)])
+def test_examples_print_what_they_say(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    examples = "\n".join(body for kind, body, _ in blocks_of(text_of("en", page)) if kind == "python")
+    test = doctest.DocTestParser().get_doctest(examples, {}, page, page, 0)
+    assert test.examples
+    told: list[str] = []
+    flags = doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
+    assert doctest.DocTestRunner(optionflags=flags).run(test, out=told.append).failed == 0, "".join(told)
+
+
+# Figures, losses, sounds
+
+
+def test_every_figure_is_shown_and_every_picture_is_drawn() -> None:
+    drawn = set(script("figures").FIGURES)
+    shown = {name for page in PAGES for name in re.findall(r"figures/([\w-]+)\.svg", text_of("en", page))}
+    assert drawn == shown
+    for language in ("en", "ko"):
+        assert drawn == {path.stem for path in (GUIDE / language / "figures").glob("*.svg")}
+
+
+def test_commands_that_draw_name_figures_that_exist() -> None:
+    figures = set(script("figures").FIGURES)
+    for page in PAGES:
+        for named in re.findall(r"python docs/figures\.py ([\w -]+)", text_of("en", page)):
+            assert set(named.split()) <= figures, f"{page}: {named}"
+
+
+@pytest.mark.parametrize("name", ["stack", "field", "mixup", "loss", "floors", "system"])
+def test_figures_are_up_to_date(name: str) -> None:
+    figures = script("figures")
+    drawing = figures.svg(figures.FIGURES[name]())
+    for language, expected in (("en", drawing), ("ko", figures.in_korean(drawing))):
+        there = (GUIDE / language / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        # Curves may differ in their last digit between processors; words and structure may not.
+        assert re.sub(r"-?\d+\.\d+", "", there) == re.sub(r"-?\d+\.\d+", "", expected), f"python docs/figures.py {name}"
+
+
+def test_words_in_korean_figures_are_korean() -> None:
+    figures = script("figures")
+    names = {"scottpoid", "kumi", "dorodoro", "syn_bass", "syn_child", "syn_sop", "syn_tenor", "mu-law"}
+    rooms = {name for name, _ in figures.FLOORS}
+    for path in (GUIDE / "ko" / "figures").glob("*.svg"):
+        left = {
+            words
+            for words in figures.words_of(path.read_text(encoding="utf-8"))
+            if not re.search(r"[가-힣]", words) and words not in names | rooms and not words.startswith("Beta(")
+        }
+        assert not left, f"{path.name}: {left}"
+
+
+def test_the_table_of_losses_is_what_the_command_prints() -> None:
+    losses = script("losses")
+    learnt, held_out = losses.corpus()
+    found = [predictor.nats(held_out) for predictor in losses.predictors(learnt).values()]
+    assert found[0] == pytest.approx(math.log(256))
+    for language in ("en", "ko"):
+        told = re.findall(r"\| (\d\.\d\d) \| <audio", text_of(language, "losses.md"))
+        assert [float(value) for value in told] == pytest.approx(found, abs=0.0051)
+
+
+def test_predictors_say_probabilities() -> None:
+    losses = script("losses")
+    learnt = np.random.default_rng(0).integers(100, 156, 5000)
+    linear = losses.predictors(learnt)["linear"]
+    law = linear._law(np.random.default_rng(1).uniform(-0.5, 0.5, (50, 16)))
+    assert law.min() > 0
+    np.testing.assert_allclose(law.sum(axis=1), 1.0, atol=1e-9)
+
+
+def test_sounds_that_pages_play_are_made() -> None:
+    played = {name for page in PAGES for name in re.findall(r"sounds/([\w.]+)\.mp3", text_of("en", page))}
+    source = (DOCS / "sounds.py").read_text(encoding="utf-8")
+    singers = re.search(r"SINGERS = \(([^)]*)\)", source)
+    assert singers is not None
+    made = {"arirang", "arirang.between", "soft.mulaw", "soft.even"}
+    made |= {f"arirang.{name}" for name in re.findall(r'"(\w+)"', singers[1])}
+    made |= {f"babble.{name}" for name in script("losses").predictors(np.arange(256).repeat(4))}
+    assert played <= made
+
+
+# Building
+
+
+def test_formulas_become_mathml_but_not_in_code() -> None:
+    build = script("build")
+    assert doctest.testmod(build).failed == 0
+    text = "ends in $w$에서 and\n\n$$\nx^2\n$$\n\n```sh\necho $HOME $x$\n```\n"
+    drawn = build.with_formulas(text)
+    assert drawn.count("<math") == 2
+    assert "echo $HOME $x$" in drawn
+
+
+def test_links_of_notes_to_files_that_are_no_pages_become_names() -> None:
+    build = script("build")
+    notes = {(DOCS / "log.md").resolve(), (DOCS / "evaluation.md").resolve()}
+    text = "[a](evaluation.md) [b](../src/moksori/voices/first.md) ![c](mixup.svg) [d](https://example.org)"
+    told = build.note_for_site(text, DOCS / "log.md", notes)
+    assert told == "[a](evaluation.md) b (`src/moksori/voices/first.md`) ![c](mixup.svg) [d](https://example.org)"
+
+
+@pytest.mark.parametrize(
+    "tag", ['<script src="https://a.b/c.js">', '<link rel=x href="https://a.b">', "<img src=https://a.b/c.png>"]
+)
+def test_what_would_be_fetched_from_elsewhere_is_found(tag: str) -> None:
+    build = script("build")
+    assert build._FOREIGN.findall(tag)
+    assert not build._FOREIGN.findall('<a href="https://a.b">a link is no fetching</a>')
