@@ -41,14 +41,14 @@ ORDER = {
     "generation": (
         "sampling windows stepwise reference streaming calibration engine generator chunks code_song feature_song"
     ),
-    "generation.engine": "cpu exponential tile kernel packing backend trial",
+    "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
     "training": (
         "schedules losses perturb events learner average guard shards phases media tables reconstruct criticise mixup "
         "backtranslate recipe validation samples journal board folder loop run"
     ),
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "
-        "public_judge making scoring verdict runner figures pages song_page listening compare"
+        "public_judge making scoring verdict runner figures pages song_page listening compare speed"
     ),
 }
 

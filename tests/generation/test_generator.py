@@ -350,7 +350,7 @@ def test_int8_asks_for_a_calibrated_model() -> None:
 class Working(Flat):
     """The same, for two threads side by side."""
 
-    n_workers = 2
+    is_parallel = True
 
     def start(self, conditioning: Conditioning) -> Any:
         return conditioning.frames.shape[0]

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from moksori import checkpoint
 from moksori.data.corpus import Corpus
 from moksori.errors import UserError
+from moksori.generation import generator
+from moksori.models.autoencoder import Autoencoder
 from moksori.training import run
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
@@ -36,6 +39,18 @@ def test_both_phases_are_planned_for_two_singers_and_one_phase_for_one(
     one = run.open_run(RunFolder(tmp_path / "one"), alone, recipe, run.RunOptions())
     assert [phase.name for phase in one.plan.phases()] == ["reconstruction"]
     assert one.run(Budget(2)).step == 2
+
+
+def test_a_model_is_calibrated_when_it_is_written(tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """So that int8 works on every model there is; the peaks are those of the weights written, on training clips."""
+    folder = RunFolder(tmp_path / "run")
+    run.open_run(folder, tiny_corpus, tiny_recipe, run.RunOptions()).run(Budget(3))
+    model, provenance = checkpoint.read_model(folder.model)
+    assert isinstance(model, Autoencoder)
+    assert len(provenance.layer_peaks) == 3 and min(provenance.layer_peaks) > 0
+    backend = generator.backend_for(model.decoder, "int8", provenance.layer_peaks)
+    told = model.conditioning(torch.zeros(1, 4, 2), model.singers(torch.tensor([0])))
+    assert generator.generate(backend, told, torch.full((1, 80), 0.5)).shape == (1, 80)
 
 
 def test_two_runs_do_not_write_into_one_folder(tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import typer
 
 import moksori
-from moksori.cli import compare, convert, evaluate, info, listen, prepare, train
+from moksori.cli import bench, compare, convert, doctor, evaluate, info, listen, prepare, train
 from moksori.errors import UserError
 
 # Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
@@ -50,6 +50,8 @@ app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.add_typer(listen.app, name="listen")
 app.command("info")(info.command)
+app.command("bench")(bench.command)
+app.command("doctor")(doctor.command)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class CodeSong:
         n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
         backend = generator.backend_for(self.model.decoder, self.options.backend, self.options.layer_peaks)
-        n_streams = self.options.chunks.streams or backend.n_workers * backend.worker_streams
+        n_streams = self.options.chunks.streams or generator.lockstep_streams(backend)
         cut = replace(self.options.chunks, streams=n_streams)
         plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, cut)
         latents = _Latents(self.model, Window(source), frames.n_frames(n_samples, hop))

@@ -8,6 +8,7 @@ in shares, one a thread; which share a stream is in changes nothing in it.
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +32,8 @@ Progress = Callable[[int], None]
 class Backend(Protocol):
     """A way to generate. Making one copies or borrows the decoder's weights, never changes them."""
 
-    n_workers: int  # threads that may use it side by side, each with a state of its own
-    worker_streams: int  # streams that each of them serves best
+    is_parallel: bool  # threads may use it side by side, each with a state of its own
+    worker_streams: int  # streams that a thread serves best
 
     def start(self, conditioning: Conditioning) -> Any:
         """State before the first sample of B clips.
@@ -115,6 +116,18 @@ def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float]
     return EngineBackend(decoder, name, layer_peaks)
 
 
+def n_workers(backend: Backend) -> int:
+    """Threads that generate side by side: one for each core that this process may use, if the backend allows."""
+    if not backend.is_parallel:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lockstep_streams(backend: Backend) -> int:
+    """Streams at once that keep every worker busy."""
+    return n_workers(backend) * backend.worker_streams
+
+
 def generate(
     backend: Backend,
     conditioning: Conditioning,
@@ -131,7 +144,7 @@ def generate(
         uniforms: `[B, T]` in [0, 1), T at most the condition's length; one number a sample, see `sampling.uniforms`.
         temperature: see `sampling.pick`.
         progress: told every few hundredths of a second; an exception it raises ends the generation.
-        workers: threads at most; 0 for as many as the backend likes. It does not change what is generated.
+        workers: threads; 0 for what `n_workers` says. Their number does not change what is generated.
 
     Returns:
         Codes `[B, T]` int64.
@@ -150,7 +163,7 @@ def generate(
     uniforms = uniforms.to(conditioning.frames.device)
     # Made outside the inference mode, so that training may take gradients of what is computed from it.
     codes = torch.empty(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)
-    n_shares = max(1, min(n_streams, workers or backend.n_workers, backend.n_workers))
+    n_shares = max(1, min(n_streams, workers or n_workers(backend)))
     bounds = [n_streams * i // n_shares for i in range(n_shares + 1)]
     shares = [slice(*pair) for pair in itertools.pairwise(bounds)]
     stop, told = Event(), queue.SimpleQueue[int | None]()

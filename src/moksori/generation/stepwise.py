@@ -15,7 +15,7 @@ from moksori.models.conditions import Conditioning
 class Stepwise(ABC):
     """A backend made of `start` and `step`, computed by torch; see `generator.Backend`."""
 
-    n_workers = 1  # torch has threads of its own
+    is_parallel = False  # torch has threads of its own
     worker_streams = 32
 
     @abstractmethod

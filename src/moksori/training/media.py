@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from moksori.audio import features
+from moksori.generation import calibration, sampling
 from moksori.generation import generator as generation
-from moksori.generation import sampling
 from moksori.models import family
 from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder
@@ -89,6 +89,15 @@ class CodeMedium:
         """Cross-entropy, teacher-forced with the true codes."""
         codes = self.codes(clips)
         return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.told(clips)), codes)
+
+    @torch.no_grad()
+    def layer_peaks(self, clips: Tensor, singer: Tensor) -> tuple[float, ...]:
+        """How large the inputs of the decoder's layers get on some clips of singers `[B]`; see `calibration`."""
+        device = self.singers.table.weight.device
+        clips = clips.to(device)
+        z = self.encode(clips, None)
+        conditioning = self._model.conditioning(z, self.singers(singer.to(device)), self.told(clips))
+        return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
 
     @torch.no_grad()
     def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:

@@ -27,11 +27,12 @@ from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.learner import learners_for
 from moksori.training.loop import Counters, Monitor, Trainer
-from moksori.training.media import AnyMedium, FeatureMedium
+from moksori.training.media import AnyMedium, CodeMedium, FeatureMedium
 from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
 
+_CALIBRATION_SEGMENTS = 16
 _UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard
 
 
@@ -87,7 +88,7 @@ def open_run(
         seed=options.seed,
         folder=folder,
         monitor=_monitor(model, medium, corpus, recipe, options.seed),
-        provenance=_provenance(corpus, recipe, options),
+        provenance=_provenance(corpus, recipe, options, _calibrated(medium, table.fixed_items(1))),
         clock=time.monotonic,
         is_half=_is_half(recipe.precision, torch.device(options.device)),
     )
@@ -108,8 +109,18 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
     return TwoPhases(first, BackTranslation(medium, batches, config), config)
 
 
+def _calibrated(medium: AnyMedium, segments: list[Segment]) -> Callable[[], tuple[float, ...]]:
+    """Asks how large the inputs of the decoder's layers get, for int8; nothing where no decoder samples codes."""
+    if not isinstance(medium, CodeMedium) or not segments:
+        return tuple
+    some = segments[:_CALIBRATION_SEGMENTS]
+    clips = torch.stack([segment.clip for segment in some])
+    singer = torch.tensor([segment.singer for segment in some])
+    return lambda: medium.layer_peaks(clips, singer)
+
+
 def _provenance(
-    corpus: Corpus, recipe: Recipe, options: RunOptions
+    corpus: Corpus, recipe: Recipe, options: RunOptions, layer_peaks: Callable[[], tuple[float, ...]]
 ) -> Callable[[Counters, dict[str, float]], Provenance]:
     def describe(counters: Counters, figures: dict[str, float]) -> Provenance:
         return Provenance(
@@ -122,6 +133,7 @@ def _provenance(
             ranges=_ranges(corpus),
             licence_note=options.licence_note,
             figures=figures,
+            layer_peaks=layer_peaks(),
         )
 
     return describe

@@ -111,7 +111,6 @@ def test_scoring_in_pieces_is_scoring_at_once(precision: str) -> None:
 def test_threads_change_nothing(precision: str) -> None:
     own, conditioning = decoder(SMALL), told(9, 8)
     backend = made(own, precision, conditioning)
-    backend.n_workers = 3
     uniforms = torch.stack([sampling.uniforms(0, stream, 0, 56) for stream in range(9)])
     alone = generator.generate(backend, conditioning, uniforms, workers=1)
     assert torch.equal(alone, generator.generate(backend, conditioning, uniforms, workers=3))

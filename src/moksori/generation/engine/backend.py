@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +33,8 @@ class State:
 class EngineBackend:
     """Generate by compiled kernels, in float32 or less."""
 
+    is_parallel = True
+
     def __init__(
         self, decoder: WaveNet, precision: str, layer_peaks: Sequence[float] = (), *, is_checked: bool = False
     ) -> None:
@@ -55,7 +56,6 @@ class EngineBackend:
         body, head = (cpu.arithmetic(name, self.tier, found) for name in (precision, _HEAD.get(precision, precision)))
         self._kernel = kernel.build(self.tier, body, head, is_checked)
         self._net = packing.pack(decoder, self._kernel, layer_peaks)
-        self.n_workers = _cores()
         self.worker_streams = self.tier.worker_streams
 
     @property
@@ -142,8 +142,3 @@ class EngineBackend:
         if n_done < n_samples:
             raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged")
         return torch.from_numpy(np.ascontiguousarray(by_time.T))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

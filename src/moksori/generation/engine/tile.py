@@ -141,13 +141,13 @@ def emit(
         loaded = {}
         for block, half in rows:
             place = builder.add(w_here, builder.add(times(w_step, block), ir.Constant(_LONG, half * vector_bytes)))
-            loaded[block, half] = _load_weights(builder, arithmetic, lanes, functools.partial(at, weights, place))
+            loaded[block, half] = load_weights(builder, arithmetic, lanes, functools.partial(at, weights, place))
         for n in range(n_streams):
             place = builder.add(x_here, times(x_step, n))
-            x = _broadcast(builder, arithmetic, lanes, functools.partial(at, inputs, place))
+            x = broadcast(builder, arithmetic, lanes, functools.partial(at, inputs, place))
             for row in rows:
                 slot = total[row, n]
-                builder.store(_accumulate(builder, arithmetic, lanes, builder.load(slot), loaded[row], x), slot)
+                builder.store(accumulate(builder, arithmetic, lanes, builder.load(slot), loaded[row], x), slot)
     for n in range(n_streams):
         for block, half in rows:
             inside = builder.add(times(block_stride, block), times(half_stride, half))
@@ -155,10 +155,10 @@ def emit(
             builder.store(builder.load(total[(block, half), n]), at(sums, place, vector), align=4)
 
 
-def _load_weights(
+def load_weights(
     builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[[ir.Type], ir.Value]
 ) -> ir.Value:
-    """One vector of rows, for one group of k, as `_accumulate` wants it."""
+    """One vector of rows, for one group of k, as `accumulate` wants it."""
     if arithmetic.name == "float32":
         return builder.load(at(ir.VectorType(_FLOAT, lanes)), align=4)
     if arithmetic.name == "bfloat16":  # the upper 16 bits of a float32
@@ -172,9 +172,7 @@ def _load_weights(
     return builder.load(at(ir.VectorType(_INT, lanes)), align=4)  # a group in each lane, as it lies
 
 
-def _broadcast(
-    builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[[ir.Type], ir.Value]
-) -> ir.Value:
+def broadcast(builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[[ir.Type], ir.Value]) -> ir.Value:
     """The inputs of one group of k, the same in every lane."""
     kind = _FLOAT if arithmetic.group == 1 else _INT
     vector = ir.VectorType(kind, lanes)
@@ -186,7 +184,7 @@ def _broadcast(
     return builder.bitcast(x, ir.VectorType(_SHORT, 2 * lanes)) if arithmetic.name == "int8" else x
 
 
-def _accumulate(
+def accumulate(
     builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, total: ir.Value, w: ir.Value, x: ir.Value
 ) -> ir.Value:
     """`total + w * x` in every lane, over a group of k."""

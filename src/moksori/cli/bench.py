@@ -1,0 +1,64 @@
+"""`moksori bench`: how fast this machine generates and trains, and what of its speed is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moksori.cli import console
+from moksori.errors import UserError
+
+
+def command(
+    recipe: Annotated[
+        str, typer.Option("-r", "--recipe", help="Whose sizes: a recipe's name, or a TOML file.")
+    ] = "paper",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every backend; medians are told.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.05, help="About how long a turn lasts.")] = 1.0,
+    training: Annotated[bool, typer.Option(help="Also time a training step.")] = True,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for speed.json and speed.md; default: only print.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Measure samples a second of every backend, all in turns within one run, beside what the processor could do.
+
+    Weights are random: how fast a net is does not depend on what it learnt.
+    """
+    import json
+    from dataclasses import asdict
+
+    import torch
+
+    from moksori import atomic
+    from moksori.evaluation import speed
+    from moksori.models.autoencoder import ModelConfig
+    from moksori.training import recipe as recipes
+
+    torch.set_num_threads(1)
+    settings = recipes.load(recipe)
+    if not isinstance(settings.model, ModelConfig):
+        raise UserError(
+            f"recipe {recipe} does not sample codes; `moksori convert --json` tells how fast it sings. Choose paper, "
+            "melody or small"
+        )
+    with console.counted("measuring") as progress:
+        found = speed.measure(
+            settings.model,
+            settings.name,
+            rounds,
+            seconds,
+            training,
+            lambda what, done, total: progress(done, total, what),
+        )
+    tables, plain = speed.markdown(found), json.dumps(asdict(found), indent=2)
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            atomic.write(output / "speed.json", plain.encode())
+            atomic.write(output / "speed.md", tables.encode())
+        except OSError as error:
+            raise UserError(f"{output}: cannot be written ({error.strerror}); choose another place with -o") from error
+    typer.echo(plain if as_json else tables)

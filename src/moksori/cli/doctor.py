@@ -1,0 +1,41 @@
+"""`moksori doctor`: what this machine can do for Moksori, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+_EXTRAS = {
+    "av": ("av", "m4a and video files"),
+    "tensorboard": ("tensorboard", "curves while training"),
+    "judges": ("resemblyzer", "a public speaker encoder in reports"),
+}
+
+
+def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Tell versions, processor, GPU, which engine generates codes and why, and which optional parts are there.
+
+    The first call tries the engine out, which takes about half a minute; the answer is remembered.
+    """
+    import importlib.util
+
+    import torch
+
+    import moksori
+    from moksori.evaluation import speed
+    from moksori.generation.engine import trial
+
+    found = {"moksori": moksori.__version__, **speed.machine(), "engine": speed.engine_in_words(trial.verdict())}
+    for extra, (module, purpose) in _EXTRAS.items():
+        is_there = importlib.util.find_spec(module) is not None
+        found[f"extra [{extra}]"] = "there" if is_there else f"missing ({purpose}); pip install 'moksori[{extra}]'"
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name(0)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        typer.echo(f"{name:<{width}}  {value}")

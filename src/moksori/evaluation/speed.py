@@ -1,0 +1,317 @@
+"""How fast a decoder generates and learns on this machine, beside what the machine could do at best.
+
+Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, between two
+readings of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
+stream of ring buffers in torch, is the median of the ratios within the rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from moksori.generation import calibration, generator, sampling
+from moksori.generation.engine import trial
+from moksori.generation.engine.trial import Verdict
+from moksori.models.autoencoder import Autoencoder, ModelConfig
+from moksori.models.conditions import Conditioning
+from moksori.models.wavenet import WaveNet, WaveNetConfig
+from moksori.training import losses
+
+PLAIN = "streaming"
+"""The backend that every other one is compared with, at one stream on one thread."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is under way, and how many rounds of how many are done."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of generating."""
+
+    backend: str
+    n_streams: int
+    n_workers: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a way was; medians over rounds."""
+
+    way: Way
+    samples_per_second: float  # of all streams together
+    per_cpu_second: float  # the same for each second that a core worked: a neighbour does not count
+    times_real_time: float
+    times_plain: float  # by samples a second
+    share_of_bare: float | None  # of the products that the cores could do, counted by CPU seconds
+    bytes_a_stream: int  # that a stream remembers
+
+
+@dataclass(frozen=True)
+class TrainingRate:
+    """How fast a step of phase 1 was: forward and backward through encoder and decoder."""
+
+    seconds_per_second: float  # CPU seconds for a second of sound
+    multiply_adds: float  # of it, by the sizes of the net
+    share_of_bare: float | None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured, and where."""
+
+    model: str
+    sample_rate: int
+    receptive_field: int
+    machine: dict[str, str]
+    verdict: Verdict
+    bare: dict[str, float]  # products a second of one core by arithmetic, in billions
+    tile: dict[str, float]
+    rates: list[Rate]
+    training: TrainingRate | None
+    peak_memory_mb: float  # of the whole process
+
+
+def machine() -> dict[str, str]:
+    """Facts about this machine, in words."""
+    processor = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: what Python knows must do
+    return {
+        "processor": processor,
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "torch": f"{torch.__version__}, {'CUDA' if torch.cuda.is_available() else 'no GPU'}",
+    }
+
+
+def usual_ways(n_cores: int, worker_streams: int, precisions: Sequence[str]) -> list[Way]:
+    """What is worth comparing: torch, and each precision alone, on one core, and on all."""
+    ways = [Way(PLAIN, 1, 1), Way(PLAIN, 32, 1)]
+    for precision in precisions:
+        ways += [Way(precision, 1, 1), Way(precision, worker_streams, 1)]
+        if n_cores > 1:
+            ways.append(Way(precision, worker_streams * n_cores, n_cores))
+    return ways
+
+
+def measure(
+    config: ModelConfig,
+    name: str,
+    rounds: int = 3,
+    seconds: float = 1.0,
+    is_training_measured: bool = True,
+    progress: Progress | None = None,
+) -> Speed:
+    """Measure a model of random weights; what it would say does not matter for how fast it says it.
+
+    Args:
+        config: sizes.
+        name: of the model, for the record.
+        rounds: turns of every way, at least 1.
+        seconds: a turn lasts about this long.
+        is_training_measured: whether a training step is timed, too.
+        progress: see `Progress`.
+    """
+    verdict = trial.verdict()
+    decoder, told = _decoder(config)
+    usual = generator.backend_for(decoder)
+    ways = usual_ways(generator.n_workers(usual), usual.worker_streams, verdict.precisions)
+    peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64), told)
+    turns = {way: _Turn(decoder, way, told, peaks, seconds) for way in ways}
+    yardsticks = _Yardsticks(verdict)
+    for done in range(rounds):
+        for way in ways:
+            if progress is not None:
+                progress(f"{way.backend}, {way.n_streams} streams, {way.n_workers} threads", done, rounds)
+            yardsticks.read()
+            turns[way].take()
+    bare, tile = yardsticks.best()
+    rates = [_rate(turns[way], turns[ways[0]], config.sample_rate, verdict, bare) for way in ways]
+    training = _training(config, bare.get("float32")) if is_training_measured else None
+    return Speed(
+        name,
+        config.sample_rate,
+        config.decoder.receptive_field,
+        machine(),
+        verdict,
+        bare,
+        tile,
+        rates,
+        training,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def decoder_multiply_adds(config: WaveNetConfig) -> int:
+    """Products of one sample; the condition's, which are taken once a frame, and the first convolution's left out."""
+    residual, skip = config.residual_channels, config.skip_channels
+    layer = config.kernel_size * residual * 2 * residual + residual * (residual + skip)
+    return len(config.dilations) * layer + skip * (skip + 256)
+
+
+def markdown(speed: Speed) -> str:
+    """The figures as tables."""
+    lines = [f"- {name}: {value}" for name, value in speed.machine.items()]
+    lines.append(f"- engine: {engine_in_words(speed.verdict)}")
+    for arithmetic, products in speed.tile.items():
+        bare = speed.bare.get(arithmetic)
+        of = f", {products / bare:.0%} of bare multiply-adds ({bare:.1f})" if bare else ""
+        lines.append(f"- one core, {arithmetic}: {products:.1f} billion products a second by the tile alone{of}")
+    lines += ["", f"Recipe `{speed.model}`, {speed.sample_rate} Hz, receptive field {speed.receptive_field:,} samples:"]
+    lines += ["", "| backend | streams | threads | samples a second | times real time | times plain torch | of bare |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for rate in speed.rates:
+        way, share = rate.way, "" if rate.share_of_bare is None else f"{rate.share_of_bare:.0%}"
+        lines.append(
+            f"| {way.backend} | {way.n_streams} | {way.n_workers} | {rate.samples_per_second:,.0f} | "
+            f"{rate.times_real_time:.3f} | {rate.times_plain:.1f} | {share} |"
+        )
+    if speed.training is not None:
+        share = "" if speed.training.share_of_bare is None else f", {speed.training.share_of_bare:.0%} of bare float32"
+        lines += ["", f"Training: {speed.training.seconds_per_second:.1f} CPU seconds for a second of sound{share}."]
+    lines += ["", f"Peak memory of the process: {speed.peak_memory_mb:.0f} MB."]
+    return "\n".join(lines) + "\n"
+
+
+def engine_in_words(verdict: Verdict) -> str:
+    """What the engine does here, and why it does not do more."""
+    if not verdict.precisions:
+        return f"not used, torch serves instead: {verdict.reason}"
+    by_precision = [
+        precision if precision == arithmetic else f"{precision} (by {arithmetic})"
+        for precision, arithmetic in zip(verdict.precisions, verdict.arithmetics, strict=True)
+    ]
+    words = f"{verdict.tier} vectors; {', '.join(by_precision)}; {verdict.usual_precision} when nobody says"
+    return f"{words}. Missing: {verdict.reason}" if verdict.reason else words
+
+
+class _Turn:
+    """One way of generating, and how its turns went."""
+
+    def __init__(self, decoder: WaveNet, way: Way, told: Conditioning, peaks: list[float], seconds: float) -> None:
+        self.way = way
+        self._backend = generator.backend_for(decoder, way.backend, peaks)
+        self._told = Conditioning(told.frames.expand(way.n_streams, -1, -1), told.hop_samples)
+        self._n_samples = 4
+        took = min(self._generate()[0] for _ in range(2))  # the first call may compile
+        self._n_samples = max(4, min(self._told.n_samples, round(seconds / max(took, 1e-6) * 4)))
+        self.wall: list[float] = []  # samples a second
+        self.busy: list[float] = []  # samples a CPU second
+
+    def take(self) -> None:
+        """Have a turn."""
+        wall, busy = self._generate()
+        n_samples = self.way.n_streams * self._n_samples
+        self.wall.append(n_samples / wall)
+        self.busy.append(n_samples / busy)
+
+    def bytes_a_stream(self) -> int:
+        """What a stream remembers between two samples."""
+        state = self._backend.start(Conditioning(self._told.frames[:1, :, :1], self._told.hop_samples))
+        arrays = getattr(state, "arrays", None)
+        if arrays is not None:
+            return sum(array.nbytes for array in arrays)
+        tensors = [*state.rings, state.heard, state.summands, *state.scores]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def _generate(self) -> tuple[float, float]:
+        """Seconds by the clock, and of the cores."""
+        uniforms = sampling.uniforms(0, 0, 0, self._n_samples).expand(self.way.n_streams, -1)
+        wall, busy = time.perf_counter(), time.process_time()
+        generator.generate(self._backend, self._told, uniforms, workers=self.way.n_workers)
+        return time.perf_counter() - wall, time.process_time() - busy
+
+
+class _Yardsticks:
+    """What one core can multiply: the best of many readings, as a neighbour can only slow it down."""
+
+    _PRODUCTS = 2e8  # of a reading
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._bare: dict[str, float] = {}
+        self._tile: dict[str, float] = {}
+        self._arithmetics = verdict.arithmetics
+
+    def read(self) -> None:
+        """Take every reading once."""
+        if not self._arithmetics:
+            return
+        from moksori.generation.engine import cpu, yardstick
+        from moksori.generation.engine.tile import ARITHMETICS
+
+        tier = cpu.tier(cpu.features())
+        for name in self._arithmetics:
+            arithmetic = ARITHMETICS[name]
+            self._note(self._tile, name, *yardstick.whole_tile(arithmetic, tier))
+            if yardstick.has_bare(arithmetic):
+                self._note(self._bare, name, *yardstick.bare(arithmetic, tier))
+
+    def best(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Billions of products a second, bare and by the tile."""
+        return self._bare, self._tile
+
+    def _note(self, best: dict[str, float], name: str, run: Callable[[int], None], products: int) -> None:
+        if name not in best:
+            run(1)  # compiles
+        turns = int(self._PRODUCTS / products)
+        began = time.thread_time()
+        run(turns)
+        rate = turns * products / max(time.thread_time() - began, 1e-9) / 1e9
+        best[name] = max(best.get(name, 0.0), rate)
+
+
+def _rate(turn: _Turn, plain: _Turn, sample_rate: int, verdict: Verdict, bare: dict[str, float]) -> Rate:
+    way, wall, busy = turn.way, statistics.median(turn.wall), statistics.median(turn.busy)
+    arithmetics = dict(zip(verdict.precisions, verdict.arithmetics, strict=True))
+    peak = bare.get(arithmetics.get(way.backend, ""))
+    products = getattr(turn._backend, "multiply_adds", None)
+    share = busy * products / (peak * 1e9) if peak and products else None
+    ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
+    return Rate(way, wall, busy, wall / sample_rate, ratio, share, turn.bytes_a_stream())
+
+
+def _training(config: ModelConfig, bare: float | None) -> TrainingRate:
+    """Time three steps on a quarter of a second of sound, and keep the fastest: neighbours only slow it down."""
+    with torch.random.fork_rng():  # weights of any value do
+        model = Autoencoder(config, ["one", "other"])
+    hop = config.encoder.hop_samples
+    n_samples = max(2, round(0.25 * config.sample_rate / hop)) * hop
+    codes = torch.randint(0, 256, (1, n_samples), generator=torch.Generator().manual_seed(0))
+    melody_frames = n_samples // config.melody_hop_samples if config.melody_hop_samples else 0
+    told = torch.zeros(1, 2, melody_frames) if melody_frames else None
+    found = []
+    for _ in range(3):
+        model.zero_grad(set_to_none=True)
+        began = time.process_time()
+        logits = model.logits(codes, model.encode(codes), model.singers(torch.tensor([0])), told)
+        torch.autograd.backward(losses.reconstruction(logits, codes))
+        found.append(time.process_time() - began)
+    encoder = config.encoder
+    layers = encoder.blocks * encoder.layers * (encoder.kernel_size + 1) * encoder.channels**2
+    products = 3 * (layers + decoder_multiply_adds(config.decoder)) * config.sample_rate  # forward, and twice backward
+    seconds = min(found) * config.sample_rate / n_samples
+    return TrainingRate(seconds, products, None if bare is None else products / (seconds * bare * 1e9))
+
+
+def _decoder(config: ModelConfig) -> tuple[WaveNet, Conditioning]:
+    """A decoder of random weights, and a second of conditions."""
+    with torch.random.fork_rng():  # weights of any value do
+        decoder = Autoencoder(config, ["one", "other"]).decoder
+    hop = config.melody_hop_samples or config.encoder.hop_samples
+    frames = torch.randn(
+        1, decoder.condition_channels, config.sample_rate // hop, generator=torch.Generator().manual_seed(0)
+    )
+    return decoder.eval(), Conditioning(frames, hop)

@@ -1,0 +1,28 @@
+"""`moksori bench` and `moksori doctor`, as they are called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from calling import Moksori
+
+
+def test_bench_prints_tables_and_writes_them(moksori: Moksori, tiny_recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "speed"
+    done = moksori("bench", "-r", tiny_recipe_file, "--rounds", "1", "--seconds", "0.05", "-o", out)
+    assert done.code == 0 and "| float32 | 1 | 1 |" in done.out and "Training:" in done.out
+    assert (out / "speed.md").read_text(encoding="utf-8") == done.out.removesuffix("\n")
+    assert json.loads((out / "speed.json").read_text(encoding="utf-8"))["sample_rate"] == 4000
+
+
+def test_bench_of_a_voice_that_samples_nothing_says_what_to_do(moksori: Moksori) -> None:
+    done = moksori("bench", "-r", "swift")
+    assert done.code == 1 and "does not sample codes" in done.err and "Choose paper, melody or small" in done.err
+
+
+def test_doctor_tells_the_engine_and_what_is_missing(moksori: Moksori) -> None:
+    done = moksori("doctor")
+    assert done.code == 0 and "engine" in done.out and "vectors; float32" in done.out
+    found = json.loads(moksori("doctor", "--json").out)
+    assert found["moksori"] and found["cores"] and "extra [av]" in found

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from moksori.evaluation import speed
+from moksori.evaluation.speed import Way
+from moksori.generation.engine.trial import Verdict
+from moksori.models.autoencoder import ModelConfig
+from moksori.models.wavenet import WaveNetConfig
+from moksori.training.recipe import Recipe
+
+
+def test_products_of_a_sample_by_hand() -> None:
+    """The paper's: 40 layers of 256 x 256 taps and 256 x 128 outputs, and a head of 128 x 128 and 256 x 128."""
+    assert speed.decoder_multiply_adds(WaveNetConfig()) == 40 * (65_536 + 32_768) + 16_384 + 32_768
+    #  2 layers of (3 taps x 4 -> 8) and (4 -> 4 + 6), and a head of 6 x 6 and 256 x 6
+    assert speed.decoder_multiply_adds(WaveNetConfig(1, 2, 3, 4, 6)) == 2 * (96 + 40) + 36 + 1536
+
+
+def test_every_backend_has_its_turns(tiny_recipe: Recipe) -> None:
+    assert isinstance(tiny_recipe.model, ModelConfig)
+    told: list[tuple[int, int]] = []
+    found = speed.measure(
+        tiny_recipe.model, "tiny", rounds=2, seconds=0.01, progress=lambda what, done, total: told.append((done, total))
+    )
+    assert {rate.way.backend for rate in found.rates} == {"streaming", *found.verdict.precisions}
+    assert {done for done, _ in told} == {0, 1} and len(told) == 2 * len(found.rates)
+    plain = found.rates[0]
+    assert plain.way == Way("streaming", 1, 1) and plain.times_plain == 1.0 and plain.share_of_bare is None
+    for rate in found.rates:
+        assert rate.samples_per_second > 0 and rate.times_real_time == rate.samples_per_second / 4000
+        assert rate.share_of_bare is None or 0 < rate.share_of_bare < 1
+    assert found.training is not None and found.training.seconds_per_second > 0
+    assert all(found.tile[name] < 1.1 * bare for name, bare in found.bare.items())  # nothing beats bare multiply-adds
+    assert json.loads(json.dumps(asdict(found)))["model"] == "tiny"
+    tables = speed.markdown(found)
+    assert tables.count("\n| ") == 2 + len(found.rates) and "one core, float32" in tables
+
+
+def test_a_stream_remembers_its_rings(tiny_recipe: Recipe) -> None:
+    """Dilations 1, 2, 4 of 4 channels, padded to a block of rows; float32 all of it."""
+    assert isinstance(tiny_recipe.model, ModelConfig)
+    found = speed.measure(tiny_recipe.model, "tiny", rounds=1, seconds=0.01, is_training_measured=False)
+    assert found.training is None
+    alone = next(rate for rate in found.rates if rate.way.backend == "float32")
+    assert alone.bytes_a_stream >= (1 + 2 + 4) * 4 * 4
+
+
+def test_one_core_has_no_way_of_two() -> None:
+    assert speed.usual_ways(1, 8, ["int8"]) == [
+        Way("streaming", 1, 1),
+        Way("streaming", 32, 1),
+        Way("int8", 1, 1),
+        Way("int8", 8, 1),
+    ]
+    assert Way("int8", 16, 2) in speed.usual_ways(2, 8, ["int8"])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Verdict(reason="numba is missing"), "not used, torch serves instead: numba is missing"),
+        (
+            Verdict("avx512", ("float32", "int8"), "float32", ("float32", "int8-dot"), "bfloat16 is off by 3"),
+            "avx512 vectors; float32, int8 (by int8-dot); float32 when nobody says. Missing: bfloat16 is off by 3",
+        ),
+    ],
+)
+def test_the_engine_in_words(verdict: Verdict, words: str) -> None:
+    assert speed.engine_in_words(verdict) == words
