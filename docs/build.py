@@ -11,6 +11,7 @@ anywhere. Zensical then builds each language by itself, strictly: a link or an a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -50,14 +51,14 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
 def with_formulas(text: str) -> str:
     """Formulas between dollars as MathML.
 
-    >>> with_formulas("so $x$ costs `$5`")[:15]
-    'so <span><math '
+    >>> with_formulas("so $x$ costs `$5`")[:14]
+    'so <span class'
     """
 
     def drawn(prose: str) -> str:
         prose = _DISPLAYED.sub(lambda found: _on_a_line(found[1]), prose)
         # A line that began with <math> would be taken for a block of HTML.
-        return _INLINE.sub(lambda found: f"<span>{mathml(found[1])}</span>", prose)
+        return _INLINE.sub(lambda found: f'<span class="math">{mathml(found[1])}</span>', prose)
 
     return outside_code(text, drawn)
 
@@ -84,6 +85,16 @@ def note_for_site(text: str, page: Path, notes: set[Path]) -> str:
     return outside_code(text, lambda prose: _LINK.sub(link, prose))
 
 
+def with_notes(settings: str, notes: set[Path]) -> str:
+    """Settings whose navigation lists the notes, by their headings."""
+    listed = []
+    for note in sorted(notes):
+        heading = note.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+        page = f"notes/{note.relative_to(DOCS).as_posix()}"
+        listed.append(f"{{ {json.dumps(heading, ensure_ascii=False)} = {json.dumps(page)} }}")
+    return settings.replace('"NOTES"', f"[{', '.join(listed)}]")
+
+
 def lay_out(language: str) -> Path:
     """Put everything that one language's site is made of into build/guide/LANGUAGE."""
     folder = LAID_OUT / language
@@ -92,14 +103,15 @@ def lay_out(language: str) -> Path:
     shutil.copytree(DOCS / "guide" / "assets", folder / "assets", dirs_exist_ok=True)
     for page in folder.rglob("*.md"):
         page.write_text(with_formulas(page.read_text(encoding="utf-8")), encoding="utf-8")
-    notes = {path.resolve() for path in [*DOCS.glob("*.md"), *(DOCS / "studies").glob("*.md")]}
+    notes = {path.resolve() for path in sorted([*DOCS.glob("*.md"), *(DOCS / "studies").glob("*.md")])}
     for note in notes:
         target = folder / "notes" / note.relative_to(DOCS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(note_for_site(note.read_text(encoding="utf-8"), note, notes), encoding="utf-8")
     for picture in [*DOCS.glob("*.svg"), *(DOCS / "studies").glob("*.svg")]:
         shutil.copy(picture, folder / "notes" / picture.relative_to(DOCS))
-    shutil.copy(DOCS / "guide" / f"{language}.toml", LAID_OUT)
+    settings = (DOCS / "guide" / f"{language}.toml").read_text(encoding="utf-8")
+    (LAID_OUT / f"{language}.toml").write_text(with_notes(settings, notes), encoding="utf-8")
     shutil.copytree(DOCS / "guide" / "theme", LAID_OUT / "theme", dirs_exist_ok=True)
     return folder
 
@@ -112,8 +124,9 @@ def build(language: str) -> None:
     """
     settings = f"{language}.toml"
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", settings]
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(DOCS)}  # where our extension of Markdown lies
     # Zensical writes only below the folder of its settings; that is the laid-out one, so that no cache lands elsewhere.
-    subprocess.run(command, cwd=LAID_OUT, check=True, env={**os.environ, "NO_COLOR": "1"})
+    subprocess.run(command, cwd=LAID_OUT, check=True, env=environment)
     shutil.move(LAID_OUT / "site" / language, SITE / language)
     for page in (SITE / language).rglob("*.html"):
         up = "../" * (len(page.relative_to(SITE / language).parts) - 1)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import markdown
 import numpy as np
 import pytest
 import typer.main
@@ -71,10 +72,9 @@ def _pages_in(nav: list[dict[str, object]]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-def test_the_navigation_lists_every_page_and_every_note(language: str) -> None:
+def test_the_navigation_lists_every_page(language: str) -> None:
     nav = tomllib.loads((GUIDE / f"{language}.toml").read_text(encoding="utf-8"))["project"]["nav"]
-    notes = [path.relative_to(DOCS).as_posix() for path in [*DOCS.glob("*.md"), *(DOCS / "studies").glob("*.md")]]
-    assert sorted(_pages_in(nav)) == sorted([*PAGES, *(f"notes/{note}" for note in notes)])
+    assert sorted(_pages_in(nav)) == sorted([*PAGES, "NOTES"])
 
 
 def test_the_settings_of_both_languages_differ_in_words_only() -> None:
@@ -391,6 +391,22 @@ def test_links_of_notes_to_files_that_are_no_pages_become_names() -> None:
     text = "[a](evaluation.md) [b](../src/moksori/voices/first.md) ![c](mixup.svg) [d](https://example.org)"
     told = build.note_for_site(text, DOCS / "log.md", notes)
     assert told == "[a](evaluation.md) b (`src/moksori/voices/first.md`) ![c](mixup.svg) [d](https://example.org)"
+
+
+def test_the_navigation_is_given_the_notes_by_their_headings() -> None:
+    told = script("build").with_notes('nav = [{ "Notes" = "NOTES" }]', {DOCS / "log.md", DOCS / "mixup.md"})
+    nav = tomllib.loads(told)["nav"]
+    assert nav[0]["Notes"][0] == {"Log of experiments": "notes/log.md"}
+    assert list(_pages_in(nav)) == ["notes/log.md", "notes/mixup.md"]
+
+
+def test_examples_in_docstrings_become_code() -> None:
+    extension = script("examples")
+    text = "Words.\n\n>>> 1 + 1\n2\n\nMore.\n\n```\n>>> not touched\n```\n"
+    html = markdown.markdown(text, extensions=[extension.makeExtension(), "fenced_code"])
+    assert html.count("<pre>") == 2
+    assert "blockquote" not in html
+    assert "&gt;&gt;&gt; 1 + 1\n2\n</code>" in html
 
 
 @pytest.mark.parametrize(
