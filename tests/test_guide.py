@@ -26,6 +26,7 @@ from moksori.audio import files, signals
 from moksori.cli.app import app
 from moksori.data import synthetic
 from moksori.evaluation import recogniser, singer_judge
+from moksori.generation import generator
 
 ROOT = Path(__file__).parents[1]
 DOCS, GUIDE = ROOT / "docs", ROOT / "docs" / "guide"
@@ -277,6 +278,7 @@ def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.Monkey
     for judge in (singer_judge, recogniser):
         monkeypatch.setattr(judge, "_N_STEPS", 30)
         monkeypatch.setattr(judge, "_N_CLIPS", 4)
+    monkeypatch.setattr(generator, "usual_backend", lambda decoder: "streaming")  # compiles nothing
     lines = [line for page, line, is_run in MOKSORI if is_run and page == "first-voice.md"]
     lines += [line for page, line, is_run in MOKSORI if is_run and page in ("recipes.md", "how/back-translation.md")]
     lines += [line for _, line, is_run in MOKSORI if is_run and line not in lines]
