@@ -137,6 +137,12 @@ def test_links_lead_somewhere(page: str, language: str) -> None:
             assert anchor in anchors_of(path.read_text(encoding="utf-8")), f"{page} links to {target}#{anchor}"
 
 
+def test_links_of_the_korean_readme_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.ko.md").read_text(encoding="utf-8"))
+    assert targets
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_headings_have_the_same_anchors_so_that_links_work_in_both_languages(page: str) -> None:
     linked = {
