@@ -217,10 +217,25 @@ def test_commands_that_are_not_run_are_marked_in_both_languages() -> None:
 @pytest.mark.parametrize(("page", "line", "is_run"), MOKSORI)
 def test_commands_parse(page: str, line: str, is_run: bool) -> None:
     command, words = typer.main.get_command(app), shlex.split(line)[1:]
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and words != ["--help"]:
         assert words[0] in command.commands, f"{page}: moksori has no verb {words[0]}"
         command, words = command.commands[words[0]], words[1:]
-    command.make_context("moksori", words)  # raises for an unknown option, or a value of the wrong kind
+    if words != ["--help"]:
+        command.make_context("moksori", words)  # raises for an unknown option, or a value of the wrong kind
+
+
+def test_verbs_and_options_of_the_table_exist() -> None:
+    verbs = typer.main.get_command(app).commands
+    rows = [
+        line.split("|")[1:4] for line in text_of("en", "commands.md").splitlines() if line.startswith("| `moksori ")
+    ]
+    assert rows
+    for verb, _, options in rows:
+        command = verbs[verb.strip(" `").removeprefix("moksori ")]
+        known = {name for parameter in command.params for name in parameter.opts} | set(
+            getattr(command, "commands", {})
+        )
+        assert set(re.findall(r"`([^`]*)`", options)) <= known, verb
 
 
 def test_make_has_the_targets_that_pages_name() -> None:
