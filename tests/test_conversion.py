@@ -370,7 +370,7 @@ class TestSingers:
 
 class TestLoad:
     def test_a_model_file_and_a_run_folder_give_the_same_voice(self, voice: Voice, tmp_path: Path) -> None:
-        path = tmp_path / conversion.MODEL_FILE
+        path = tmp_path / checkpoint.MODEL_FILE
         checkpoint.write_model(path, voice.model, Provenance(level_dbfs=-30.0))
         source = song(800, 8000)
         for place in (path, str(path), tmp_path):

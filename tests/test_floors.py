@@ -23,6 +23,7 @@ FLOORS = {
     "generation": 3,
     "training": 4,
     "conversion": 4,
+    "soloist": 4,
     "evaluation": 5,
     "cli": 6,
     "studio": 6,
@@ -36,15 +37,16 @@ ORDER = {
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
-        "singers autoencoder swift family"
+        "singers autoencoder swift solo family"
     ),
     "generation": (
-        "sampling windows stepwise reference streaming calibration engine generator chunks code_song feature_song"
+        "sampling windows stepwise reference streaming calibration engine generator priming chunks code_song "
+        "feature_song"
     ),
     "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
     "training": (
-        "schedules losses perturb events learner average guard shards phases media tables reconstruct criticise mixup "
-        "backtranslate recipe validation samples journal board folder loop run"
+        "schedules losses perturb events learner average guard shards phases media tables predict reconstruct "
+        "criticise mixup backtranslate recipe validation samples journal board folder loop run"
     ),
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "

@@ -2,7 +2,7 @@
 
 >>> import moksori
 >>> sorted(moksori.__all__)
-['Clip', 'UserError', 'Voice', '__version__', 'load']
+['Clip', 'Soloist', 'UserError', 'Voice', '__version__', 'load', 'load_wavenet']
 
 The names below are loaded when they are first asked for, so that `import moksori` costs nothing and no import circle
 can start here; nobody inside the package imports the package itself.
@@ -14,22 +14,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "UserError", "Voice", "__version__", "load"]
+__all__ = ["Clip", "Soloist", "UserError", "Voice", "__version__", "load", "load_wavenet"]
 
 _HOMES = {
-    "Clip": "moksori.audio.clip",
-    "UserError": "moksori.errors",
-    "Voice": "moksori.conversion",
-    "load": "moksori.conversion",
+    "Clip": ("moksori.audio.clip", "Clip"),
+    "Soloist": ("moksori.soloist", "Soloist"),
+    "UserError": ("moksori.errors", "UserError"),
+    "Voice": ("moksori.conversion", "Voice"),
+    "load": ("moksori.conversion", "load"),
+    "load_wavenet": ("moksori.soloist", "load"),
 }
 
 if TYPE_CHECKING:
     from moksori.audio.clip import Clip
     from moksori.conversion import Voice, load
     from moksori.errors import UserError
+    from moksori.soloist import Soloist
+    from moksori.soloist import load as load_wavenet
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        module, own_name = _HOMES[name]
+        return getattr(import_module(module), own_name)
     raise AttributeError(f"module 'moksori' has no attribute {name!r}; it has {', '.join(__all__)}")

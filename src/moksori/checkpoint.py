@@ -26,9 +26,11 @@ from moksori.errors import ModelFileError, UserError
 from moksori.models import family
 from moksori.models.autoencoder import ModelConfig
 from moksori.models.family import Model
+from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
 
 FORMAT_VERSION = "1"
+MODEL_FILE = "model.safetensors"  # in the folder of a training run
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
 _HEADER_SUM = "header_sha256"
 _KINDS = {"model": "a model", "training-state": "the state of a training run", "judge": "a judge"}
@@ -67,7 +69,7 @@ class Provenance:
 class _Described:
     """The header's settings of a model, of whichever kind."""
 
-    config: ModelConfig | SwiftConfig
+    config: ModelConfig | SwiftConfig | SoloConfig
 
 
 def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bool = False) -> None:
@@ -107,6 +109,12 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, P
     check_fit(model, tensors, str(path))
     model.load_state_dict(tensors, assign=True)
     return model.eval().to(device), provenance
+
+
+def model_file(path: str | Path) -> Path:
+    """The model file that a path names: the file itself, or that of a training run's folder."""
+    path = Path(path)
+    return path / MODEL_FILE if path.is_dir() else path
 
 
 def load_strictly(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -222,6 +230,8 @@ def _refuse_absurd_sizes(path: Path, config: family.Config, tensors: Mapping[str
     """
     if isinstance(config, SwiftConfig):
         depth, longest_cycle = config.encoder.layers + config.decoder.layers, 0
+    elif isinstance(config, SoloConfig):
+        depth, longest_cycle = config.decoder.blocks * config.decoder.layers, config.decoder.layers
     else:
         encoder, decoder = config.encoder, config.decoder
         depth = encoder.blocks * encoder.layers + decoder.blocks * decoder.layers

@@ -38,17 +38,15 @@ from moksori.generation.chunks import ChunkConfig, SeamCount
 from moksori.generation.code_song import CodeSong, SampleOptions, melody_of
 from moksori.generation.feature_song import FeatureSong
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.family import Model
+from moksori.models.family import Converter
+from moksori.models.solo import Solo
 from moksori.models.swift import Swift
 
-MODEL_FILE = "model.safetensors"
 SHIPPED_VOICE = "first.safetensors"
-_CEILING_DBFS = -1.0  # a source is not raised beyond this peak
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones
 LOUDNESS = ("follow", "normalise")
 _LOCKSTEP_CLIPS = 16  # clips of a group, each core with a group of its own
-_ANY_LEVEL = level.TrimConfig(absolute_gate_dbfs=level.FLOOR_DBFS)  # every sound counts as singing
 
 Blocks = Callable[[], Iterator[Samples]]
 """Starts reading a recording from its beginning: mono blocks, float32 `[n]`."""
@@ -103,7 +101,7 @@ class Voice:
     >>> sung = voice.convert(samples, 44100, singer="kumi")                     # doctest: +SKIP
     """
 
-    def __init__(self, model: Model, provenance: Provenance) -> None:
+    def __init__(self, model: Converter, provenance: Provenance) -> None:
         self._model = model.eval()
         self._tracker = PitchTracker()
         self.provenance = provenance
@@ -119,7 +117,7 @@ class Voice:
         return self._model.config.sample_rate
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Converter:
         """The model."""
         return self._model
 
@@ -281,7 +279,8 @@ class Voice:
                 _refuse_transposition(job.options)
         hop, clips, options = model.hop_samples, [job.clip for job in jobs], jobs[0].options
         gains_db = [
-            _gain_db(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs) for clip in clips
+            level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
+            for clip in clips
         ]
         codes = [self._codes(clip, gain_db) for clip, gain_db in zip(clips, gains_db, strict=True)]
         longest = frames.padded_length(max(len(row) for row in codes), hop)
@@ -314,7 +313,7 @@ class Voice:
         return melody_of(torch.from_numpy(told).float(), 0, n_samples, self._melody_config.hop_samples)
 
     def _gain_db_of(self, clip: Clip) -> float:
-        return _gain_db(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
+        return level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
 
     def _codes(self, clip: Clip, gain_db: float) -> Tensor:
         """Codes `[T]` of a clip at the model's rate and level."""
@@ -339,7 +338,7 @@ class Voice:
         progress: Progress | None,
     ) -> tuple[Iterator[Samples], Report]:
         measured, track = self._measure(read, rate, options)
-        gain_db = _gain_db(measured, self.provenance.level_dbfs)
+        gain_db = level.gain_for_singing(measured, self.provenance.level_dbfs)
         report = Report(measured.n_samples, rate, gain_db)
 
         def at_model_rate() -> Iterator[Samples]:
@@ -477,20 +476,6 @@ def _refuse_transposition(options: ConvertOptions) -> None:
         )
 
 
-def _gain_db(measured: level.Measurement, target_dbfs: float) -> float:
-    """Gain that brings the singing to the level of the training data; none for a silent recording.
-
-    A recording so faint that nothing passes for singing is raised all the same, and lowered again afterwards: the model
-    has never heard anything as faint, and would answer at the level of its training.
-    """
-    sung = level.sung_level_dbfs(measured.frame_dbfs)
-    if sung <= level.FLOOR_DBFS:
-        sung = level.sung_level_dbfs(measured.frame_dbfs, _ANY_LEVEL)
-    if sung <= level.FLOOR_DBFS:
-        return 0.0
-    return level.gain_to(sung, measured.peak_dbfs, target_dbfs=target_dbfs, ceiling_dbfs=_CEILING_DBFS)
-
-
 def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samples:
     """Samples at the model's rate, brought to the rate and the length of a source."""
     whole = level.apply_gain(resample.resample(samples, rate, clip.sample_rate), gain_db)
@@ -502,11 +487,22 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
 
     Raises:
         ModelFileError: no model there, or it is damaged or foreign.
+        UserError: it is a WaveNet by itself, which has no voices to convert to.
     """
     if path is None:
         with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
-            return Voice(*checkpoint.read_model(shipped, device))
-    path = Path(path)
-    if path.is_dir():
-        path = path / MODEL_FILE
-    return Voice(*checkpoint.read_model(path, device))
+            return _voice(shipped, device)
+    return _voice(checkpoint.model_file(path), device)
+
+
+def _voice(path: Path, device: str) -> Voice:
+    model, provenance = checkpoint.read_model(path, device)
+    if isinstance(model, Solo):
+        config = model.config
+        like = " --like SONG" if config.is_told_a_recording else ""
+        what = "sings a song again" if config.n_mels else "sings"
+        raise UserError(
+            f"{path}: holds a WaveNet by itself; it {what}, but takes nothing of a song over into another voice. To "
+            f"hear it: moksori wavenet generate {path}{like} -o OUT.flac; for a voice to convert to, use moksori train"
+        )
+    return Voice(model, provenance)

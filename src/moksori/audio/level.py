@@ -180,6 +180,8 @@ def measure(samples: Samples, sample_rate: int) -> Measurement:
 
 
 DEFAULT_TRIM = TrimConfig()
+_ANY_LEVEL = TrimConfig(absolute_gate_dbfs=FLOOR_DBFS)  # every sound counts as singing
+_CEILING_DBFS = -1.0
 
 
 def gate_dbfs(frame_dbfs: Levels, config: TrimConfig = DEFAULT_TRIM) -> float:
@@ -207,6 +209,20 @@ def sung_level_dbfs(frame_dbfs: Levels, config: TrimConfig = DEFAULT_TRIM) -> fl
     """
     sung = frame_dbfs[frame_dbfs > gate_dbfs(frame_dbfs, config)]
     return float(_power_to_db((10.0 ** (sung / 10.0)).sum() / max(len(sung), 1)))
+
+
+def gain_for_singing(measured: Measurement, target_dbfs: float) -> float:
+    """Return the gain that brings the singing to the level of the training data; none for a silent recording.
+
+    A recording so faint that nothing passes for singing is raised all the same: a model has never heard anything as
+    faint, and would answer at the level of its training. No recording is raised beyond a peak of -1 dBFS.
+    """
+    sung = sung_level_dbfs(measured.frame_dbfs)
+    if sung <= FLOOR_DBFS:
+        sung = sung_level_dbfs(measured.frame_dbfs, _ANY_LEVEL)
+    if sung <= FLOOR_DBFS:
+        return 0.0
+    return gain_to(sung, measured.peak_dbfs, target_dbfs=target_dbfs, ceiling_dbfs=_CEILING_DBFS)
 
 
 def noise_dbfs(frame_dbfs: Levels) -> float:

@@ -22,6 +22,7 @@ def command(
         return
     origin, config = found["provenance"], found["config"]
     rows = {
+        **_kind(config),
         "singers": ", ".join(found["singers"]),
         "sample rate": f"{config['sample_rate']} Hz",
         "parameters": "  ".join(f"{part} {count:,}" for part, count in found["parameters"].items()),
@@ -39,19 +40,29 @@ def command(
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    import moksori
-    from moksori import settings
-    from moksori.models.autoencoder import Autoencoder
+    from moksori import checkpoint, settings
+    from moksori.models.swift import Swift
 
-    voice = moksori.load(path)
-    model = voice.model
+    model, provenance = checkpoint.read_model(checkpoint.model_file(path))
     return {
-        "singers": list(voice.singers),
+        "singers": list(model.singers.names),
         "config": settings.plain(model.config),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()},
-        **({"receptive_field": model.config.decoder.receptive_field} if isinstance(model, Autoencoder) else {}),
-        "provenance": settings.plain(voice.provenance),
+        **({} if isinstance(model, Swift) else {"receptive_field": model.config.decoder.receptive_field}),
+        "provenance": settings.plain(provenance),
     }
+
+
+def _kind(config: dict[str, Any]) -> dict[str, str]:
+    """What a WaveNet by itself is told; nothing of a voice, which is what most model files are."""
+    if config["kind"] != "wavenet-alone":
+        return {}
+    told = {
+        "who sings": config["singer_channels"],
+        "pitch and loudness": config["is_told_melody"],
+        "log-mel (a vocoder)": config["mel_window_samples"],
+    }
+    return {"kind": "a WaveNet by itself", "is told": ", ".join(name for name, on in told.items() if on) or "nothing"}
 
 
 def _range_text(bounds: dict[str, float]) -> str:

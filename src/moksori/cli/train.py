@@ -18,9 +18,11 @@ from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
+    from moksori.models.family import Config
     from moksori.training.events import Event, Logged
     from moksori.training.folder import RunFolder
     from moksori.training.loop import Budget, Counters
+    from moksori.training.recipe import Recipe
 
 
 def command(
@@ -46,24 +48,58 @@ def command(
     Given raw recordings it prepares them first, into RUN/data. Ctrl-C saves and stops; the same command goes on where
     it stopped, bit for bit. `--for` and `--max-steps` count from the run's beginning: to train longer, ask for more.
     """
+    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json)
+    folder, corpus = train(asked, recipe_of(output, recipe, "swift"))
+    if with_report:
+        _report(folder, corpus, texts, as_json=as_json)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a training run, besides its recipe."""
+
+    source: Path
+    output: Path
+    budget: str | None
+    max_steps: int | None
+    seed: int
+    device: str
+    licence: str
+    as_json: bool
+
+
+def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
+    """The recipe that is named; else the run's own, if it has begun, or the usual one."""
+    from moksori.training import recipe as recipes
+    from moksori.training.folder import RunFolder
+
+    own = RunFolder(output).recipe
+    return recipes.load(named or (str(own) if own.is_file() else usual))
+
+
+def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
+    """Train until the budget is spent; the run's folder, and its data.
+
+    Raises:
+        typer.Exit: it was stopped before.
+    """
     import torch
 
     import moksori
     from moksori.training import board, media, run
-    from moksori.training import recipe as recipes
     from moksori.training.folder import RunFolder
     from moksori.training.journal import Journal
     from moksori.training.loop import Budget
 
-    folder = RunFolder(output)
-    chosen = recipes.load(recipe or (str(folder.recipe) if folder.recipe.is_file() else "swift"))
+    source, output, budget, max_steps = asked.source, asked.output, asked.budget, asked.max_steps
+    licence, as_json, folder = asked.licence, asked.as_json, RunFolder(asked.output)
     seconds = console.duration_seconds(budget) if budget else float("inf")
-    chosen_device = run.check_device(device)
+    chosen_device = run.check_device(asked.device)
     corpus = _corpus(source, output, is_quiet=as_json)
     note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
     # Shards are worked on side by side, so each gets its share of the cores.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen.segments.shards))
-    options = run.RunOptions(seed, chosen_device, note, f"moksori {moksori.__version__}")
+    options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds)
@@ -76,11 +112,10 @@ def command(
         reached = trainer.run(limits)
     finally:
         watcher.close()
-    _say_how_it_ended(reached, trainer.stop.is_set(), output, corpus)
+    _say_how_it_ended(reached, trainer.stop.is_set(), _next_command(chosen.model, output, corpus))
     if trainer.stop.is_set():
         raise typer.Exit(130)
-    if with_report:
-        _report(folder, corpus, texts, as_json=as_json)
+    return folder, corpus
 
 
 def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, *, as_json: bool) -> None:
@@ -122,13 +157,24 @@ def _stop_on_signal(stop: threading.Event) -> None:
     signal.signal(signal.SIGTERM, ask)
 
 
-def _say_how_it_ended(reached: Counters, was_stopped: bool, output: Path, corpus: Corpus) -> None:
+def _next_command(config: Config, output: Path, corpus: Corpus) -> str:
+    """What one does with a run, as a command."""
+    from moksori.models.solo import SoloConfig
+
+    if not isinstance(config, SoloConfig):
+        return f'Convert: moksori convert SONG -m {output} -s "{corpus.singers[0]}"'
+    length = " --like RECORDING" if config.is_told_a_recording else " --seconds 4"
+    singer = f' -s "{corpus.singers[0]}"' if config.is_told_the_singer else ""
+    return f"Listen: moksori wavenet generate {output}{length}{singer} -o OUT.flac"
+
+
+def _say_how_it_ended(reached: Counters, was_stopped: bool, next_command: str) -> None:
     state = f"{reached.step} steps in {console.duration_text(reached.seconds)}"
     if was_stopped:
         console.say(f"Stopped and saved at {state}. The same command goes on from there.")
     else:
         console.say(f"Trained {state}.")
-    console.say(f'Convert: moksori convert SONG -m {output} -s "{corpus.singers[0]}"')
+    console.say(next_command)
 
 
 class SampleFiles:
@@ -217,12 +263,14 @@ class Watcher:
         return console.duration_text(max(0.0, min(by_steps, self._budget.seconds - event.seconds)))
 
     def _figures(self, event: Any) -> str:
-        own, other = event.figures["loss"], event.figures["shuffled_loss"]
-        heard = event.figures["classifier_accuracy"]
-        return (
-            f"step {event.step}: held-out {own:.3f} {self._unit} (with another clip's latent {other:.3f}); "
-            f"the latent tells the singer in {heard:.0%} (chance {self._chance:.0%})"
-        )
+        figures, said = event.figures, f"step {event.step}: held-out {event.figures['loss']:.3f} {self._unit}"
+        heard = figures.get("classifier_accuracy")
+        if "shuffled_loss" in figures:
+            what = "what is told of another clip" if heard is None else "another clip's latent"
+            said += f" (with {what} {figures['shuffled_loss']:.3f})"
+        if heard is not None:
+            said += f"; the latent tells the singer in {heard:.0%} (chance {self._chance:.0%})"
+        return said
 
     def _say(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -43,7 +43,7 @@ Codes = npt.NDArray[np.uint8]
 class Segment:
     """A segment with the place that it came from."""
 
-    clip: torch.Tensor  # codes, int64 [segment_samples]; codes with melody; or features, see `excerpts`
+    clip: torch.Tensor  # codes, int64 [segment_samples]; codes with what is told; or features, see `excerpts`
     singer: int  # position in the corpus's singers
     source: str  # of the recording
     start: int  # first sample, at the table's rate
@@ -69,6 +69,7 @@ class SegmentTable:
         sample_rate: of the model, in Hz; clips are resampled once, into the cache.
         segment_samples: length of every segment, at that rate.
         melody_hop_samples: if not 0, segments tell pitch and loudness, too, known so often; see `item`.
+        mel_window_samples: if not 0, they also tell the log-mel of this window of `features.WINDOWS`, as often.
         workers: threads that build the cache, 0 for one each core; they do not change its content.
         progress: told about the building of the cache.
 
@@ -86,6 +87,7 @@ class SegmentTable:
         segment_samples: int,
         *,
         melody_hop_samples: int = 0,
+        mel_window_samples: int = 0,
         workers: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -97,7 +99,7 @@ class SegmentTable:
         self.sample_rate = sample_rate
         self.segment_samples = segment_samples
         self._codes = open_codes(corpus, sample_rate, workers=workers, progress=progress)
-        self._melody_hop = melody_hop_samples
+        self._melody_hop, self._mel_window = melody_hop_samples, mel_window_samples
         self._melodies: dict[str, Stretch] = {}
         if melody_hop_samples:
             config = FeatureConfig(sample_rate, melody_hop_samples)
@@ -133,7 +135,8 @@ class SegmentTable:
 
         Returns:
             int64 `[segment_samples]`, codes 0..255. With melody float32 `[3, segment_samples]`: codes, f0 in Hz (0
-            where unvoiced) and level in dBFS, the latter two held for the hop.
+            where unvoiced) and level in dBFS, the latter two held for the hop. With log-mel `[3 + M, segment_samples]`:
+            its bands follow.
 
         Raises:
             ValueError: no such singer, or the singer has no recording in this split.
@@ -197,6 +200,8 @@ class SegmentTable:
         first, n_frames = round(start / hop), frames.n_frames(self.segment_samples, hop)
         told = self._melodies[region.recording.source].cut(first, n_frames)
         rows = torch.stack([features.f0_hz(told), features.levels_dbfs(told)])  # [2, n_frames]
+        if self._mel_window:
+            rows = torch.cat([rows, features.mels(told)[self._mel_window]])
         held = rows.repeat_interleave(hop, dim=1)[:, : self.segment_samples]
         return torch.cat([codes.float()[None], held])
 

@@ -12,7 +12,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment
 from moksori.errors import DataError
 from moksori.evaluation import probe
-from moksori.models.family import Model
+from moksori.models.family import Converter
 from moksori.training import media, tables, validation
 from moksori.training.media import Medium
 from moksori.training.perturb import PerturbConfig
@@ -33,7 +33,7 @@ class Figures:
     chance: float  # the same by guessing the commonest singer
 
 
-def evaluate(model: Model, corpus: Corpus, split: str = "test", per_singer: int = 8, seed: int = 0) -> Figures:
+def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: int = 8, seed: int = 0) -> Figures:
     """Score a model on a split of a corpus that has the model's singers.
 
     Args:

@@ -45,6 +45,14 @@ def melody(f0_hz: Tensor, level_dbfs: Tensor) -> Tensor:
     return torch.stack([octaves, is_voiced, level_dbfs / 20.0 + 2.0], dim=1)
 
 
+_MIDDLE_MEL, _SPREAD_MEL = -5.0, 2.5  # of log-mels of singing
+
+
+def mel(log_mel: Tensor) -> Tensor:
+    """Log-mel `[B, M, F]` as channels of around 1."""
+    return (log_mel - _MIDDLE_MEL) / _SPREAD_MEL
+
+
 def join(latent: Tensor, singer: Tensor, hop_samples: int, told: Tensor | None = None) -> Conditioning:
     """Put the latent and the singer's vector into one condition, as in the concatenation of the published system.
 

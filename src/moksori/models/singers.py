@@ -13,6 +13,8 @@ from moksori.errors import UserError
 class SingerTable(nn.Module):
     """Singer names <-> rows of a learned table `[N, E]`.
 
+    A width of 0 is for a model that is never told who sings: it keeps the names alone.
+
     Source: Nachmani and Wolf 2019, section 3: a vector v_j a singer, trained together with encoder and decoder.
     """
 
@@ -21,7 +23,8 @@ class SingerTable(nn.Module):
         if not names or len(set(names)) != len(names):
             raise ValueError(f"singer names must be given, each once: {list(names)}")
         self.names = tuple(names)
-        self.table = nn.Embedding(len(names), width)
+        # PyTorch warns when it is to fill a table of no columns with chance, so that one is given filled.
+        self.table = nn.Embedding(len(names), width, _weight=None if width else torch.zeros(len(names), 0))
 
     def forward(self, singer: Tensor) -> Tensor:
         """Singer numbers `[B]` -> their vectors `[B, E]`."""

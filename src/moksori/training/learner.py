@@ -110,13 +110,15 @@ class Learner:
 def learners_for(
     model: Model, config: OptimiserConfig, critic_config: OptimiserConfig | None = None
 ) -> dict[str, Learner]:
-    """The learners of the method: the confusion network, the other adversaries of a model, and everything else."""
+    """The learners of the method: the adversaries that a model has, and everything else, called the autoencoder."""
     named = dict(model.named_parameters())
 
     def part(prefix: str) -> dict[str, nn.Parameter]:
         return {name: named.pop(name) for name in list(named) if name.startswith(prefix)}
 
-    learners = {"classifier": Learner(part("classifier.").items(), config)}
+    learners = {}
+    if classifier := part("classifier."):
+        learners["classifier"] = Learner(classifier.items(), config)
     if critic := part("critic."):
         learners["critic"] = Learner(critic.items(), critic_config or config)
     if notes := part("notes."):

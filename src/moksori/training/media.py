@@ -9,7 +9,7 @@ So a phase is written once, and works with a decoder that samples codes and with
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, overload
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from moksori.models.autoencoder import Autoencoder
 from moksori.models.classifier import SingerClassifier
 from moksori.models.notes import NoteClassifier
 from moksori.models.singers import SingerTable
+from moksori.models.solo import Solo
 from moksori.models.swift import Swift, SwiftConfig
 from moksori.models.synthesiser import Controls
 from moksori.training import losses, perturb
@@ -150,7 +151,34 @@ class FeatureMedium:
         return losses.spectral_distance(self._model.expectation.of(controls), features.mels(clips))
 
 
-AnyMedium = CodeMedium | FeatureMedium
+class SoloMedium:
+    """Mu-law codes and a WaveNet by itself: nothing is encoded, nobody is converted, so this is no `Medium`."""
+
+    unit = "nats a sample"
+
+    def __init__(self, model: Solo) -> None:
+        self._model = model
+        self.singers = model.singers
+
+    def told(self, clips: Tensor) -> Tensor:
+        """What is told of clips, `[B, R, F]`: the rows below the codes, see `data.segments`; R = 0 without any."""
+        hop = self._model.config.hop_samples
+        return clips[:, 1:, ::hop] if clips.dim() == 3 else clips.new_zeros(len(clips), 0, clips.shape[1] // hop)
+
+    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Cross-entropy of the clips' codes, each given the ones before it, what is told, and who sings."""
+        codes = clips[:, 0].long() if clips.dim() == 3 else clips
+        return losses.reconstruction(self._model.logits(codes, told, singer_vectors), codes)
+
+    @torch.no_grad()
+    def generate(self, told: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """New codes `[B, F * hop]`, sampled in lockstep."""
+        conditioning = self._model.conditioning(told, singer_vectors)
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, conditioning.n_samples) for i in range(len(told))])
+        return generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+
+
+AnyMedium = CodeMedium | FeatureMedium | SoloMedium
 
 
 def unit_of(config: family.Config) -> str:
@@ -158,6 +186,12 @@ def unit_of(config: family.Config) -> str:
     return FeatureMedium.unit if isinstance(config, SwiftConfig) else CodeMedium.unit
 
 
-def medium_for(model: Autoencoder | Swift, perturbation: PerturbConfig) -> AnyMedium:
+@overload
+def medium_for(model: family.Converter, perturbation: PerturbConfig) -> CodeMedium | FeatureMedium: ...
+@overload
+def medium_for(model: Solo, perturbation: PerturbConfig) -> SoloMedium: ...
+def medium_for(model: family.Model, perturbation: PerturbConfig) -> AnyMedium:
     """The medium of a model; the perturbation is for models that hear features."""
+    if isinstance(model, Solo):
+        return SoloMedium(model)
     return FeatureMedium(model, perturbation) if isinstance(model, Swift) else CodeMedium(model)

@@ -12,6 +12,7 @@ from typing import Any
 from moksori import settings
 from moksori.errors import UserError
 from moksori.models.autoencoder import ModelConfig
+from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
 from moksori.training.backtranslate import BackTranslationConfig
 from moksori.training.learner import OptimiserConfig
@@ -66,7 +67,7 @@ class Recipe:
     name: str = ""
     description: str = ""
     precision: str = "float32"  # of the forward pass; auto: bfloat16 where the hardware is fast at it
-    model: ModelConfig | SwiftConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | SwiftConfig | SoloConfig = field(default_factory=ModelConfig)
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     critic_optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)  # where the model has a critic

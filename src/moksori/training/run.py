@@ -27,8 +27,9 @@ from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.learner import learners_for
 from moksori.training.loop import Counters, Monitor, Trainer
-from moksori.training.media import AnyMedium, CodeMedium, FeatureMedium
+from moksori.training.media import AnyMedium, CodeMedium, FeatureMedium, SoloMedium
 from moksori.training.phases import Phase, Plan, SinglePhase
+from moksori.training.predict import Prediction
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
 
@@ -95,7 +96,9 @@ def open_run(
 
 
 def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -> Plan:
-    """Both phases; a single singer has nobody to be mixed with, and stays in phase 1."""
+    """Both phases; a single singer has nobody to be mixed with, and stays in phase 1. A WaveNet by itself has one."""
+    if isinstance(medium, SoloMedium):
+        return SinglePhase(Prediction(medium, batches))
     if len(medium.singers.names) < 2:
         return SinglePhase(Reconstruction(medium, batches))
     losses, config = recipe.losses, recipe.back_translation
@@ -177,7 +180,11 @@ def _monitor(model: Model, medium: AnyMedium, corpus: Corpus, recipe: Recipe, se
     heard = heard[:: max(1, len(heard) // loop.sample_pairs)][: loop.sample_pairs]
 
     def figures() -> dict[str, float]:
-        return settings.plain(validation.held_out(medium, scored)) if len(scored) > 1 else {}
+        if len(scored) < 2:
+            return {}
+        if isinstance(medium, SoloMedium):
+            return validation.held_out_alone(medium, scored)
+        return settings.plain(validation.held_out(medium, scored))
 
     def rendered() -> Iterator[tuple[str, Clip]]:
         return samples.render(model, heard, seed) if heard else iter(())

@@ -12,14 +12,15 @@ from moksori.audio import mulaw
 from moksori.audio.clip import Clip, Samples
 from moksori.data.segments import Segment
 from moksori.generation import feature_song
-from moksori.models.family import Model
+from moksori.models.family import Converter, Model
+from moksori.models.solo import Solo
 from moksori.models.swift import Swift
-from moksori.training.media import CodeMedium
+from moksori.training.media import CodeMedium, SoloMedium
 
 
 @torch.no_grad()
 def render(model: Model, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
-    """Convert each segment to the next singer in the table.
+    """Convert each segment to the next singer in the table; a WaveNet by itself sings what it is told of the segment.
 
     Args:
         model: any state of training.
@@ -30,6 +31,9 @@ def render(model: Model, segments: Sequence[Segment], seed: int) -> Iterator[tup
         A name that tells source and target, and the sound.
     """
     names = model.singers.names
+    if isinstance(model, Solo):
+        yield from _alone(model, segments, seed)
+        return
     targets = [(segment.singer + 1) % len(names) for segment in segments]
     vectors = model.singers(torch.tensor(targets, device=model.singers.table.weight.device))
     for segment, target, samples in zip(segments, targets, _sung(model, segments, vectors, seed), strict=True):
@@ -37,7 +41,17 @@ def render(model: Model, segments: Sequence[Segment], seed: int) -> Iterator[tup
         yield f"{stem}.{names[segment.singer]}-to-{names[target]}", Clip(samples, model.config.sample_rate)
 
 
-def _sung(model: Model, segments: Sequence[Segment], vectors: Tensor, seed: int) -> list[Samples]:
+def _alone(model: Solo, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
+    medium, device = SoloMedium(model), model.singers.table.weight.device
+    singers = torch.tensor([segment.singer for segment in segments], device=device)
+    told = medium.told(torch.stack([segment.clip for segment in segments]).to(device))
+    sung = mulaw.decode(medium.generate(told, model.singers(singers), seed)).cpu()
+    for segment, row in zip(segments, sung, strict=True):
+        name = f"{PurePosixPath(segment.source).stem}.{model.singers.names[segment.singer]}"
+        yield name, Clip(row.numpy(), model.config.sample_rate)
+
+
+def _sung(model: Converter, segments: Sequence[Segment], vectors: Tensor, seed: int) -> list[Samples]:
     if isinstance(model, Swift):
         return [
             feature_song.sing(model, segment.clip, vector, seed).clip(-1, 1)

@@ -7,6 +7,7 @@ from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import SegmentTable
 from moksori.data.threads import Progress
 from moksori.models import family
+from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
 
 AnyTable = SegmentTable | ExcerptTable
@@ -28,5 +29,16 @@ def table(
     if isinstance(config, SwiftConfig):
         n_frames = n_samples // config.hop_samples
         return ExcerptTable(corpus, split, config.features, n_frames, moved_copies, progress=progress)
-    hop = config.melody_hop_samples
-    return SegmentTable(corpus, split, config.sample_rate, n_samples, melody_hop_samples=hop, progress=progress)
+    if isinstance(config, SoloConfig):
+        hop, window = config.hop_samples if config.is_told_a_recording else 0, config.mel_window_samples
+    else:
+        hop, window = config.melody_hop_samples, 0
+    return SegmentTable(
+        corpus,
+        split,
+        config.sample_rate,
+        n_samples,
+        melody_hop_samples=hop,
+        mel_window_samples=window,
+        progress=progress,
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from moksori.data.segments import Segment
-from moksori.training.media import Medium
+from moksori.training.media import Medium, SoloMedium
 
 _BATCH = 8  # segments scored at a time
 
@@ -55,3 +55,37 @@ def held_out(medium: Medium, segments: Sequence[Segment]) -> HeldOut:
 
     guessed = medium.classifier(z).argmax(dim=1)
     return HeldOut(loss(z), loss(other), (guessed == singer).double().mean().item())
+
+
+@torch.no_grad()
+def held_out_alone(medium: SoloMedium, segments: Sequence[Segment]) -> dict[str, float]:
+    """Score held-out segments with a WaveNet by itself.
+
+    Args:
+        medium: in any state of training.
+        segments: at least 2, of one length.
+
+    Returns:
+        `loss`, in nats a sample; for a net that is told anything also `shuffled_loss`, with what is told of another
+        segment and of its singer. The difference is what the condition is worth.
+
+    Raises:
+        ValueError: fewer than 2 segments; there is nothing to shuffle.
+    """
+    if len(segments) < 2:
+        raise ValueError("held-out figures need at least 2 segments")
+    device = medium.singers.table.weight.device
+    clips = torch.stack([segment.clip for segment in segments]).to(device)
+    vectors = medium.singers(torch.tensor([segment.singer for segment in segments], device=device))
+    told = medium.told(clips)
+
+    def loss(told: torch.Tensor, vectors: torch.Tensor) -> float:
+        split = (torch.split(rows, _BATCH) for rows in (clips, told, vectors))
+        scored = [medium.loss(*part).double() * len(part[0]) for part in zip(*split, strict=True)]
+        return torch.stack(scored).sum().item() / len(clips)
+
+    figures = {"loss": loss(told, vectors)}
+    if told.shape[1] or vectors.shape[1]:
+        turn = len(segments) // 2  # segments are sorted by singer: half a turn takes another singer's
+        figures["shuffled_loss"] = loss(told.roll(turn, dims=0), vectors.roll(turn, dims=0))
+    return figures

@@ -1,0 +1,174 @@
+"""`moksori wavenet train|generate`: a WaveNet by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from moksori.cli import console
+from moksori.cli import train as training
+from moksori.errors import UserError
+
+if TYPE_CHECKING:
+    from moksori.audio.clip import Clip
+    from moksori.soloist import Wish
+    from moksori.training.recipe import Recipe
+
+app = typer.Typer(
+    help="A WaveNet by itself: it babbles, or sings what it is told; as a vocoder it sings a recording again.",
+    no_args_is_help=True,
+)
+
+TOLD = ("singer", "melody", "mel")
+_SINGER_CHANNELS = 16  # where the recipe does not say
+_MEL_SECONDS = 0.064  # the window that is nearest to this
+
+
+@app.command("train")
+def train(
+    source: Annotated[Path, typer.Argument(help="Folder of singers, or one that `moksori prepare` made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run goes on.")],
+    tell: Annotated[
+        list[str] | None,
+        typer.Option(help="What it is told: singer, melody, mel; several, each with --tell. Default: the recipe's."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("-r", "--recipe", help="Shipped recipe, or a TOML file; default: the run's, or wavenet."),
+    ] = None,
+    budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Train a WaveNet by itself, or go on training it.
+
+    Told nothing it learns to babble like the recordings; `--tell singer` tells it who sings (the global condition),
+    `--tell melody` pitch and loudness, `--tell mel` the log-mel (local conditions; the latter makes it a vocoder).
+    """
+    chosen = told(training.recipe_of(output, recipe, "wavenet"), tell)
+    training.train(training.Asked(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
+
+
+@app.command("generate")
+def generate(
+    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File for one clip, folder for several.")],
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="Length; with --like, at most that of the recording, and all of it if 0.")
+    ] = 0.0,
+    singers: Annotated[
+        list[str] | None, typer.Option("-s", "--singer", help="Who shall sing; several, for a clip from each.")
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recording whose log-mel, or pitch and loudness, is told; several, for a clip like each."),
+    ] = None,
+    prime: Annotated[Path | None, typer.Option(help="Recording to go on from.")] = None,
+    keep_prime: Annotated[bool, typer.Option("--keep-prime", help="Begin with the recording of --prime.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Clips of each kind, all different.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a clip.")] = False,
+) -> None:
+    """Generate clips with a WaveNet by itself, at its own rate.
+
+    A vocoder with `--like` sings the recording again (copy-synthesis), in the voice of `-s` if it is told who sings.
+    """
+    import torch
+
+    import moksori
+    from moksori.audio import files
+    from moksori.soloist import SoloOptions, Wish
+    from moksori.training import run
+
+    torch.set_num_threads(1)  # the steps of one sample are too small to share
+    soloist = moksori.load_wavenet(model, run.check_device(device))
+    heard = {path: files.read(path) for path in [*(like or []), *([prime] if prime else [])]}
+    primed = heard[prime] if prime else None
+    wishes: list[Wish] = []
+    names: list[str] = []
+    paths: list[Path | None] = [*like] if like else [None]
+    voices: list[str | None] = [*singers] if singers else [None]
+    for path, singer, number in itertools.product(paths, voices, range(count)):
+        wishes.append(Wish(seconds, singer, heard[path] if path else None, None, primed))
+        names.append(".".join([path.stem if path else "clip", *([_label(singer)] if singer else []), f"{number:02d}"]))
+    places = _places(output, names, force)
+    with console.counted("generating") as progress:
+        clips = soloist.generate_all(
+            wishes,
+            SoloOptions(seed, temperature),
+            lambda share: progress(round(100 * share), 100, "%"),
+        )
+    for place, wish, clip in zip(places, wishes, clips, strict=True):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        files.write(place, _behind(primed, clip) if primed is not None and keep_prime else clip)
+        if as_json:
+            typer.echo(json.dumps({"result": str(place), "singer": wish.singer, "seconds": clip.seconds}))
+        else:
+            typer.echo(f"{place} ({clip.seconds:.1f} s at {clip.sample_rate} Hz)")
+
+
+def told(recipe: Recipe, tell: list[str] | None) -> Recipe:
+    """The recipe with what its WaveNet shall be told; None leaves it as it is.
+
+    Raises:
+        UserError: the recipe is of another kind of model, or there is nothing of that name to be told.
+    """
+    from moksori.audio import features
+    from moksori.models.solo import SoloConfig
+
+    config = recipe.model
+    if not isinstance(config, SoloConfig):
+        raise UserError(f"recipe {recipe.name or 'without a name'} trains a voice to convert to; use moksori train")
+    if tell is None:
+        return recipe
+    unknown = sorted(set(tell) - set(TOLD))
+    if unknown:
+        raise UserError(f"--tell {unknown[0]}: a WaveNet can be told {', '.join(TOLD)}")
+    window = min(features.WINDOWS, key=lambda samples: abs(samples / config.sample_rate - _MEL_SECONDS))
+    changed = dataclasses.replace(
+        config,
+        singer_channels=(config.singer_channels or _SINGER_CHANNELS) if "singer" in tell else 0,
+        is_told_melody="melody" in tell,
+        mel_window_samples=(config.mel_window_samples or window) if "mel" in tell else 0,
+    )
+    return dataclasses.replace(recipe, model=changed)
+
+
+def _places(output: Path, names: list[str], force: bool) -> list[Path]:
+    """Where the clips go: one to a file, or all into a folder."""
+    is_file = len(names) == 1 and output.suffix and not os.path.isdir(output)
+    places = [output] if is_file else [output / f"{name}.flac" for name in names]
+    if len(set(places)) < len(places):
+        raise UserError("two recordings of --like have the same name; generate them in two calls")
+    for place in places:
+        if os.path.lexists(place) and not force:
+            raise UserError(f"{place}: exists already; use --force to overwrite it, or -o for another place")
+    return places
+
+
+def _label(singer: str) -> str:
+    """How a singer is called in a file's name; never a path."""
+    return "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in singer)[:80]
+
+
+def _behind(primed: Clip, clip: Clip) -> Clip:
+    """A clip behind the recording that it goes on from."""
+    import numpy as np
+
+    from moksori.audio import resample
+    from moksori.audio.clip import Clip
+
+    before = resample.resample(primed.samples, primed.sample_rate, clip.sample_rate)
+    return Clip(np.concatenate([before, clip.samples]), clip.sample_rate)
