@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from moksori.audio import files, mulaw, resample
+from moksori.audio import features, files, mulaw, resample
 from moksori.audio.clip import Clip
+from moksori.audio.features import FeatureConfig
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.segments import SegmentTable, layout, open_codes
 from moksori.errors import AudioFileError, DataError
@@ -204,6 +205,26 @@ def test_progress_is_told_about_every_recording(corpus: Corpus, tmp_path: Path) 
     told: list[tuple[int, int, str]] = []
     open_codes(copied(corpus, tmp_path), RATE, workers=2, progress=lambda *args: told.append(args))
     assert told == [(i + 1, len(corpus.recordings), r.source) for i, r in enumerate(corpus.recordings)]
+
+
+@pytest.mark.parametrize("window", [0, 512, 1024])
+def test_what_is_told_of_a_segment_is_that_of_its_place(window: int, corpus: Corpus) -> None:
+    """Codes, pitch, level and log-mel, the latter held for their hop, from the frame that is nearest to the start."""
+    hop = 160
+    table = SegmentTable(corpus, "train", RATE, 4 * hop, melody_hop_samples=hop, mel_window_samples=window)
+    codes = SegmentTable(corpus, "train", RATE, 4 * hop)
+    (told, *_), (plain, *_) = table.fixed_items(3), codes.fixed_items(3)
+    assert told.clip.shape == (3 + features.WINDOWS.get(window, 0), 4 * hop)
+    assert torch.equal(told.clip[0], plain.clip.float())
+    samples = files.read(next(corpus.clip_path(r) for r in corpus.recordings if r.source == told.source)).samples
+    frames = slice(round(told.start / hop), round(told.start / hop) + 4)
+    config = FeatureConfig(RATE, hop)
+    level_dbfs = torch.from_numpy(features.level_dbfs(samples, config)).float()
+    torch.testing.assert_close(told.clip[2, ::hop], level_dbfs[frames], atol=0.05, rtol=0)
+    assert torch.equal(told.clip[:, ::hop][1:], told.clip[:, hop - 1 :: hop][1:])
+    if window:
+        mel = features.log_mel(features.magnitude(samples, window, config), config.filterbank(window))
+        torch.testing.assert_close(told.clip[3:, ::hop], mel[:, frames], atol=0.01, rtol=0)  # half precision
 
 
 def test_impossible_requests_are_refused(corpus: Corpus) -> None:

@@ -84,3 +84,10 @@ def test_a_virtual_singer_lies_between_two(table: SingerTable) -> None:
     assert torch.equal(mixed[0], ana)
     assert torch.equal(mixed[1], lev)
     torch.testing.assert_close(mixed[2], 0.25 * lev + 0.75 * ana)
+
+
+def test_a_table_without_columns_keeps_the_names(recwarn: pytest.WarningsRecorder) -> None:
+    table = SingerTable(["a", "b"], 0)
+    assert table(torch.tensor([1, 0])).shape == (2, 0)
+    assert table.index("b") == 1
+    assert not recwarn.list
