@@ -48,7 +48,7 @@ class SoloOptions:
 
     seed: int = 0
     temperature: float = 1.0  # 1 samples the net's own law, 0 takes the most probable code every time
-    backend: str = generator.DEFAULT_BACKEND
+    backend: str = generator.AUTO  # what computes them
     streams: int = 48  # clips generated in lockstep
 
     def __post_init__(self) -> None:
@@ -123,11 +123,11 @@ class Soloist:
             groups[len(job.heard)].append(job)
         n_streams, done = options.streams, 0.0
         clips: dict[int, Clip] = {}
-        total = sum(job.n_samples + len(job.heard) for job in jobs)
+        total = sum(job.n_samples for job in jobs)
         for alike in groups.values():
             for start in range(0, len(alike), n_streams):
                 group = alike[start : start + n_streams]
-                share = sum(job.n_samples + len(job.heard) for job in group) / max(total, 1)
+                share = sum(job.n_samples for job in group) / max(total, 1)
                 for job, codes in zip(group, self._sing(group, options, _part(progress, done, share)), strict=True):
                     sound = level.apply_gain(mulaw.decode(codes[: job.n_samples]).cpu().numpy(), -job.gain_db)
                     clips[job.number] = Clip(sound, self.sample_rate)
@@ -144,14 +144,14 @@ class Soloist:
         rows = [functional.pad(job.told, (0, n_frames - job.told.shape[1])) for job in group]
         conditioning = self._model.conditioning(torch.stack(rows).to(vectors), vectors)
         uniforms = torch.stack([sampling.uniforms(options.seed, job.number, 0, n_samples) for job in group])
-        backend = generator.backend_for(self._model.decoder, options.backend)
+        backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
         done = 0
 
         def told(n_steps: int) -> None:
             nonlocal done
             done += n_steps
             if progress is not None:
-                progress(done / (n_samples + n_heard))
+                progress(done / n_samples)
 
         if not n_heard:
             return generator.generate(backend, conditioning, uniforms, options.temperature, told)

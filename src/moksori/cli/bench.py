@@ -41,8 +41,8 @@ def command(
     settings = recipes.load(recipe)
     if not isinstance(settings.model, ModelConfig):
         raise UserError(
-            f"recipe {recipe} does not sample codes; `moksori convert --json` tells how fast it sings. Choose paper, "
-            "melody or small"
+            f"recipe {recipe} trains no voice that samples codes; choose paper, melody or small. How fast swift sings, "
+            "`moksori convert --json` tells"
         )
     with console.counted("measuring") as progress:
         found = speed.measure(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from moksori.generation import sampling
 from moksori.generation.generator import Backend, Progress
 from moksori.models.conditions import Conditioning
-
-_TOLD_EVERY = 100  # samples
 
 
 def go_on(
@@ -31,7 +28,7 @@ def go_on(
         heard: codes `[B, P]`, P at least 1.
         uniforms: `[B, T]` in [0, 1), for the new codes; P + T is at most the condition's length.
         temperature: see `sampling.pick`.
-        progress: told every 100 samples or so, given ones included.
+        progress: told now and then how many new samples there are.
 
     Returns:
         The new codes, `[B, T]` int64.
@@ -47,16 +44,17 @@ def go_on(
             f"{len(conditioning.frames)} streams and {conditioning.n_samples} samples"
         )
     uniforms = uniforms.to(conditioning.frames.device)
-    codes = torch.cat([heard, heard.new_empty(n_streams, n_new)], dim=1)
+    codes = torch.empty(n_streams, n_new, dtype=torch.int64, device=uniforms.device)
     with torch.inference_mode():
         state, previous = backend.start(conditioning), None
-        for position in range(n_heard + n_new):
-            logits, state = backend.step(state, previous)
-            if position >= n_heard:
-                codes[:, position] = sampling.pick(logits, uniforms[:, position - n_heard], temperature)
-            previous = codes[:, position]
-            if progress is not None and (position + 1) % _TOLD_EVERY == 0:
-                progress(_TOLD_EVERY)
-    if progress is not None:
-        progress((n_heard + n_new) % _TOLD_EVERY)
-    return codes[:, n_heard:].clone()
+        for position in range(n_heard):
+            _, state = backend.step(state, previous)
+            previous = heard[:, position]
+        n_at_once = backend.call_samples(n_streams)
+        for start in range(0, n_new, n_at_once):
+            picked, state = backend.sample(state, previous, uniforms[:, start : start + n_at_once], temperature)
+            codes[:, start : start + n_at_once] = picked
+            previous = picked[:, -1]
+            if progress is not None:
+                progress(picked.shape[1])
+    return codes

@@ -167,8 +167,19 @@ class SoloMedium:
 
     def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
         """Cross-entropy of the clips' codes, each given the ones before it, what is told, and who sings."""
-        codes = clips[:, 0].long() if clips.dim() == 3 else clips
+        codes = self._codes(clips)
         return losses.reconstruction(self._model.logits(codes, told, singer_vectors), codes)
+
+    def _codes(self, clips: Tensor) -> Tensor:
+        return clips[:, 0].long() if clips.dim() == 3 else clips
+
+    @torch.no_grad()
+    def layer_peaks(self, clips: Tensor, singer: Tensor) -> tuple[float, ...]:
+        """How large the inputs of the layers get on some clips of singers `[B]`; see `calibration`."""
+        device = self.singers.table.weight.device
+        clips = clips.to(device)
+        conditioning = self._model.conditioning(self.told(clips), self.singers(singer.to(device)))
+        return tuple(calibration.layer_peaks(self._model.decoder, self._codes(clips), conditioning))
 
     @torch.no_grad()
     def generate(self, told: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:

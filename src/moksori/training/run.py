@@ -27,7 +27,7 @@ from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.learner import learners_for
 from moksori.training.loop import Counters, Monitor, Trainer
-from moksori.training.media import AnyMedium, CodeMedium, FeatureMedium, SoloMedium
+from moksori.training.media import AnyMedium, FeatureMedium, SoloMedium
 from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.predict import Prediction
 from moksori.training.recipe import Recipe
@@ -114,7 +114,7 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
 
 def _calibrated(medium: AnyMedium, segments: list[Segment]) -> Callable[[], tuple[float, ...]]:
     """Asks how large the inputs of the decoder's layers get, for int8; nothing where no decoder samples codes."""
-    if not isinstance(medium, CodeMedium) or not segments:
+    if isinstance(medium, FeatureMedium) or not segments:
         return tuple
     some = segments[:_CALIBRATION_SEGMENTS]
     clips = torch.stack([segment.clip for segment in some])
