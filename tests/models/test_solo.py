@@ -77,8 +77,8 @@ def test_each_of_three_singers_sings_their_own_sine() -> None:
     model = Solo(SoloConfig(sample_rate=RATE, hop_samples=HOP, singer_channels=4, decoder=SMALL), ["a", "b", "c"])
     singer = torch.arange(3)
     codes = torch.stack([mulaw.encode(sine(torch.full((8,), hz))) for hz in tones])
-    losses = learn(model, codes, torch.zeros(3, 0, 8), singer, n_steps=150)
-    assert losses[-1] < 0.1 * losses[0]
+    losses = learn(model, codes, torch.zeros(3, 0, 8), singer, n_steps=100)
+    assert losses[-1] < 0.2 * losses[0]
     sung = sing(model, torch.zeros(3, 0, 14), singer)  # longer than what it has heard
     assert torch.equal(sung[:, :100], sing(model, torch.zeros(3, 0, 1), singer, "reference"))
     for number, own in enumerate(tones):
@@ -106,9 +106,9 @@ def test_a_pitch_track_is_followed() -> None:
     takes = [[notes[i] for i in torch.randperm(7, generator=chance)[:4].tolist()] for _ in range(8)]
     told = torch.stack([told_of(take, 2) for take in takes])
     codes = torch.stack([mulaw.encode(sine(rows[0], phase=number)) for number, rows in enumerate(told)])
-    losses = learn(model, codes, told, torch.zeros(8, dtype=torch.int64), n_steps=150)
+    losses = learn(model, codes, told, torch.zeros(8, dtype=torch.int64), n_steps=100)
     assert losses[-1] < 0.4 * losses[0]
-    asked = told_of([notes[i] for i in (0, 3, 6, 4, 1, 5, 2)], 8)
+    asked = told_of([notes[i] for i in (0, 3, 6, 4, 1, 5, 2)], 4)
     sung = sing(model, asked[None], torch.zeros(1, dtype=torch.int64))[0]
     found = pitch_hz(sung.reshape(-1, 2 * HOP))
     is_right = np.abs(cents_between(found.numpy(), asked[0, ::2].numpy())) <= 50
