@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -32,6 +33,27 @@ ROOT = Path(__file__).parents[1]
 DOCS, GUIDE = ROOT / "docs", ROOT / "docs" / "guide"
 PAGES = sorted(path.relative_to(GUIDE / "en").as_posix() for path in (GUIDE / "en").rglob("*.md"))
 NOT_RUN = {"en": "*Not run by the guide's tests", "ko": "*안내서의 테스트에서는 실행하지 않습니다"}
+TINY_ALONE = """
+[model]
+kind = "wavenet-alone"
+sample_rate = 8000
+hop_samples = 80
+
+[model.decoder]
+blocks = 1
+layers = 3
+residual_channels = 4
+skip_channels = 6
+
+[segments]
+seconds = 0.04
+batch_size = 2
+shards = 1
+is_augmented = false
+
+[loop]
+sample_seconds = 0.05
+"""
 
 
 def text_of(language: str, page: str) -> str:
@@ -264,6 +286,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (desk / "src" / "moksori" / "voices").symlink_to(ROOT / "src" / "moksori" / "voices")
     (desk / "tiny.toml").write_text(TINY_RECIPE, encoding="utf-8")
     (desk / "tiny-swift.toml").write_text(TINY_SWIFT, encoding="utf-8")
+    (desk / "tiny-alone.toml").write_text(TINY_ALONE, encoding="utf-8")
     theirs = desk / "theirs"
     theirs.mkdir()
     taken = next((desk / "takes" / "anna").glob("*.wav"))
@@ -275,24 +298,34 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _smaller(line: str) -> list[str]:
     """A command of the guide, for the desk: the same verb and options, with tiny nets and two steps."""
     words = shlex.split(line)[1:]
-    if words[0] == "train":
+    if "train" in words[:2]:
         for option in ("--for", "--max-steps"):
             if option in words:
                 at = words.index(option)
                 words[at : at + 2] = ["--max-steps", "2"]
-        recipe = "tiny-swift.toml"
+        recipe = "tiny-alone.toml" if words[0] == "wavenet" else "tiny-swift.toml"
         if "--recipe" in words:
             at = words.index("--recipe") + 1
             recipe = recipe if words[at] == "swift" else "tiny.toml"
             del words[at - 1 : at + 1]
         words += ["--recipe", recipe]
-    if words[0] == "convert":
+    if words[0] == "convert" or "generate" in words[:2]:
         words.append("--force")
     if words[0] == "evaluate":
         words += ["--clips", "1", "--players", "1"]
     return words
 
 
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """Training catches signals; the next test shall not."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_before")
 def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # In the order of the page that teaches them; other pages lean on what it made.
     monkeypatch.chdir(desk)
