@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 DOCS, LAID_OUT, SITE = ROOT / "docs", ROOT / "build" / "guide", ROOT / "site"
 LANGUAGES = ("en", "ko")
 
+_CARRIED = {".svg", ".png", ".mp3", ".flac", ".ogg", ".wav"}  # what notes may show and play
+
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.S | re.M)
 _DISPLAYED = re.compile(r"^\$\$(.+?)\$\$$", re.S | re.M)
 _INLINE = re.compile(r"(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![A-Za-z0-9])")  # a Korean particle may follow
@@ -78,7 +80,7 @@ def note_for_site(text: str, page: Path, notes: set[Path]) -> str:
 
     def link(found: re.Match[str]) -> str:
         target = (page.parent / found[3].split("#")[0]).resolve()
-        if target in notes or (found[1] and target.is_file() and target.is_relative_to(DOCS)):
+        if target in notes or (target.suffix in _CARRIED and target.is_file() and target.is_relative_to(DOCS)):
             return found[0]
         return f"{found[2]} (`{target.relative_to(ROOT)}`)" if target.is_relative_to(ROOT) else found[2]
 
@@ -103,13 +105,17 @@ def lay_out(language: str) -> Path:
     shutil.copytree(DOCS / "guide" / "assets", folder / "assets", dirs_exist_ok=True)
     for page in folder.rglob("*.md"):
         page.write_text(with_formulas(page.read_text(encoding="utf-8")), encoding="utf-8")
-    notes = {path.resolve() for path in sorted([*DOCS.glob("*.md"), *(DOCS / "studies").glob("*.md")])}
+    beside = [path for path in DOCS.rglob("*") if not path.is_relative_to(DOCS / "guide")]
+    notes = {path.resolve() for path in beside if path.suffix == ".md"}
     for note in notes:
         target = folder / "notes" / note.relative_to(DOCS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(note_for_site(note.read_text(encoding="utf-8"), note, notes), encoding="utf-8")
-    for picture in [*DOCS.glob("*.svg"), *(DOCS / "studies").glob("*.svg")]:
-        shutil.copy(picture, folder / "notes" / picture.relative_to(DOCS))
+    for path in beside:
+        if path.suffix in _CARRIED:
+            target = folder / "notes" / path.relative_to(DOCS)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
     settings = (DOCS / "guide" / f"{language}.toml").read_text(encoding="utf-8")
     (LAID_OUT / f"{language}.toml").write_text(with_notes(settings, notes), encoding="utf-8")
     shutil.copytree(DOCS / "guide" / "theme", LAID_OUT / "theme", dirs_exist_ok=True)
