@@ -40,7 +40,7 @@ ORDER = {
         "singers autoencoder swift solo family"
     ),
     "generation": (
-        "sampling windows stepwise reference streaming calibration engine generator priming chunks code_song "
+        "sampling windows stepwise reference streaming graphed calibration engine generator priming chunks code_song "
         "feature_song"
     ),
     "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",

@@ -27,7 +27,7 @@ from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 
 # Backends that are the reference but for rounding; the engine's lower precisions have tests of their own.
-EXACT = ["float32", "streaming", "reference"]
+EXACT = ["float32", "streaming", "graph", "reference"]
 every_backend = pytest.mark.parametrize("backend", EXACT)
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}  # of logits; the usual bound between two orders of summation
@@ -395,6 +395,19 @@ def test_a_fault_in_one_share_ends_the_others() -> None:
     with pytest.raises(ValueError, match="a fault"):
         generator.generate(backend, Conditioning(torch.zeros(3, 0, 100_000), 1), torch.zeros(3, 100_000))
     assert backend.calls < 100_000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("backend", ["streaming", "graph"])
+def test_a_gpu_generates_what_the_cpu_does(backend: str) -> None:
+    """In double precision, so that another order of sums leaves no uniform on another side of an edge."""
+    case = Case(TINY.config, streams=5, dtype=torch.float64)
+    decoder, conditioning, uniforms = case.decoder(), case.conditioning(200), case.uniforms(200)
+    slow = generator.generate(generator.backend_for(decoder, "streaming"), conditioning, uniforms)
+    told = Conditioning(conditioning.frames.cuda(), conditioning.hop_samples)
+    fast = generator.generate(generator.backend_for(decoder.cuda(), backend), told, uniforms)
+    assert torch.equal(slow, fast.cpu())
 
 
 @pytest.mark.parametrize("shape", [(1, 31), (2, 30), (0, 30)])

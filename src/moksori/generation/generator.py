@@ -20,6 +20,7 @@ from torch import Tensor
 
 from moksori.errors import UserError
 from moksori.generation.engine import trial
+from moksori.generation.graphed import GraphBackend
 from moksori.generation.reference import ReferenceBackend
 from moksori.generation.streaming import StreamingBackend
 from moksori.models.conditions import Conditioning
@@ -74,10 +75,15 @@ class Backend(Protocol):
 
 
 AUTO = "auto"
-_TORCH: dict[str, Callable[[WaveNet], Backend]] = {"streaming": StreamingBackend, "reference": ReferenceBackend}
+_TORCH: dict[str, Callable[[WaveNet], Backend]] = {
+    "streaming": StreamingBackend,
+    "graph": GraphBackend,
+    "reference": ReferenceBackend,
+}
 _ENGINE = ("float32", "bfloat16", "int8")
 BACKENDS = (*_ENGINE, *_TORCH)
-"""Names of the ways to generate: the engine at three precisions, torch with ring buffers, and the slow definition."""
+"""Names of the ways to generate: the engine at three precisions; torch with ring buffers, step by step or replayed by a
+GPU; and the slow definition."""
 
 
 def usual_backend(decoder: WaveNet) -> str:

@@ -71,7 +71,7 @@ class StreamingBackend(Stepwise):
     """Generate with ring buffers, B streams in lockstep."""
 
     def __init__(self, decoder: WaveNet) -> None:
-        self._weights = _pack(decoder)
+        self._weights = pack(decoder)
 
     def start(self, conditioning: Conditioning) -> State:
         """State before the first sample; see `generator.Backend.start`."""
@@ -123,7 +123,8 @@ def _tap_inputs(ring: Tensor, layer: Layer, position: int, x: Tensor) -> Tensor:
     return torch.cat([ring[(position - back) % len(ring)] for back in steps_back] + [x], dim=1)
 
 
-def _pack(decoder: WaveNet) -> Weights:
+def pack(decoder: WaveNet) -> Weights:
+    """Lay out a decoder's weights for `row @ matrix`; they are copied."""
     layers = list(decoder.gated_layers())
     skip_sources = [decoder.first_skip, *(layer.skip for layer in layers)]
     hidden_condition, hidden_bias = _condition(decoder.hidden_condition, decoder.hidden)
