@@ -62,9 +62,8 @@ def main() -> None:
         off, own = scores - expected, scores.double().log_softmax(dim=1)
         divergence = (law.exp() * (law - own)).sum(dim=1).mean()
         cross = -own.gather(1, codes.unsqueeze(1)).mean()
-        print(
-            f"| {precision} | {off.square().mean().sqrt():.1e} | {off.abs().max():.1e} | {divergence:.1e} | {cross:.4f} |"
-        )
+        rms, largest = off.square().mean().sqrt(), off.abs().max()
+        print(f"| {precision} | {rms:.1e} | {largest:.1e} | {divergence:.1e} | {cross:.4f} |")
     if given.songs is not None:
         _seams(voice, sorted(path for path in given.songs.rglob("*") if files.is_candidate(path)), given.singer)
 
