@@ -1,88 +1,114 @@
-"""What the engine's precisions cost, on trained weights: scores, the law of the next code, and seams of songs.
+"""What the engine's precisions cost on trained weights, and how often two chains become one, so that a cut is no seam.
 
-    python benchmarks/precision.py MODEL DATA [SONGS] [--singer NAME]
+    python benchmarks/precision.py MODEL DATA [--split test] [--per-singer 2] [--seconds 3]
 
-MODEL is a trained model that samples codes, DATA the prepared recordings. Held-out clips of one second are scored with
-their own latent and singer, teacher-forced: by torch in float32, and by the engine at each precision. With SONGS each is
-converted as `moksori convert` does, and the seams between its chunks are counted: exact where two chains had become one.
+MODEL samples codes (recipe paper, melody, small or wavenet), DATA is the prepared folder. Held-out clips are scored
+with what the model is told of each, teacher-forced: by torch in float32, and by the engine at each precision.
+
+Then every clip is sung twice with the same numbers drawn at the same places: from its beginning, and from its middle on
+by a chain that knows nothing of the first half. Once the two agree over a receptive field, they are the same for ever,
+and a song cut there has no seam.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-import moksori
-from moksori.audio import files
-from moksori.conversion import ConvertOptions
+from moksori import checkpoint
 from moksori.data.corpus import Corpus
-from moksori.generation import generator
+from moksori.generation import calibration, generator, sampling
 from moksori.models.autoencoder import Autoencoder
-from moksori.training import tables
-from moksori.training.media import CodeMedium
+from moksori.models.conditions import Conditioning
+from moksori.models.solo import Solo
+from moksori.training import media, tables
+from moksori.training.media import CodeMedium, SoloMedium
+from moksori.training.perturb import PerturbConfig
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
+def told_of(model: Autoencoder | Solo, clips: Tensor, singer: Tensor) -> tuple[Tensor, Conditioning]:
+    """Codes `[B, T]` of clips, and what the decoder is told of them."""
+    medium = media.medium_for(model, PerturbConfig())
+    vectors = medium.singers(singer)
+    if isinstance(medium, SoloMedium):
+        assert isinstance(model, Solo)
+        return clips[:, 0].long() if clips.dim() == 3 else clips, model.conditioning(medium.told(clips), vectors)
+    assert isinstance(medium, CodeMedium) and isinstance(model, Autoencoder)
+    return medium.codes(clips), model.conditioning(medium.encode(clips, None), vectors, medium.told(clips))
+
+
+def scores(model: Autoencoder | Solo, peaks: tuple[float, ...], codes: Tensor, told: Conditioning) -> None:
+    """Print how far each precision is from torch."""
+    expected = model.decoder(codes, told).double()
+    law = expected.log_softmax(dim=1)
+    entropy, loss = -(law.exp() * law).sum(dim=1).mean(), -law.gather(1, codes.unsqueeze(1)).mean()
+    print(f"Cross-entropy by torch in float32: {loss:.4f} nats a sample; entropy of the law {entropy:.3f}.\n")
+    print("| precision | scores off, RMS | largest | KL, nats a sample | cross-entropy, nats a sample |")
+    print("| --- | --- | --- | --- | --- |")
+    for precision in PRECISIONS:
+        backend = generator.backend_for(model.decoder, precision, peaks)
+        found, _ = backend.score(backend.start(told), None, codes)  # type: ignore[attr-defined]
+        off, own = found - expected, found.double().log_softmax(dim=1)
+        divergence = (law.exp() * (law - own)).sum(dim=1).mean()
+        cross = -own.gather(1, codes.unsqueeze(1)).mean()
+        rms, largest = off.square().mean().sqrt(), off.abs().max()
+        print(f"| {precision} | {rms:.1e} | {largest:.1e} | {divergence:.1e} | {cross:.4f} |")
+
+
+def mergers(model: Autoencoder | Solo, told: Conditioning) -> None:
+    """Print how many chains merge, and how soon."""
+    backend = generator.backend_for(model.decoder)
+    field, half = model.decoder.config.receptive_field, told.frames.shape[2] // 2
+    start = half * told.hop_samples
+    later = Conditioning(told.frames[:, :, half:], told.hop_samples)
+    print("\n| temperature | clips | merged | half of them within, ms |\n| --- | --- | --- | --- |")
+    for temperature in (1.0, 0.7, 0.4):
+        uniforms = torch.stack([sampling.uniforms(0, b, 0, told.n_samples) for b in range(len(told.frames))])
+        whole = generator.generate(backend, told, uniforms, temperature)[:, start:]
+        anew = generator.generate(backend, later, uniforms[:, start : start + later.n_samples], temperature)
+        differs = whole[:, : anew.shape[1]] != anew
+        places = torch.arange(1, anew.shape[1] + 1)
+        last = (differs * places).amax(dim=1)  # samples until the last difference
+        merged = last[last + field <= anew.shape[1]]
+        median = f"{1000 * merged.double().median() / model.config.sample_rate:.0f}" if len(merged) else ""
+        print(f"| {temperature} | {len(last)} | {len(merged)} | {median} |")
+
+
+@torch.inference_mode()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("songs", type=Path, nargs="?")
-    parser.add_argument("--singer")
     parser.add_argument("--split", default="test")
     parser.add_argument("--per-singer", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    voice = moksori.load(given.model)
-    model = voice.model
-    if not isinstance(model, Autoencoder):
-        raise SystemExit(f"{given.model}: does not sample codes; a model of recipe paper, melody or small is expected")
-    length = round(model.config.sample_rate / model.hop_samples) * model.hop_samples
-    items = tables.table(Corpus.load(given.data), given.split, model.config, length).fixed_items(given.per_singer)
-    clips, singer = torch.stack([item.clip for item in items]), torch.tensor([item.singer for item in items])
-    medium = CodeMedium(model)
-    codes = medium.codes(clips)
-    with torch.inference_mode():
-        told = model.conditioning(medium.encode(clips, None), model.singers(singer), medium.told(clips))
-        expected = model.decoder(codes, told).double()
-    law = expected.log_softmax(dim=1)
-    entropy = -(law.exp() * law).sum(dim=1).mean()
-    loss = -law.gather(1, codes.unsqueeze(1)).mean()
-    print(f"{len(items)} held-out seconds; float32 by torch: {loss:.4f} nats a sample, entropy {entropy:.3f}\n")
-    print("| precision | scores off, RMS | largest | KL, nats a sample | cross-entropy, nats a sample |")
-    print("| --- | --- | --- | --- | --- |")
-    for precision in PRECISIONS:
-        backend = generator.backend_for(model.decoder, precision, voice.provenance.layer_peaks)
-        scores, _ = backend.score(backend.start(told), None, codes)  # type: ignore[attr-defined]
-        off, own = scores - expected, scores.double().log_softmax(dim=1)
-        divergence = (law.exp() * (law - own)).sum(dim=1).mean()
-        cross = -own.gather(1, codes.unsqueeze(1)).mean()
-        rms, largest = off.square().mean().sqrt(), off.abs().max()
-        print(f"| {precision} | {rms:.1e} | {largest:.1e} | {divergence:.1e} | {cross:.4f} |")
-    if given.songs is not None:
-        _seams(voice, sorted(path for path in given.songs.rglob("*") if files.is_candidate(path)), given.singer)
+    file = given.model / "model.safetensors" if given.model.is_dir() else given.model
+    model, provenance = checkpoint.read_model(file)
+    if not isinstance(model, Autoencoder | Solo):
+        raise SystemExit(f"{given.model}: does not sample codes; expected a model of recipe paper, melody or wavenet")
+    hop = model.config.latent_hop_samples
+    length = round(given.seconds * model.config.sample_rate / hop) * hop
+    corpus = Corpus.load(given.data)
 
+    def drawn(split: str, per_singer: int) -> tuple[Tensor, Conditioning]:
+        items = tables.table(corpus, split, model.config, length).fixed_items(per_singer)
+        clips, singer = torch.stack([item.clip for item in items]), torch.tensor([item.singer for item in items])
+        return told_of(model, clips, singer)
 
-def _seams(voice: moksori.Voice, songs: list[Path], singer: str | None) -> None:
-    print("\n| temperature | songs | seams, exact | seams, faded |\n| --- | --- | --- | --- |")
-    who = singer or voice.singers[0]
-    for temperature in (1.0, 0.7, 0.0):
-        exact = faded = 0
-        for song in songs:
-            clip = files.read(song)
-            options = replace(ConvertOptions(), temperature=temperature)
-            blocks, report = voice._convert(
-                lambda clip=clip: iter([clip.samples]), clip.sample_rate, who, options, None
-            )
-            for _ in blocks:
-                pass
-            exact, faded = exact + report.seams.exact, faded + report.seams.faded
-        print(f"| {temperature} | {len(songs)} | {exact} | {faded} |")
+    codes, told = drawn(given.split, given.per_singer)
+    # Models are calibrated when they are written; older ones are calibrated here, on clips that they were taught.
+    peaks = provenance.layer_peaks or tuple(calibration.layer_peaks(model.decoder, *drawn("train", 1)))
+    print(f"Recipe {provenance.recipe}, {provenance.steps} steps; {len(codes)} held-out clips of {given.seconds:g} s.")
+    scores(model, peaks, codes, told)
+    mergers(model, told)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ SHIPPED_VOICE = "first.safetensors"
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones
 LOUDNESS = ("follow", "normalise")
-_LOCKSTEP_CLIPS = 16  # clips of a group, each core with a group of its own
 
 Blocks = Callable[[], Iterator[Samples]]
 """Starts reading a recording from its beginning: mono blocks, float32 `[n]`."""
@@ -76,6 +75,7 @@ class ConvertOptions:
                 f"transpose is {self.transpose}; expected {', '.join(TRANSPOSE)}, or semitones from {-_FURTHEST} to "
                 f"{_FURTHEST}"
             )
+        generator.check_name(self.backend)
         if self.loudness not in LOUDNESS:
             raise UserError(f"unknown loudness {self.loudness!r}; expected {' or '.join(LOUDNESS)}")
 
@@ -234,7 +234,7 @@ class Voice:
         for job in jobs:
             self.vector(job.singer)  # an unknown singer is told before any work
         jobs.sort(key=lambda job: job.clip.seconds)  # streams of a group wait for its longest
-        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams or _LOCKSTEP_CLIPS
+        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams
         groups = [jobs[start : start + n_streams] for start in range(0, len(jobs), n_streams)]
         converted: dict[int, Clip] = {}
         done = 0

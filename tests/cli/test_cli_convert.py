@@ -70,6 +70,23 @@ class TestOneSong:
             seams.append(sum(json.loads(done.out)["seams"].values()))
         assert seams == [1, 0]
 
+    def test_the_backend_is_a_choice(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        """Float32 by the engine and by torch; so short a song draws no number on the edge between two codes."""
+        results = []
+        for backend in ("float32", "streaming"):
+            target = song.parent / f"{backend}.wav"
+            done = moksori("convert", song, "-m", model_file, "-s", "bass", "--backend", backend, "-o", target)
+            assert done.code == 0
+            results.append(files.read(target).samples)
+        assert np.array_equal(*results)
+
+    def test_an_unknown_backend_is_refused_before_any_work(
+        self, moksori: Moksori, model_file: Path, song: Path
+    ) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "--backend", "abacus")
+        assert done.code == 1 and "known backends are auto, float32, bfloat16, int8, streaming" in done.err
+        assert not (song.parent / "song.bass.wav").exists()
+
     def test_json_tells_everything_in_one_line(self, moksori: Moksori, model_file: Path, song: Path) -> None:
         done = moksori("convert", song, "-m", model_file, "-s", "bass", "--json")
         (line,) = done.out.splitlines()

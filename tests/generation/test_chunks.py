@@ -364,7 +364,7 @@ def test_chains_that_fall_into_step_are_the_song_that_one_chain_sings(temperatur
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"streams": -1}, "streams must not be negative"),
+        ({"streams": 0}, "streams must be at least 1"),
         ({"search_seconds": -1.0}, "must not be negative"),
         ({"lag_seconds": -0.001}, "must not be negative"),
         ({"shortest_seconds": 13.0}, "no longer than"),

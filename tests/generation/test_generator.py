@@ -331,6 +331,9 @@ def test_an_unknown_backend_is_told_the_known_ones() -> None:
 def test_the_usual_backend_is_the_engine_and_torch_where_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert generator.usual_backend(TINY.decoder()) in ("float32", "bfloat16")
     assert generator.usual_backend(TINY.decoder().double()) == "streaming"
+    only = Verdict("avx2", ("int8",), "float32", ("int8",), "float32 is off by 1")
+    monkeypatch.setattr(trial, "verdict", lambda: only)
+    assert generator.usual_backend(TINY.decoder()) == "streaming"
     monkeypatch.setattr(trial, "verdict", lambda: Verdict(reason="numba is not here"))
     assert generator.usual_backend(TINY.decoder()) == "streaming"
     assert isinstance(generator.backend_for(TINY.decoder()), StreamingBackend)
@@ -408,6 +411,12 @@ def test_a_gpu_generates_what_the_cpu_does(backend: str) -> None:
     told = Conditioning(conditioning.frames.cuda(), conditioning.hop_samples)
     fast = generator.generate(generator.backend_for(decoder.cuda(), backend), told, uniforms)
     assert torch.equal(slow, fast.cpu())
+
+
+@pytest.mark.parametrize("temperature", [-1.0, math.nan])
+def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be a number, and not negative"):
+        generator.generate(Flat(), silent(3), torch.zeros(1, 3), temperature)
 
 
 @pytest.mark.parametrize("shape", [(1, 31), (2, 30), (0, 30)])

@@ -46,6 +46,12 @@ def command(
     ] = "follow",
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
     one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What computes voices that sample codes: float32, bfloat16, int8 (fastest), streaming, auto."
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     page: Annotated[
         Path | None, typer.Option(help="Also write a page to listen to, with the songs and what became of them.")
@@ -77,6 +83,7 @@ def command(
         keep_breaths,
         loudness,
         temperature,
+        backend,
         chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig(),
     )
     if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:

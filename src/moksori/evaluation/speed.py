@@ -1,7 +1,7 @@
 """How fast a decoder generates and learns on this machine, beside what the machine could do at best.
 
-Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, between two
-readings of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
+Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, after a
+reading of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
 stream of ring buffers in torch, is the median of the ratios within the rounds.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Speed:
     tile: dict[str, float]
     rates: list[Rate]
     training: TrainingRate | None
-    peak_memory_mb: float  # of the whole process
+    peak_memory_mb: float | None  # of the whole process, where the system tells it
 
 
 def machine() -> dict[str, str]:
@@ -151,7 +151,7 @@ def measure(
         tile,
         rates,
         training,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        _peak_memory_mb(),
     )
 
 
@@ -182,7 +182,8 @@ def markdown(speed: Speed) -> str:
     if speed.training is not None:
         share = "" if speed.training.share_of_bare is None else f", {speed.training.share_of_bare:.0%} of bare float32"
         lines += ["", f"Training: {speed.training.seconds_per_second:.1f} CPU seconds for a second of sound{share}."]
-    lines += ["", f"Peak memory of the process: {speed.peak_memory_mb:.0f} MB."]
+    if speed.peak_memory_mb is not None:
+        lines += ["", f"Peak memory of the process: {speed.peak_memory_mb:.0f} MB."]
     return "\n".join(lines) + "\n"
 
 
@@ -196,6 +197,15 @@ def engine_in_words(verdict: Verdict) -> str:
     ]
     words = f"{verdict.tier} vectors; {', '.join(by_precision)}; {verdict.usual_precision} when nobody says"
     return f"{words}. Missing: {verdict.reason}" if verdict.reason else words
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 class _Turn:
@@ -243,7 +253,7 @@ class _Yardsticks:
     def __init__(self, verdict: Verdict) -> None:
         self._bare: dict[str, float] = {}
         self._tile: dict[str, float] = {}
-        self._arithmetics = verdict.arithmetics
+        self._arithmetics, self._tier = verdict.arithmetics, verdict.tier
 
     def read(self) -> None:
         """Take every reading once."""
@@ -252,7 +262,7 @@ class _Yardsticks:
         from moksori.generation.engine import cpu, yardstick
         from moksori.generation.engine.tile import ARITHMETICS
 
-        tier = cpu.tier(cpu.features())
+        tier = cpu.tier(cpu.features(), self._tier)
         for name in self._arithmetics:
             arithmetic = ARITHMETICS[name]
             self._note(self._tile, name, *yardstick.whole_tile(arithmetic, tier))

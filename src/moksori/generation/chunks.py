@@ -32,7 +32,7 @@ Codes = npt.NDArray[np.uint8]
 class ChunkConfig:
     """How a song is cut."""
 
-    streams: int = 0  # chunks generated in lockstep; also bounds the memory. 0: as many as the backend serves best
+    streams: int = 32  # a song is cut into so many chunks, or into more if they got too long
     shortest_seconds: float = 2.0  # a chunk's own part is about this long or longer, unless the song is shorter
     longest_seconds: float = 12.0  # and about this long or shorter, however many chunks that takes
     search_seconds: float = 0.75  # a cut moves this far from its nominal place to a quieter one
@@ -40,8 +40,8 @@ class ChunkConfig:
     lag_seconds: float = 0.005  # a faded chunk is moved by at most this much to meet its neighbour in phase
 
     def __post_init__(self) -> None:
-        if self.streams < 0:
-            raise ValueError(f"chunk streams must not be negative: {self.streams}")
+        if self.streams < 1:
+            raise ValueError(f"chunk streams must be at least 1, not {self.streams}")
         if min(self.search_seconds, self.fade_seconds, self.lag_seconds) < 0:
             raise ValueError(f"search, fade and lag of chunks must not be negative: {self}")
         # `plan` may bring two cuts as near as a quarter of this; seams must not meet.
@@ -86,16 +86,11 @@ def plan(
         hop_samples: of the latent.
         receptive_field: samples of warm-up.
         frame_dbfs: level of the song in equal frames from its start to its end.
-        config: lengths, and how many chunks at least, if they get long enough.
+        config: lengths, and the number of chunks.
 
     Returns:
         Chunks whose own parts tile `[0, n_samples)`; a single chunk is the exact chain, without seams.
-
-    Raises:
-        ValueError: nobody has said how many streams there are.
     """
-    if not config.streams:
-        raise ValueError("a song is cut for a number of streams; ask the backend how many")
     seconds = n_samples / sample_rate
     length = min(max(seconds / config.streams, config.shortest_seconds), config.longest_seconds)
     n_chunks = max(1, round(seconds / length))

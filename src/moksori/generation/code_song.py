@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,9 +47,9 @@ class CodeSong:
         n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
         backend = generator.backend_for(self.model.decoder, self.options.backend, self.options.layer_peaks)
-        n_streams = self.options.chunks.streams or generator.lockstep_streams(backend)
-        cut = replace(self.options.chunks, streams=n_streams)
-        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, cut)
+        # The cuts depend on the song alone; how many chunks are generated at once, on the machine.
+        n_streams = generator.lockstep_streams(backend)
+        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, self.options.chunks)
         latents = _Latents(self.model, Window(source), frames.n_frames(n_samples, hop))
         joiner = Joiner(rate, field_samples, self.options.chunks, self.seams)
         for start in range(0, len(plan), n_streams):

@@ -87,10 +87,25 @@ GPU; and the slow definition."""
 
 
 def usual_backend(decoder: WaveNet) -> str:
-    """The name that "auto" stands for: the engine where it works, torch elsewhere."""
+    """The name that "auto" stands for: the engine where it works, torch elsewhere.
+
+    On a GPU that is "streaming": "graph" is the faster one in principle, but has to be asked for until it has been
+    measured there.
+    """
     weight = decoder.first.weight
     verdict = trial.verdict() if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
-    return verdict.usual_precision if verdict is not None and verdict.precisions else "streaming"
+    is_able = verdict is not None and verdict.usual_precision in verdict.precisions
+    return verdict.usual_precision if verdict is not None and is_able else "streaming"
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of no backend.
+
+    Raises:
+        UserError: the known ones are listed.
+    """
+    if name not in (AUTO, *BACKENDS):
+        raise UserError(f"unknown generation backend {name!r}; known backends are {', '.join((AUTO, *BACKENDS))}")
 
 
 def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float] = ()) -> Backend:
@@ -105,10 +120,9 @@ def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float]
         UserError: no backend of that name (the known ones are listed), or it does not work here, and why.
         ValueError: the weights are not finite.
     """
+    check_name(name)
     if name == AUTO:
         name = usual_backend(decoder)
-    if name not in BACKENDS:
-        raise UserError(f"unknown generation backend {name!r}; known backends are {', '.join((AUTO, *BACKENDS))}")
     if name in _TORCH:
         return _TORCH[name](decoder)
     trial.require(name)
@@ -119,7 +133,7 @@ def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float]
         )
     from moksori.generation.engine.backend import EngineBackend
 
-    return EngineBackend(decoder, name, layer_peaks)
+    return EngineBackend(decoder, name, layer_peaks, tier_name=trial.verdict().tier)
 
 
 def n_workers(backend: Backend) -> int:
@@ -164,8 +178,8 @@ def generate(
             f"uniforms {list(uniforms.shape)} do not fit a condition of {conditioning.frames.shape[0]} streams "
             f"and {conditioning.n_samples} samples"
         )
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative: {temperature}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be a number, and not negative: {temperature}")
     uniforms = uniforms.to(conditioning.frames.device)
     # Made outside the inference mode, so that training may take gradients of what is computed from it.
     codes = torch.empty(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)

@@ -11,6 +11,7 @@ On a CPU the same steps run one by one without a recording, which is how they ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 
 _CALL_SAMPLES = 64  # replays between two looks of whoever waits
+_recording = Lock()  # a process records one graph at a time
 
 
 @dataclass
@@ -40,6 +42,7 @@ class State:
     logits: Tensor  # [B, 256]
     codes: Tensor  # [calls, B] int64, of the present call
     turn: Tensor  # [1] int64, samples of the present call so far
+    is_finite: Tensor  # [1] bool, whether all scores have been
     graph: Any = field(default=None)  # torch.cuda.CUDAGraph, recorded at the first call
 
 
@@ -76,6 +79,7 @@ class GraphBackend:
             logits=zeros(n_streams, mulaw.N_CODES),
             codes=torch.zeros(_CALL_SAMPLES, n_streams, dtype=torch.int64, device=device),
             turn=torch.zeros(1, dtype=torch.int64, device=device),
+            is_finite=torch.ones(1, dtype=torch.bool, device=device),
         )
 
     @torch.inference_mode()
@@ -102,7 +106,7 @@ class GraphBackend:
                 self._record(state)
             else:
                 self._turn(state)
-        if not state.logits.isfinite().all():  # NaN and infinity stay for ever: looking once a call is enough
+        if not state.is_finite.item():
             raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged")
         return state.codes[:n_samples].T.clone(), state
 
@@ -113,27 +117,29 @@ class GraphBackend:
     def _record(self, state: State) -> None:
         """Take one turn, and record it. Capturing runs nothing, so the turn that was recorded is then played."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
         before = [tensor.clone() for tensor in self._changing(state)]
+        stream.wait_stream(torch.cuda.current_stream())  # what was cloned is not overwritten before it is
         with torch.cuda.stream(stream):
             self._turn(state)  # libraries set themselves up at their first call, which may not be recorded
         torch.cuda.current_stream().wait_stream(stream)
         for tensor, was in zip(self._changing(state), before, strict=True):
             tensor.copy_(was)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with _recording, torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._turn(state)
         state.graph = graph
         graph.replay()
 
     @staticmethod
     def _changing(state: State) -> list[Tensor]:
-        return [state.position, state.heard, *state.rings, state.previous, state.logits, state.codes, state.turn]
+        scalars = [state.position, state.turn, state.is_finite]
+        return [*scalars, state.heard, *state.rings, state.previous, state.logits, state.codes]
 
     def _turn(self, state: State) -> None:
         """Score, pick, and remember what was picked."""
         self._score(state)
         scores = state.logits.double()
+        state.is_finite &= scores.isfinite().all()
         best = scores.amax(dim=1, keepdim=True)
         # As in `sampling.pick`, but with no question that only the CPU could answer; at 0 any temperature would do.
         lower = (scores - best) / torch.where(state.temperature > 0, state.temperature, 1.0)

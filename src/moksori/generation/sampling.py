@@ -23,13 +23,13 @@ def pick(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         `[B]` int64: the first code whose cumulative probability exceeds the uniform.
 
     Raises:
-        ValueError: a negative temperature, or scores that are not finite.
+        ValueError: a temperature that is negative or no number, or scores that are not finite.
 
     >>> pick(torch.log(torch.tensor([[0.25, 0.25, 0.5]])), torch.tensor([0.3])).tolist()
     [1]
     """
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative: {temperature}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be a number, and not negative: {temperature}")
     if temperature == 0:
         _refuse_nan(logits)
         return logits.argmax(dim=1)

@@ -52,6 +52,13 @@ def test_a_tier_that_this_processor_cannot_run_is_refused(monkeypatch: pytest.Mo
         monkeypatch.setenv(cpu.TIER_VARIABLE, name)
         with pytest.raises(ValueError, match=f"{name}: this processor runs avx2, portable"):
             cpu.tier(LAPTOP)
+    monkeypatch.delenv(cpu.TIER_VARIABLE)
+    with pytest.raises(ValueError, match="avx512: this processor runs avx2, portable"):
+        cpu.tier(LAPTOP, "avx512")
+
+
+def test_a_narrower_tier_is_taken_where_it_is_named() -> None:
+    assert cpu.tier(ZEN4, "portable").name == "portable"
 
 
 def test_an_unknown_precision_is_told_the_known_ones() -> None:

@@ -15,7 +15,7 @@ from moksori.generation.engine import cpu, packing, tile
 from moksori.generation.engine.tile import ARITHMETICS, Arithmetic
 
 HERE = [name for name in ARITHMETICS if "-" not in name]  # what any processor can compute
-SHAPES = [(1, 1), (1, 2), (1, 4), (4, 1)]  # blocks of rows, streams
+SHAPES = [(1, 1), (1, 2), (1, 4), (4, 1), (1, 8)]  # blocks of rows, streams
 
 
 def drawn(arithmetic: Arithmetic, shape: tuple[int, ...], seed: int) -> npt.NDArray[Any]:
@@ -28,7 +28,7 @@ def drawn(arithmetic: Arithmetic, shape: tuple[int, ...], seed: int) -> npt.NDAr
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("lanes", [4, 8])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize("name", HERE)
 def test_a_tile_is_the_product_of_a_matrix_and_some_vectors(name: str, lanes: int, shape: tuple[int, int]) -> None:
     arithmetic, (n_blocks, n_streams), k = ARITHMETICS[name], shape, 24
@@ -55,12 +55,12 @@ def test_a_tile_is_the_product_of_a_matrix_and_some_vectors(name: str, lanes: in
 
 
 def whole_product(made: Any, lanes: int, n_blocks: int, n_streams: int) -> Any:
-    """Four blocks of rows times four vectors, by tiles of some shape."""
+    """Four blocks of rows times eight vectors, by tiles of some shape."""
 
     @njit
     def run(weights, inputs, sums, k):  # type: ignore[no-untyped-def]
         block, width = k * 2 * lanes, 8 * lanes
-        for b in range(0, 4, n_streams):
+        for b in range(0, 8, n_streams):
             for m in range(0, 4, n_blocks):
                 at = b * width + m * 2 * lanes
                 made(weights, m * block, block, inputs, b * k, k, sums, at, width, 2 * lanes, lanes, k)
@@ -72,10 +72,10 @@ def whole_product(made: Any, lanes: int, n_blocks: int, n_streams: int) -> Any:
 def test_a_row_s_sum_does_not_depend_on_the_tile(name: str) -> None:
     """To the bit: every tile adds the products in the order of k."""
     arithmetic, lanes, k, results = ARITHMETICS[name], 8, 40, []
-    rows, vectors = drawn(arithmetic, (4 * 2 * lanes, k), 1), drawn(arithmetic, (4, k), 2)
+    rows, vectors = drawn(arithmetic, (4 * 2 * lanes, k), 1), drawn(arithmetic, (8, k), 2)
     weights, inputs = packing.packed(rows, arithmetic, lanes), vectors.astype(arithmetic.input_type).ravel()
     for n_blocks, n_streams in SHAPES:
-        sums = np.zeros(4 * 8 * lanes, arithmetic.sum_type)
+        sums = np.zeros(8 * 8 * lanes, arithmetic.sum_type)
         made = tile.make(arithmetic, lanes, n_blocks, n_streams)
         whole_product(made, lanes, n_blocks, n_streams)(weights, inputs, sums, k)
         results.append(sums)

@@ -12,6 +12,8 @@ import pytest
 from moksori.errors import UserError
 from moksori.generation.engine import trial
 
+PYTHON = sys.executable  # the real one
+
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -25,7 +27,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def interpreter(folder: Path, script: str) -> str:
     """A program that stands in for Python, and for a trial that goes as the script says."""
     path = folder / "python"
-    path.write_text(f"#!{sys.executable}\n{script}\n", encoding="utf-8")
+    path.write_text(f"#!{PYTHON}\n{script}\n", encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
@@ -44,7 +46,9 @@ def test_the_engine_works_on_the_machine_of_this_test() -> None:
 
 
 def test_narrow_vectors_work_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What phones and old processors would run, compared with torch in the same way."""
+    """What a processor without wide vectors would run, down to its instructions on x86, compared with torch."""
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
     monkeypatch.setenv("MOKSORI_ENGINE_TIER", "portable")
     found = trial.try_out()
     assert (found.tier, found.precisions, found.reason) == ("portable", ("float32", "bfloat16", "int8"), "")
@@ -57,6 +61,31 @@ def test_a_verdict_is_remembered(fresh: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", interpreter(tmp_path, "raise SystemExit('not again')"))
     trial.verdict.cache_clear()
     assert trial.verdict() == found
+
+
+def test_what_hindered_for_a_moment_is_tried_again(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "executable", interpreter(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    )
+    found = trial.verdict()
+    assert found.precisions == () and "code -9; it will be tried again" in found.reason
+    assert not fresh.exists()
+    monkeypatch.setattr(sys, "executable", interpreter(tmp_path, GOOD))
+    trial.verdict.cache_clear()
+    assert trial.verdict().precisions == ("float32", "bfloat16", "int8")
+
+
+def test_a_setting_of_numba_asks_for_another_trial(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter(tmp_path, GOOD))
+    trial.verdict()
+    monkeypatch.setenv("NUMBA_OPT", "0")
+    trial.verdict.cache_clear()
+    trial.verdict()
+    assert len(list(fresh.iterdir())) == 2
 
 
 def test_a_damaged_memory_is_tried_again(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +115,7 @@ def test_a_wrong_result_is_not_used_and_named(tmp_path: Path, monkeypatch: pytes
 
 def test_after_wide_vectors_fail_narrower_ones_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MOKSORI_ENGINE_TIER", raising=False)
-    script = f"import os\nif os.environ.get('MOKSORI_ENGINE_TIER') != 'avx2': raise SystemExit(4)\n{GOOD}"
+    script = f"import os\nif os.environ.get('MOKSORI_ENGINE_TIER') != 'avx2': os.abort()\n{GOOD}"
     monkeypatch.setattr(sys, "executable", interpreter(tmp_path, script))
     assert trial.try_out().precisions == ("float32", "bfloat16", "int8")
 

@@ -15,7 +15,10 @@ from moksori.generation.engine.kernel import Floats
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 
-_CALL_MULTIPLY_ADDS = 4e8  # of one call: some hundredths of a second, so that whoever waits may stop it
+# Of one call: some hundredths of a second even for one stream, so that whoever waits may stop it.
+_CALL_MULTIPLY_ADDS = 2e8
+_GATE_COST, _PICK_COST = 40, 5000  # what a gate, and picking a code, take in the time of so many products
+_LONGEST_CALL = 250  # samples
 _HEAD = {"int8": "bfloat16"}  # precision of the last two 1x1s, where it is not that of the layers
 
 
@@ -36,7 +39,13 @@ class EngineBackend:
     is_parallel = True
 
     def __init__(
-        self, decoder: WaveNet, precision: str, layer_peaks: Sequence[float] = (), *, is_checked: bool = False
+        self,
+        decoder: WaveNet,
+        precision: str,
+        layer_peaks: Sequence[float] = (),
+        *,
+        tier_name: str = "",
+        is_checked: bool = False,
     ) -> None:
         """Lay out a decoder's weights.
 
@@ -44,6 +53,7 @@ class EngineBackend:
             decoder: of float32 weights; copied.
             precision: see `cpu.PRECISIONS`.
             layer_peaks: the largest input of each layer, for int8; see `calibration`.
+            tier_name: width of the vectors, see `cpu`; by default the widest that the processor has.
             is_checked: check the bounds of every array.
 
         Raises:
@@ -52,7 +62,7 @@ class EngineBackend:
         if decoder.first.weight.dtype != torch.float32:
             raise ValueError(f"the engine generates from float32 weights, not {decoder.first.weight.dtype}")
         found = cpu.features()
-        self.tier = cpu.tier(found)
+        self.tier = cpu.tier(found, tier_name)
         body, head = (cpu.arithmetic(name, self.tier, found) for name in (precision, _HEAD.get(precision, precision)))
         self._kernel = kernel.build(self.tier, body, head, is_checked)
         self._net = packing.pack(decoder, self._kernel, layer_peaks)
@@ -65,12 +75,16 @@ class EngineBackend:
 
     def call_samples(self, n_streams: int) -> int:
         """See `generator.Backend.call_samples`."""
-        return max(1, min(1000, int(_CALL_MULTIPLY_ADDS / (self.multiply_adds * n_streams))))
+        sizes = self._net.sizes
+        cost = self.multiply_adds + _GATE_COST * sizes.n_layers * sizes.residual + _PICK_COST
+        return max(1, min(_LONGEST_CALL, int(_CALL_MULTIPLY_ADDS / (cost * n_streams))))
 
     def start(self, conditioning: Conditioning) -> State:
         """State before the first sample; see `generator.Backend.start`."""
         frames = conditioning.frames.detach().cpu().float().permute(2, 0, 1)  # [B, C, F] -> [F, B, C]
-        n_frames, n_streams, _ = frames.shape
+        n_frames, n_streams, n_channels = frames.shape
+        if n_channels != self._net.sizes.condition:
+            raise ValueError(f"the decoder takes a condition of {self._net.sizes.condition} channels, not {n_channels}")
         sizes = self._net.sizes._replace(hop_samples=conditioning.hop_samples)
         silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
         arrays = kernel.State(
@@ -82,7 +96,9 @@ class EngineBackend:
                 self._kernel.body.input_type,
             ),
         )
-        return State(arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, -1).numpy()), n_streams)
+        return State(
+            arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, n_streams * n_channels).numpy()), n_streams
+        )
 
     def step(self, state: State, previous: Tensor | None) -> tuple[Tensor, State]:
         """Score the next code; see `generator.Backend.step`."""
@@ -124,7 +140,12 @@ class EngineBackend:
         codes: Tensor,
         logits: Floats,
     ) -> Tensor:
-        n_samples = codes.shape[1]
+        n_streams, n_samples = codes.shape
+        shapes = {tuple(uniforms.shape), (state.n_streams, n_samples)}
+        if shapes != {(n_streams, n_samples)} or (previous is not None and len(previous) != n_streams):
+            raise ValueError(f"{state.n_streams} streams, codes {list(codes.shape)}, uniforms {list(uniforms.shape)}")
+        if state.position + n_samples > len(state.frames) * state.sizes.hop_samples:
+            raise ValueError(f"the condition ends before sample {state.position + n_samples}")
         by_time = np.ascontiguousarray(codes.cpu().numpy().T)  # [B, n] -> [n, B]
         n_done = self._kernel.run(
             state.sizes,

@@ -45,17 +45,17 @@ def features() -> frozenset[str]:
     return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
 
 
-def tier(found: frozenset[str]) -> Tier:
-    """The widest tier that a processor of such features runs, or the one that the environment names.
+def tier(found: frozenset[str], named: str = "") -> Tier:
+    """The tier that the environment names, else the one named here, else the widest that such a processor runs.
 
     Raises:
-        ValueError: the environment names an unknown tier, or one that this processor cannot run.
+        ValueError: an unknown tier is named, or one that this processor cannot run.
     """
-    named = os.environ.get(TIER_VARIABLE)
+    named = os.environ.get(TIER_VARIABLE) or named
     known = {candidate.name: candidate for candidate in TIERS}
     if named and (named not in known or not known[named].needs <= found):
         able = [name for name, candidate in known.items() if candidate.needs <= found]
-        raise ValueError(f"{TIER_VARIABLE}={named}: this processor runs {', '.join(able)}")
+        raise ValueError(f"tier {named}: this processor runs {', '.join(able)}")
     return known[named] if named else next(candidate for candidate in TIERS if candidate.needs <= found)
 
 

@@ -21,7 +21,8 @@ _INT = ir.IntType(32)
 LARGEST = 80.0
 """Arguments are expected within this on either side; e^80 is 5e34, well within float32."""
 
-# ln 2 in two parts: n times the first has no rounding error for n up to 2^10, as its last 10 bits are zero.
+# ln 2 in two parts: n times the first has no rounding error for n up to 2^10, as its last 10 bits are zero. Where a
+# compiler may reorder sums it adds the two first, and the error doubles; the bound below is for that.
 _LN2_HIGH = np.float32(0.693115234375)
 _LN2_LOW = np.float32(3.194618494528623e-05)
 _PER_LN2 = np.float32(1.4426950408889634)

@@ -56,7 +56,7 @@ LONE_TILE: Any = None  # four blocks and one stream
 
 
 class Sizes(NamedTuple):
-    """What the net is: L layers, K taps. R, S and C are padded with zeros to whole registers."""
+    """What the net is: L layers, K taps. R and S are padded with zeros to whole blocks of rows."""
 
     n_layers: int  # L
     kernel_size: int  # K
@@ -281,8 +281,9 @@ def _pick(scores, uniform, temperature, powers):
         return -1
     if temperature == 0:
         return best
+    warmth = np.float32(max(temperature, 1e-30))  # one over less is no float32
     for i in range(N_CODES):
-        lower = (scores[i] - largest) / np.float32(temperature)
+        lower = (scores[i] - largest) / warmth
         powers[i] = exp(max(lower, np.float32(-80)))
     total = 0.0
     for i in range(N_CODES):
@@ -368,7 +369,7 @@ _KEEPERS: dict[Any, Callable[..., Any]] = {
 }
 
 # Sums may be taken in any order that a compiler likes, but in `tile.py`; infinities and NaN stay what they are.
-_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @dataclass(frozen=True)
@@ -410,7 +411,7 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
         name = f"{template.__name__}_{label}_{tier.name}{'_checked' * is_checked}_{_source_digest()}"
         copy = FunctionType(template.__code__, {**template.__globals__, **bound}, name)
         copy.__qualname__, copy.__module__ = name, template.__module__
-        return njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, boundscheck=is_checked)(copy)
+        return njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, boundscheck=is_checked)(copy)
 
     def product(arithmetic: Arithmetic) -> Any:
         sizes = {"WIDE_TILE": (1, tier.tile_streams), "PAIR_TILE": (1, 2), "SINGLE_TILE": (1, 1), "LONE_TILE": (4, 1)}

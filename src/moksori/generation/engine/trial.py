@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -29,6 +30,9 @@ CACHE_VARIABLE = "MOKSORI_CACHE"
 _TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
 _TIERS = ("", "avx2", "portable")  # the best one, and what is tried after it has failed
 _TIMEOUT_SECONDS = 300
+_COMPARED = ("conditions", "layers", "wavenet")  # modules that the engine is compared with
+# Illegal instruction, memory that is not one's own, LLVM giving up; on Windows as NTSTATUS.
+_ENDED_BY_PROCESSOR = (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGABRT, 0xC000001D, 0xC0000005, 3)
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.03, "int8": 0.1}  # of logits, RMS; largest for float32
 
 
@@ -41,6 +45,7 @@ class Verdict:
     usual_precision: str = "float32"  # what is taken when nobody says
     arithmetics: tuple[str, ...] = ()  # how each of the precisions is computed
     reason: str = ""  # why anything is missing; empty if nothing is
+    is_final: bool = True  # what hindered the trial lies in the processor or the libraries, not in the moment
 
     def __post_init__(self) -> None:
         for name in ("precisions", "arithmetics"):
@@ -61,7 +66,10 @@ def require(precision: str) -> None:
 
 @functools.cache
 def verdict() -> Verdict:
-    """The verdict on this machine: the remembered one, or that of a trial now, which takes about half a minute."""
+    """The verdict on this machine: the remembered one, or that of a trial now, which takes about half a minute.
+
+    A trial that something of the moment hindered (no time, no memory) is not remembered; the next process tries again.
+    """
     try:
         key = _key()
     except importlib.metadata.PackageNotFoundError as missing:
@@ -70,6 +78,8 @@ def verdict() -> Verdict:
     if (remembered := _read(file)) is not None:
         return remembered
     found = try_out()
+    if not found.is_final:
+        return found
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(file, json.dumps(asdict(found)).encode())
@@ -92,13 +102,13 @@ def cache_folder() -> Path:
 def try_out() -> Verdict:
     """Try the engine in a process of its own, with narrower vectors if the widest fail."""
     named = os.environ.get(_TIER_VARIABLE)
-    reasons = []
+    tried = []
     for tier in (named,) if named else _TIERS:
         found = _try_tier(tier)
-        if found.precisions:
+        if found.precisions or not found.is_final:
             return found
-        reasons.append(found.reason)
-    return Verdict(reason=reasons[0])
+        tried.append(found)
+    return Verdict(reason=tried[0].reason)
 
 
 def _try_tier(tier: str) -> Verdict:
@@ -109,12 +119,13 @@ def _try_tier(tier: str) -> Verdict:
             command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=_TIMEOUT_SECONDS
         )
         output, ended = done.stdout, f"ended with code {done.returncode}"
+        is_final = done.returncode in _ENDED_BY_PROCESSOR
         complaint = done.stderr.strip().splitlines()[-1:] if done.returncode else []
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
-        ended, complaint = f"had not ended after {_TIMEOUT_SECONDS} s", []
+        ended, complaint, is_final = f"had not ended after {_TIMEOUT_SECONDS} s", [], False
     except OSError as error:
-        return Verdict(reason=f"no process could be started to try it ({error.strerror})")
+        return Verdict(reason=f"no process could be started to try it ({error.strerror})", is_final=False)
     lines = []
     for line in output.splitlines():
         try:
@@ -124,7 +135,8 @@ def _try_tier(tier: str) -> Verdict:
     good = [line for line in lines if line["error"] <= _TOLERANCES[line["precision"]]]
     bad = [f"{line['precision']} is off by {line['error']:.2g}" for line in lines if line not in good]
     if len(lines) < len(_TOLERANCES):
-        bad.append(": ".join([f"the trial {ended}", *complaint]))
+        again = [] if is_final else ["it will be tried again"]
+        bad.append(": ".join(["; ".join([f"the trial {ended}", *again]), *complaint]))
     usual = next((line["usual"] for line in lines), "float32")
     return Verdict(
         tier=lines[0]["tier"] if lines else tier,
@@ -132,6 +144,7 @@ def _try_tier(tier: str) -> Verdict:
         usual_precision=usual if any(line["precision"] == usual for line in good) else "float32",
         arithmetics=tuple(line["arithmetic"] for line in good),
         reason="; ".join(bad),
+        is_final=is_final or len(lines) == len(_TOLERANCES),
     )
 
 
@@ -143,12 +156,15 @@ def _read(file: Path) -> Verdict | None:
 
 
 def _key() -> str:
-    """Changes with whatever may change the verdict: processor, libraries, our own source."""
+    """Changes with whatever may change the verdict: processor, libraries and their settings, our own source."""
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "torch")]
+    settings = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
     machine = [platform.platform(), platform.machine(), platform.processor(), _processor(), sys.version]
-    source = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    engine = Path(__file__).parent
+    compared = [engine.parent / "calibration.py", *(engine.parents[1] / "models" / f"{name}.py" for name in _COMPARED)]
+    source = b"".join(file.read_bytes() for file in [*sorted(engine.glob("*.py")), *compared])
     tier = os.environ.get(_TIER_VARIABLE, "")
-    return hashlib.sha256("\n".join([*versions, *machine, tier]).encode() + source).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*versions, *settings, *machine, tier]).encode() + source).hexdigest()[:16]
 
 
 def _processor() -> str:
@@ -175,7 +191,7 @@ def _main() -> None:
     tier = cpu.tier(found)
     chance = torch.Generator().manual_seed(0)
     n_streams, hop_samples, n_frames = tier.tile_streams + 3, 50, 6  # a whole tile, a pair, and one alone
-    decoder = WaveNet(WaveNetConfig(2, 5, 2, 20, 24), 5)
+    decoder = WaveNet(WaveNetConfig(2, 5, 2, 40, 44), 5)  # at 16 lanes two blocks of channels, four of scores
     with torch.no_grad():
         for weight in decoder.parameters():
             weight.uniform_(-0.2, 0.2, generator=chance)
