@@ -1,29 +1,35 @@
-"""What does each part of the method contribute? Recipe `swift` without one part at a time, several seeds each.
+"""What does each part of the method contribute? A recipe without one part at a time, several seeds each.
 
-    python benchmarks/ablation.py DATA OUT --steps 1500 --seeds 3 --texts TEXTS [--arms full no-critic ...]
+    python benchmarks/ablation.py DATA OUT --texts TEXTS [--parallel PARALLEL] [--seeds 3] [--arms full no-mixup ...]
 
-Each arm and seed is a run of its own in OUT/<arm>-<seed>, and a report beside it: held-out recordings of the validation
-split, each moved by semitones to where its target sings. What is there already is kept, so the command can be stopped
-and given again. OUT/ablation.md gathers the table: the mean over seeds, and in brackets the lowest and the highest.
+Each arm and seed is a run of its own in OUT/<arm>-<seed>, judged on held-out recordings, each moved by semitones to
+where its target sings. Arms that differ in phase 2 only share phase 1, which is trained once a seed and carried on in
+as many ways: resuming is exact, so each is the very run that it would have been alone. What is there already is kept,
+so the command can be stopped and given again. OUT/ablation.md gathers two tables: the figures of each arm, and their
+differences to the whole method, by seed, recording and target.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 import moksori
+from moksori import atomic
+from moksori.audio import files
 from moksori.data.corpus import Corpus
-from moksori.evaluation import report as reports
-from moksori.evaluation import runner
+from moksori.evaluation import held_out, intervals, making, melody, report, runner, scoring, trials
 from moksori.evaluation.making import Options
-from moksori.evaluation.report import METRICS, Report
-from moksori.evaluation.runner import Made
-from moksori.evaluation.trials import Texts
+from moksori.evaluation.report import METRICS, Figure
+from moksori.evaluation.scoring import Heard, Panel
+from moksori.evaluation.trials import Texts, Trial
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
@@ -32,6 +38,11 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
 
+RECIPE = Path(__file__).with_suffix(".toml")
+FULL = "full"
+PROBE = "probe_accuracy"
+LABELS = {PROBE: "singer read from the latent"}
+UNITS = {PROBE: "%"}
 COLUMNS = (
     "identified",
     "leak",
@@ -39,77 +50,185 @@ COLUMNS = (
     "leak_public",
     "raw_pitch_accuracy",
     "vowel_accuracy",
-    "source_distance_db",
+    "truth_distance_db",
+    PROBE,
 )
 NEVER = 10**9  # a first step of phase 2 that never comes
+
+Scores = list[dict[str, object]]
+"""What was found of one run: a row for each score, with metric, recording and value."""
 
 
 def arms(full: Recipe) -> dict[str, Recipe]:
     """The whole recipe, and what is left of it without one part."""
 
-    def loss(**changes: float) -> Recipe:
-        return dataclasses.replace(full, losses=dataclasses.replace(full.losses, **changes))
-
     def back(**changes: object) -> Recipe:
         return dataclasses.replace(full, back_translation=dataclasses.replace(full.back_translation, **changes))
 
-    segments = dataclasses.replace(full.segments, moved_copies=0)
     return {
-        "full": full,
+        FULL: full,
         "no-mixup": back(mixup=MixupConfig("fixed", fixed_share=0.0)),
         "uniform-mixup": back(mixup=MixupConfig("uniform")),
         "no-back-translation": back(start_step=NEVER),
-        "no-confusion": loss(confusion=0.0),
-        "no-augmentation": dataclasses.replace(full, segments=segments),
+        "no-confusion": dataclasses.replace(full, losses=dataclasses.replace(full.losses, confusion=0.0)),
+        "no-augmentation": dataclasses.replace(full, segments=dataclasses.replace(full.segments, moved_copies=0)),
         "no-perturbation": dataclasses.replace(full, perturbation=PerturbConfig(0.0, 0.0, 0.0, 0.0)),
-        "no-critic": loss(adversarial=0.0),
-        "no-cycle": loss(cycle=0.0),
-        "paper-losses-alone": loss(adversarial=0.0, cycle=0.0),
     }
 
 
-def train(corpus: Corpus, folder: Path, recipe: Recipe, seed: int, n_steps: int) -> None:
-    """Train an arm, or go on with it."""
-    trainer = open_run(RunFolder(folder), corpus, recipe, RunOptions(seed, software=f"moksori {moksori.__version__}"))
-    trainer.run(Budget(n_steps))
+def train(corpus: Corpus, out: Path, arm: str, recipe: Recipe, full: Recipe, seed: int) -> Path:
+    """Train an arm, or go on with it; its folder."""
+    folder = RunFolder(out / f"{arm}-{seed}")
+    options = RunOptions(seed, software=f"moksori {moksori.__version__}")
+    if dataclasses.replace(recipe, back_translation=full.back_translation) == full and not folder.root.exists():
+        trunk = RunFolder(out / f"phase-1-{seed}")
+        open_run(trunk, corpus, full, options).run(Budget(full.back_translation.start_step))
+        fork(trunk, folder, recipe)
+    open_run(folder, corpus, recipe, options).run(Budget(recipe.loop.max_steps))
+    return folder.root
 
 
-def judge(corpus: Corpus, run: Path, seed: int, texts: Texts) -> Report:
-    """Report on a trained arm; the one that is there, if there is one."""
-    folder = run / "report"
-    if (folder / reports.FILE).is_file():
-        return reports.load(folder)
-    made = Made("benchmarks/ablation.py", datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
-    options = Options(split="validation", transpose="nearest", cycles=0, seed=seed)
-    told = runner.evaluate_voice(
-        moksori.load(run), corpus, folder, made, lambda stage, done, total: None, options=options, texts=texts
-    )
-    reports.save(told, folder)
-    return told
+def fork(trunk: RunFolder, branch: RunFolder, recipe: Recipe) -> None:
+    """Begin a run where another one stands; the recipe may differ in what has had no effect so far."""
+    beginning = branch.root.with_name(f".{branch.root.name}")
+    shutil.rmtree(beginning, ignore_errors=True)
+    shutil.copytree(trunk.root / "states", beginning / "states")
+    shutil.copy(trunk.root / "run.json", beginning)
+    atomic.write(beginning / "recipe.toml", recipes.dump(recipe).encode())
+    beginning.rename(branch.root)
 
 
-def table(found: dict[str, list[Report]]) -> str:
-    """The figures of conversions: a row for each arm."""
-    named = [
-        name for name in COLUMNS if all(_figures(told, name) is not None for own in found.values() for told in own)
-    ]
-    lines = ["| arm | seeds | " + " | ".join(METRICS[name].label for name in named) + " |"]
-    lines.append("| --- " * (2 + len(named)) + "|")
-    for arm, own in found.items():
-        cells = []
-        for name in named:
-            values = [value for told in own if (value := _figures(told, name)) is not None]
-            unit = ".1f" if METRICS[name].unit == "dB" else ".0%"
-            spread = f" ({min(values):{unit}} to {max(values):{unit}})" if len(values) > 1 else ""
-            cells.append(f"{sum(values) / len(values):{unit}}{spread}")
-        lines.append(f"| {arm} | {len(own)} | " + " | ".join(cells) + " |")
+class Jury:
+    """Judges runs, and hears each real recording once."""
+
+    def __init__(self, corpus: Corpus, texts: Texts, parallel: Path | None, options: Options) -> None:
+        self._corpus = corpus
+        self._texts = texts
+        self._parallel = parallel
+        self._options = options
+        self._panel: Panel | None = None  # gathered when it is needed: that takes minutes the first time
+        self._heard: dict[Path, Heard] = {}
+
+    def judge(self, run: Path, seed: int) -> Scores:
+        """Judge a run, or read what was found before."""
+        found = run / "judged.json"
+        if not found.is_file():
+            atomic.write(found, json.dumps(self._judge(run, seed), indent=0).encode())
+        return list(json.loads(found.read_text(encoding="utf-8")))
+
+    def _judge(self, run: Path, seed: int) -> Scores:
+        options, corpus = dataclasses.replace(self._options, seed=seed), self._corpus
+        voice = moksori.load(run)
+        chosen = trials.held_out(corpus, options.split, options.per_singer, run / "audio", self._texts)
+        if self._parallel:
+            chosen += trials.parallel(self._parallel, corpus.singers, options.per_pair, run / "audio", self._texts)
+        converted = [trial for trial in chosen if trial.row in (report.CONVERSION, report.PARALLEL)]
+        # Every other one: of 7 targets a recording, the next recording has those that this one leaves out.
+        converted = making.transposed(voice, converted[::2], options)
+        making.make(voice, converted, run / "audio", options, lambda done, total: None, corpus.fingerprint)
+        scores = [
+            {"metric": metric, "recording": trial.recording, "target": trial.target_singer, "value": value}
+            for trial in converted
+            for metric, value in self._scores(trial).items()
+        ]
+        inside = held_out.evaluate(voice.model, corpus, options.split, seed=seed)
+        return [*scores, {"metric": PROBE, "recording": "", "target": "", "value": inside.probe_accuracy}]
+
+    def _scores(self, trial: Trial) -> scoring.Scores:
+        clip = files.read(trial.conversion)
+        if trial.truth:  # only the distance is taken: the voices of these pairs lie nearer to each other than others do
+            return scoring.truth_scores(None, clip, files.read(trial.truth))
+        panel = self._listeners()
+        if trial.source not in self._heard:
+            self._heard[trial.source] = panel.hear(files.read(trial.source))
+        source, conversion = self._heard[trial.source], panel.hear(clip)
+        return (
+            panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
+            | melody.scores(melody.evaluate(source.track, conversion.track, trial.transpose_semitones))
+            | scoring.word_scores(conversion, trial.text)
+        )
+
+    def _listeners(self) -> Panel:
+        if self._panel is None:
+            self._panel = runner.panel(self._corpus, self._texts, self._options, lambda stage, done, total: None)
+        return self._panel
+
+
+def tables(found: Mapping[str, Mapping[int, Scores]]) -> str:
+    """Two tables: figures of each arm, and differences to the whole method by seed, recording and target."""
+    values = {arm: {seed: _by_clip(scores) for seed, scores in runs.items()} for arm, runs in found.items()}
+    named = [name for name in COLUMNS if any(name in run for runs in values.values() for run in runs.values())]
+    head = ["| arm | seeds | " + " | ".join(_label(name) for name in named) + " |", "| --- " * (2 + len(named)) + "|"]
+    lines = [*head, *(_row(arm, runs, named) for arm, runs in values.items())]
+    full = values.get(FULL, {})
+    others = {arm: _less(runs, full) for arm, runs in values.items() if arm != FULL}
+    lines += ["", "Less the whole method:", "", *head]
+    lines += [_row(arm, runs, named, is_difference=True) for arm, runs in others.items() if runs]
     return "\n".join(lines) + "\n"
 
 
-def _figures(told: Report, name: str) -> float | None:
-    row = told.row(reports.CONVERSION)
-    figure = row.figures.get(name) if row else None
-    return None if figure is None else figure.mean
+Run = dict[str, dict[tuple[str, str], float]]
+"""Values of a run by metric, recording and target."""
+
+
+def _by_clip(scores: Scores) -> Run:
+    run: Run = {}
+    for row in scores:
+        clip = (str(row["recording"]), str(row["target"]))
+        run.setdefault(str(row["metric"]), {})[clip] = float(str(row["value"]))
+    return run
+
+
+def _less(runs: Mapping[int, Run], full: Mapping[int, Run]) -> dict[int, Run]:
+    """Values less those of the whole method of the same seed, where both have one."""
+    return {
+        seed: {
+            metric: {
+                clip: value - full[seed][metric][clip] for clip, value in by_clip.items() if clip in full[seed][metric]
+            }
+            for metric, by_clip in run.items()
+            if metric in full[seed]
+        }
+        for seed, run in runs.items()
+        if seed in full
+    }
+
+
+def _row(arm: str, runs: Mapping[int, Run], named: Sequence[str], *, is_difference: bool = False) -> str:
+    cells = [_cell(name, figure, is_difference) if (figure := _figure(runs, name)) else "–" for name in named]
+    return f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |"
+
+
+def _figure(runs: Mapping[int, Run], metric: str) -> Figure | None:
+    rows = [(value, str(seed), clip[0]) for seed, clip, value in _values(runs, metric)]
+    if not rows:
+        return None
+    values, seeds, recordings = zip(*rows, strict=True)
+    return intervals.crossed(values, seeds, recordings, seed=0)
+
+
+def _values(runs: Mapping[int, Run], metric: str) -> Iterator[tuple[int, tuple[str, str], float]]:
+    for seed, run in runs.items():
+        for clip, value in run.get(metric, {}).items():
+            yield seed, clip, value
+
+
+def _cell(metric: str, figure: Figure, is_difference: bool) -> str:
+    """Mean and interval; a difference whose interval leaves out 0 is bold."""
+    scale, form = (100, ".0f") if _unit(metric) == "%" else (1, ".2f")
+    sign = "+" if is_difference else ""
+    mean, low, high = (f"{scale * value:{sign}{form}}" for value in (figure.mean, figure.low, figure.high))
+    is_clear = is_difference and (figure.low > 0 or figure.high < 0)
+    return f"**{mean}** ({low} to {high})" if is_clear else f"{mean} ({low} to {high})"
+
+
+def _label(metric: str) -> str:
+    label = LABELS.get(metric) or METRICS[metric].label
+    return f"{label}, {_unit(metric)}"
+
+
+def _unit(metric: str) -> str:
+    return UNITS.get(metric) or METRICS[metric].unit
 
 
 def main() -> None:
@@ -117,22 +236,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--recipe", default=str(RECIPE))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--texts", type=Path, help="table of what is sung, for the recogniser of vowels")
+    parser.add_argument("--parallel", type=Path, help="recordings of the same words by several singers")
     parser.add_argument("--arms", nargs="*")
+    parser.add_argument("--per-singer", type=int, default=2, help="held-out recordings, each into half of the others")
+    parser.add_argument("--per-pair", type=int, default=8, help="parallel recordings a direction, half of them taken")
+    parser.add_argument("--tracker", default="swift-f0", help="of the pitch; swift-f0 also tells the voices theirs")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    corpus, texts = Corpus.load(given.data), Texts.load(given.texts)
-    known = arms(recipes.load("swift"))
-    found: dict[str, list[Report]] = {}
+    corpus, full = Corpus.load(given.data), recipes.load(given.recipe)
+    options = Options(per_singer=given.per_singer, per_pair=given.per_pair, transpose="nearest", tracker=given.tracker)
+    jury = Jury(corpus, Texts.load(given.texts), given.parallel, options)
+    known = arms(full)
+    chosen = given.arms or list(known)
+    found: dict[str, dict[int, Scores]] = {arm: {} for arm in chosen}
+    given.out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
     for seed in range(given.seeds):
-        for arm in given.arms or known:
-            run = given.out / f"{arm}-{seed}"
-            train(corpus, run, known[arm], seed, given.steps)
-            found.setdefault(arm, []).append(judge(corpus, run, seed, texts))
-            (given.out / "ablation.md").write_text(table(found), encoding="utf-8")
-            print(f"{arm}, seed {seed}\n{table(found)}", flush=True)
+        for arm in chosen:
+            run = train(corpus, given.out, arm, known[arm], full, seed)
+            print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is trained", flush=True)
+            found[arm][seed] = jury.judge(run, seed)
+            done = tables({arm: runs for arm, runs in found.items() if runs})
+            atomic.write(given.out / "ablation.md", done.encode())
+            print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is judged\n{done}", flush=True)
 
 
 if __name__ == "__main__":
