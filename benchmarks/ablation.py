@@ -32,6 +32,7 @@ from moksori.evaluation.scoring import Heard, Panel
 from moksori.evaluation.trials import Texts, Trial
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
+from moksori.training.journal import Journal
 from moksori.training.loop import Budget
 from moksori.training.mixup import MixupConfig
 from moksori.training.perturb import PerturbConfig
@@ -84,7 +85,9 @@ def train(corpus: Corpus, out: Path, arm: str, recipe: Recipe, full: Recipe, see
         trunk = RunFolder(out / f"phase-1-{seed}")
         open_run(trunk, corpus, full, options).run(Budget(full.back_translation.start_step))
         fork(trunk, folder, recipe)
-    open_run(folder, corpus, recipe, options).run(Budget(recipe.loop.max_steps))
+    trainer = open_run(folder, corpus, recipe, options)
+    trainer.observers.append(Journal(folder.journal))
+    trainer.run(Budget(recipe.loop.max_steps))
     return folder.root
 
 
