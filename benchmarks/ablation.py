@@ -258,11 +258,13 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     for seed in range(given.seeds):
+        runs = {}
         for arm in chosen:
-            run = train(corpus, given.out, arm, known[arm], full, seed)
+            runs[arm] = train(corpus, given.out, arm, known[arm], full, seed)
             print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is trained", flush=True)
+        for arm, run in runs.items():
             found[arm][seed] = jury.judge(run, seed)
-            done = tables({arm: runs for arm, runs in found.items() if runs})
+            done = tables({arm: judged for arm, judged in found.items() if judged})
             atomic.write(given.out / "ablation.md", done.encode())
             print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is judged\n{done}", flush=True)
 
