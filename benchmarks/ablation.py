@@ -16,7 +16,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +25,19 @@ import moksori
 from moksori import atomic
 from moksori.audio import files
 from moksori.data.corpus import Corpus
-from moksori.evaluation import held_out, intervals, making, melody, report, runner, scoring, trials
+from moksori.evaluation import (
+    held_out,
+    intervals,
+    making,
+    mel_cepstrum,
+    melody,
+    recogniser,
+    report,
+    runner,
+    scoring,
+    syllables,
+    trials,
+)
 from moksori.evaluation.making import Options
 from moksori.evaluation.report import METRICS, Figure
 from moksori.evaluation.scoring import Heard, Panel
@@ -41,9 +53,9 @@ from moksori.training.run import RunOptions, open_run
 
 RECIPE = Path(__file__).with_suffix(".toml")
 FULL = "full"
-PROBE = "probe_accuracy"
-LABELS = {PROBE: "singer read from the latent"}
-UNITS = {PROBE: "%"}
+PROBE, MOVEMENT = "probe_accuracy", "movement"
+LABELS = {PROBE: "singer read from the latent", MOVEMENT: "moves as the source does"}
+UNITS = {PROBE: "%", MOVEMENT: "%"}
 COLUMNS = (
     "identified",
     "leak",
@@ -51,6 +63,7 @@ COLUMNS = (
     "leak_public",
     "raw_pitch_accuracy",
     "vowel_accuracy",
+    MOVEMENT,
     "truth_distance_db",
     PROBE,
 )
@@ -110,32 +123,49 @@ class Jury:
         self._parallel = parallel
         self._options = options
         self._panel: Panel | None = None  # gathered when it is needed: that takes minutes the first time
+        known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
+        self._recogniser = recogniser.load_or_fit(corpus, known, 0, lambda done, total: None) if known else None
         self._heard: dict[Path, Heard] = {}
 
     def judge(self, run: Path, seed: int) -> Scores:
-        """Judge a run, or read what was found before."""
-        found = run / "judged.json"
-        if not found.is_file():
-            atomic.write(found, json.dumps(self._judge(run, seed), indent=0).encode())
-        return list(json.loads(found.read_text(encoding="utf-8")))
+        """Judge a run, or read what was found before. Words are judged apart: their judge takes long to teach."""
+        chosen = self._converted(run, seed)
+        found = self._kept(run / "judged.json", lambda: self._judge(run, seed, chosen))
+        if self._recogniser is None:
+            return found
+        return found + self._kept(run / "words.json", lambda: self._gathered(chosen, self._words))
 
-    def _judge(self, run: Path, seed: int) -> Scores:
+    def _kept(self, path: Path, work: Callable[[], Scores]) -> Scores:
+        if not path.is_file():
+            atomic.write(path, json.dumps(work(), indent=0).encode())
+        return list(json.loads(path.read_text(encoding="utf-8")))
+
+    def _converted(self, run: Path, seed: int) -> list[Trial]:
+        """Conversions of a run, made where they are missing."""
         options, corpus = dataclasses.replace(self._options, seed=seed), self._corpus
         voice = moksori.load(run)
         chosen = trials.held_out(corpus, options.split, options.per_singer, run / "audio", self._texts)
         if self._parallel:
             chosen += trials.parallel(self._parallel, corpus.singers, options.per_pair, run / "audio", self._texts)
-        converted = [trial for trial in chosen if trial.row in (report.CONVERSION, report.PARALLEL)]
         # Every other one: of 7 targets a recording, the next recording has those that this one leaves out.
-        converted = making.transposed(voice, converted[::2], options)
+        converted = [trial for trial in chosen if trial.row in (report.CONVERSION, report.PARALLEL)][::2]
+        converted = making.transposed(voice, converted, options)
         making.make(voice, converted, run / "audio", options, lambda done, total: None, corpus.fingerprint)
-        scores = [
-            {"metric": metric, "recording": trial.recording, "target": trial.target_singer, "value": value}
-            for trial in converted
-            for metric, value in self._scores(trial).items()
+        return converted
+
+    def _judge(self, run: Path, seed: int, chosen: Sequence[Trial]) -> Scores:
+        inside = held_out.evaluate(moksori.load(run).model, self._corpus, self._options.split, seed=seed)
+        return [
+            *self._gathered(chosen, self._scores),
+            {"metric": PROBE, "recording": "", "target": "", "value": inside.probe_accuracy},
         ]
-        inside = held_out.evaluate(voice.model, corpus, options.split, seed=seed)
-        return [*scores, {"metric": PROBE, "recording": "", "target": "", "value": inside.probe_accuracy}]
+
+    def _gathered(self, chosen: Sequence[Trial], scores: Callable[[Trial], scoring.Scores]) -> Scores:
+        return [
+            {"metric": metric, "recording": trial.recording, "target": trial.target_singer, "value": value}
+            for trial in chosen
+            for metric, value in scores(trial).items()
+        ]
 
     def _scores(self, trial: Trial) -> scoring.Scores:
         clip = files.read(trial.conversion)
@@ -145,15 +175,22 @@ class Jury:
         if trial.source not in self._heard:
             self._heard[trial.source] = panel.hear(files.read(trial.source))
         source, conversion = self._heard[trial.source], panel.hear(clip)
+        moves = mel_cepstrum.movement(source.clip, clip)
         return (
             panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
             | melody.scores(melody.evaluate(source.track, conversion.track, trial.transpose_semitones))
-            | scoring.word_scores(conversion, trial.text)
+            | ({} if moves is None else {MOVEMENT: moves})
         )
+
+    def _words(self, trial: Trial) -> scoring.Scores:
+        expected = syllables.vowels(trial.text) if trial.text and not trial.truth else None
+        if not expected or self._recogniser is None:
+            return {}
+        return {"vowel_accuracy": recogniser.accuracy(self._recogniser.hear(files.read(trial.conversion)), expected)}
 
     def _listeners(self) -> Panel:
         if self._panel is None:
-            self._panel = runner.panel(self._corpus, self._texts, self._options, lambda stage, done, total: None)
+            self._panel = runner.panel(self._corpus, Texts({}), self._options, lambda stage, done, total: None)
         return self._panel
 
 

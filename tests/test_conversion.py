@@ -380,6 +380,12 @@ class TestLoad:
         plain = Voice(voice.model, Provenance(level_dbfs=-30.0)).convert(source, 8000, singer="bass")
         np.testing.assert_array_equal(loaded.convert(source, 8000, singer="bass"), plain)
 
+    def test_of_a_run_the_best_model_is_taken_and_the_last_one_by_its_name(self, voice: Voice, tmp_path: Path) -> None:
+        for name, steps in (("model.safetensors", 9), ("best.safetensors", 5)):
+            checkpoint.write_model(tmp_path / name, voice.model, Provenance(steps=steps))
+        assert conversion.load(tmp_path).provenance.steps == 5
+        assert conversion.load(tmp_path / "model.safetensors").provenance.steps == 9
+
     def test_a_folder_without_a_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=r"model\.safetensors: no such file"):
             conversion.load(tmp_path)

@@ -46,11 +46,12 @@ ORDER = {
     "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
     "training": (
         "schedules losses perturb events learner average guard shards phases media tables predict reconstruct "
-        "criticise mixup backtranslate recipe validation samples journal board folder loop run"
+        "criticise mixup plateau turns choose backtranslate recipe validation samples journal board folder loop run"
     ),
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "
-        "public_judge making scoring verdict runner figures pages song_page listening compare speed"
+        "public_judge ear audition making scoring verdict runner figures pages song_page listening compare "
+        "speed"
     ),
 }
 

@@ -27,6 +27,7 @@ from moksori.training.media import FeatureMedium
 from moksori.training.predict import Prediction
 from moksori.training.recipe import LoopConfig, Recipe, SegmentsConfig
 from moksori.training.reconstruct import Reconstruction
+from moksori.training.turns import Turns
 
 
 def test_the_promised_recipes_are_there() -> None:
@@ -53,7 +54,7 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
         if isinstance(medium, FeatureMedium)
         else Reconstruction(medium, no_batches)
     )
-    phase_2 = BackTranslation(medium, no_batches, recipe.back_translation)
+    phase_2 = BackTranslation(medium, no_batches, Turns(recipe.back_translation))
     generator = torch.Generator().manual_seed(0)
     steps = 3 if is_criticised else 1  # its last layer begins at 0, and lets nothing through in the first step
     for step in range(steps):
@@ -179,3 +180,32 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"mine\.toml: cannot be read as text"):
         recipes.load(str(path))
+
+
+def test_settings_are_changed_one_by_one_as_if_the_file_said_so() -> None:
+    swift = recipes.load("swift")
+    changes = ["back_translation.start=never", 'back_translation.mixup.law = "fixed"', "loop.max_steps=7"]
+    found = recipes.changed(swift, changes)
+    assert (found.back_translation.start, found.back_translation.mixup.law, found.loop.max_steps) == (
+        "never",
+        "fixed",
+        7,
+    )
+    assert replace(found, back_translation=swift.back_translation, loop=swift.loop) == swift
+    assert recipes.changed(swift, []) == swift
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("loop.max_step=7", "known are .*max_steps"),
+        ("bells.max_steps=7", "known are .*back_translation"),
+        ("loop.max_steps", "expected a setting and its value"),
+        ("loop.max_steps=many", "expected int"),
+        ("precision.max=1", "not a table"),
+        ("back_translation.start=soon", "unknown start of phase 2 'soon'"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused(change: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        recipes.changed(Recipe(), [change])

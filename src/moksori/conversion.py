@@ -485,6 +485,8 @@ def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samp
 def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
     """Load a voice from a model file, or from the folder of a training run; without a path, the one that is shipped.
 
+    Of a run, the model with the best conversions is taken if they were scored, else the last one.
+
     Raises:
         ModelFileError: no model there, or it is damaged or foreign.
         UserError: it is a WaveNet by itself, which has no voices to convert to.

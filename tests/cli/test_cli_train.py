@@ -100,6 +100,36 @@ def test_one_singer_alone_can_be_trained_with_a_warning(
     assert "only one singer" in (done.out + done.err).lower()
 
 
+def test_the_best_model_is_chosen_by_conversions_and_named(
+    moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
+) -> None:
+    run = tmp_path / "run"
+    done = moksori(
+        "train", singers, "-o", run, "-r", tiny_recipe_file, "--set", "loop.score_every_steps=2", "--max-steps", 5
+    )
+    assert done.code == 0, done.err
+    assert "heard as the target" in done.err
+    assert (run / "best.safetensors").is_file()
+    chosen, last = (json.loads(moksori("info", run / name, "--json").out) for name in ("best.safetensors", "."))
+    assert chosen == last
+    assert chosen["provenance"]["steps"] in (2, 4, 5)
+    if chosen["provenance"]["steps"] < 5:
+        assert "The best conversions were those after" in done.err
+
+
+def test_phase_2_is_switched_off_on_the_command_line(
+    moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
+) -> None:
+    run = tmp_path / "run"
+    done = moksori(
+        *("train", singers, "-o", run, "-r", tiny_recipe_file, "--max-steps", 2),
+        *("--set", "back_translation.start=never", "--set", "loop.score_every_steps=0"),
+    )
+    assert done.code == 0, done.err
+    assert 'start = "never"' in (run / "recipe.toml").read_text(encoding="utf-8")
+    assert not (run / "best.safetensors").exists()
+
+
 class TestRefusals:
     def test_folders_that_cannot_be_trained_on(self, moksori: Moksori, tmp_path: Path, song: Path) -> None:
         (tmp_path / "empty").mkdir()
@@ -113,6 +143,7 @@ class TestRefusals:
             (["-r", "nonsense"], "smoke"),
             (["--for", "soon"], "is not a duration"),
             (["--device", "abacus"], "abacus"),
+            (["--set", "loop.steps=3"], "max_steps"),
         ):
             done = moksori("train", singers, "-o", tmp_path / "run", "--max-steps", 1, *option)
             assert done.code == 1, done.err

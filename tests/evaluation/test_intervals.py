@@ -67,3 +67,30 @@ def test_pairs_are_the_clips_of_both() -> None:
     assert figure == Figure(1.0, 1.0, 1.0, 2)
     with pytest.raises(ValueError, match="nothing to compare"):
         intervals.paired({"x": 1.0}, {"y": 1.0}, names, seed=0)
+
+
+def test_runs_and_recordings_are_drawn_each_for_itself() -> None:
+    # Runs differ by 1, recordings not at all: a quarter of the draws takes run 0 twice, a quarter run 1 twice.
+    values, runs, recordings = [0.0, 0.0, 1.0, 1.0], ["0", "0", "1", "1"], ["a", "b", "a", "b"]
+    assert intervals.crossed(values, runs, recordings, seed=0) == Figure(0.5, 0.0, 1.0, 4)
+    # And the other way round.
+    assert intervals.crossed(values, recordings, runs, seed=0) == Figure(0.5, 0.0, 1.0, 4)
+    assert intervals.crossed([2.0] * 4, runs, recordings, seed=0) == Figure(2.0, 2.0, 2.0, 4)
+
+
+def test_with_one_run_the_crossed_interval_is_that_of_the_recordings() -> None:
+    values = np.random.default_rng(0).standard_normal(40).tolist()
+    names = [str(number % 20) for number in range(40)]
+    one, crossed = intervals.bootstrap(values, names, seed=0), intervals.crossed(values, ["0"] * 40, names, seed=0)
+    assert crossed.mean == one.mean
+    assert (crossed.low, crossed.high) == pytest.approx((one.low, one.high), abs=0.05)
+
+
+def test_runs_without_a_recording_in_common_are_no_obstacle() -> None:
+    assert intervals.crossed([0.0, 1.0], ["0", "1"], ["a", "b"], seed=0) == Figure(0.5, 0.0, 1.0, 2)
+
+
+def test_crossed_values_without_names_are_refused() -> None:
+    for values, runs in (([], []), ([1.0], []), ([math.nan], ["0"])):
+        with pytest.raises(ValueError, match="two names each"):
+            intervals.crossed(values, runs, ["a"] * len(values), seed=0)

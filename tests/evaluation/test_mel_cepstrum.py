@@ -93,3 +93,29 @@ def test_neither_direction_is_shorter() -> None:
 def test_silence_is_at_home_with_silence_only(clip: Clip) -> None:
     assert mel_cepstrum.distance_db(clip, clip) == pytest.approx(0.0, abs=1e-6)
     assert mel_cepstrum.distance_db(clip, _sung("a")) > 1.0
+
+
+def test_a_clip_moves_as_itself_at_any_gain_or_rate_and_nearly_so_at_another_pitch() -> None:
+    clip = _sung("aiua")
+    assert mel_cepstrum.movement(clip, clip) == pytest.approx(1.0)
+    softer = Clip(level.apply_gain(clip.samples, -12.0), clip.sample_rate)
+    assert mel_cepstrum.movement(clip, softer) == pytest.approx(1.0, abs=1e-3)
+    assert mel_cepstrum.movement(clip, _sung("aiua", midi=53)) > 0.8
+    assert mel_cepstrum.movement(clip, resample.resample_clip(clip, 24000)) > 0.99
+
+
+def test_other_words_move_otherwise_and_another_voice_with_the_same_words_does_not() -> None:
+    woman = Singer("woman", formant_scale=1.2, tilt_db_per_octave=-6.0, vibrato_cents=0.0)
+    clip = _sung("aiuaui")
+    same, other = _sung("aiuaui", 57, singer=woman), _sung("uiaiau", 57, singer=woman)
+    alike, unlike = mel_cepstrum.movement(clip, same), mel_cepstrum.movement(clip, other)
+    assert alike > 0.4  # other formants move otherwise in part
+    assert unlike < 0.2
+
+
+def test_what_stands_still_moves_like_nothing_and_silence_has_no_movement() -> None:
+    clip = _sung("aiua")
+    silence = Clip(np.zeros(clip.n_samples, np.float32), clip.sample_rate)
+    assert mel_cepstrum.movement(clip, silence) == pytest.approx(0.0, abs=1e-6)
+    assert mel_cepstrum.movement(silence, clip) is None
+    assert mel_cepstrum.movement(Clip(clip.samples[:160], RATE), clip) is None  # too short to correlate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +17,16 @@ from moksori.data.segments import SegmentTable
 from moksori.generation import generator, sampling
 from moksori.models.autoencoder import Autoencoder
 from moksori.training import losses, run
-from moksori.training.backtranslate import BackTranslation, BackTranslationConfig, TwoPhases
+from moksori.training import recipe as recipes
+from moksori.training.backtranslate import BackTranslation, TwoPhases
+from moksori.training.events import Event, Logged
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
 from moksori.training.media import CodeMedium
 from moksori.training.mixup import MixupConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions
+from moksori.training.turns import BackTranslationConfig, Turns
 
 CONFIG = BackTranslationConfig(start_step=10, refresh_every_steps=8, pool_batches=2, uses=2)
 
@@ -32,28 +37,12 @@ def batches(tiny_corpus: Corpus, tiny_recipe: Recipe) -> Batches:
 
 
 def _phase(model: Autoencoder, batches: Batches, config: BackTranslationConfig = CONFIG) -> BackTranslation:
-    return BackTranslation(CodeMedium(model), batches, config)
-
-
-def test_steps_after_a_refresh_learn_from_the_pool_and_the_rest_is_phase_1() -> None:
-    assert [step for step in range(30) if CONFIG.is_back_translation(step)] == [
-        10,
-        11,
-        12,
-        13,
-        18,
-        19,
-        20,
-        21,
-        26,
-        *range(27, 30),
-    ]
-    assert [step for step in range(30) if CONFIG.is_refresh(step)] == [10, 18, 26]
+    return BackTranslation(CodeMedium(model), batches, Turns(config))
 
 
 def test_the_plan_follows_the_config(tiny_model: Autoencoder, batches: Batches) -> None:
     phase_1, phase_2 = object(), _phase(tiny_model, batches)
-    plan = TwoPhases(phase_1, phase_2, CONFIG)  # type: ignore[arg-type]
+    plan = TwoPhases(phase_1, phase_2, Turns(CONFIG))  # type: ignore[arg-type]
     assert [plan.phase_at(step) is phase_2 for step in (9, 10, 13, 14, 17, 18)] == [
         False,
         True,
@@ -63,19 +52,6 @@ def test_the_plan_follows_the_config(tiny_model: Autoencoder, batches: Batches) 
         True,
     ]
     assert plan.phases() == [phase_1, phase_2]
-
-
-def test_the_paper_sings_96_clips_every_2000_steps_from_step_200000() -> None:
-    config = BackTranslationConfig()
-    assert (config.start_step, config.refresh_every_steps, 8 * config.pool_batches) == (200_000, 2000, 96)
-    assert sum(config.is_back_translation(step) for step in range(200_000, 202_000)) == 12
-    assert config.mixup == MixupConfig(law="beta", beta_parameter=0.2)
-
-
-@pytest.mark.parametrize("wrong", [{"uses": 0}, {"start_step": -1}, {"refresh_every_steps": 11}])
-def test_impossible_schedules_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"at least|longer than refresh_every_steps"):
-        BackTranslationConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_each_batch_of_the_pool_is_used_so_often_and_then_a_new_pool_is_sung(
@@ -147,25 +123,197 @@ def test_a_step_without_a_pool_is_refused(tiny_model: Autoencoder, batches: Batc
         _phase(tiny_model, batches).batch(11, 0)  # not a refresh, and none before
 
 
+def test_a_pool_is_as_large_as_the_recipe_says_and_sung_once_for_each_refresh(
+    tiny_model: Autoencoder, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phase, sung = _phase(tiny_model, batches), []
+    translate = phase.translate
+
+    def counted(clips: torch.Tensor, singer: torch.Tensor, chance: np.random.Generator) -> torch.Tensor:
+        sung.append(len(clips))
+        return translate(clips, singer, chance)
+
+    monkeypatch.setattr(phase, "translate", counted)
+    for step in (10, 11, 12, 13, 18, 19, 20, 21, 26):
+        phase.batch(step, 0)
+    assert sung == [8, 8, 8]  # 2 batches of 4 clips, in one lockstep batch, before steps 10, 18 and 26
+    assert phase.tensors()["heard"].shape[:2] == (2, 4)
+
+
+def test_every_virtual_singer_has_another_singer_in_it(
+    tiny_model: Autoencoder, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+    between = tiny_model.singers.between
+
+    def noted(first: torch.Tensor, second: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        asked.append((first, second))
+        return between(first, second, share)
+
+    monkeypatch.setattr(tiny_model.singers, "between", noted)
+    phase = _phase(tiny_model, batches)
+    for step in (10, 18, 26):
+        phase.batch(step, 0)
+    first, second = (torch.cat(rows) for rows in zip(*asked, strict=True))
+    assert len(first) == 24
+    assert not (first == second).any()
+
+
+def test_what_is_heard_stays_codes_and_never_goes_through_sound(tiny_model: Autoencoder, batches: Batches) -> None:
+    translated = _phase(tiny_model, batches).batch(10, 0)
+    assert translated.heard.dtype == translated.clips.dtype == torch.int64
+    assert 0 <= int(translated.heard.min()) <= int(translated.heard.max()) <= 255
+
+
+# Runs
+
+
+def _with(recipe: Recipe, back_translation: BackTranslationConfig) -> Recipe:
+    return replace(recipe, back_translation=back_translation, loop=replace(recipe.loop, validate_every_steps=2))
+
+
+def _state_after(folder: RunFolder, corpus: Corpus, recipe: Recipe, *budgets: Budget) -> dict[str, torch.Tensor]:
+    """The last state after sittings with these budgets, each by a trainer of its own."""
+    for budget in budgets:
+        run.open_run(folder, corpus, recipe, RunOptions()).run(budget)
+    found = folder.load_state()
+    assert found is not None
+    return found[0]
+
+
+def _assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, two[name]), name
+
+
 def test_a_run_resumes_bit_for_bit_in_the_middle_of_phase_2(
     tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    recipe = replace(
-        tiny_recipe,
-        back_translation=BackTranslationConfig(start_step=8, refresh_every_steps=8, pool_batches=5),
-        loop=replace(tiny_recipe.loop, save_every_steps=10),
-    )
+    recipe = _with(tiny_recipe, BackTranslationConfig(start_step=8, refresh_every_steps=8, pool_batches=5))
 
-    def state_after(name: str, *budgets: int) -> dict[str, torch.Tensor]:
-        folder = RunFolder(tmp_path / name)
-        for budget in budgets:
-            run.open_run(folder, tiny_corpus, recipe, RunOptions()).run(Budget(budget))
-        found = folder.load_state()
-        assert found is not None
-        return found[0]
+    def state_after(name: str, *steps: int) -> dict[str, torch.Tensor]:
+        return _state_after(RunFolder(tmp_path / name), tiny_corpus, recipe, *map(Budget, steps))
 
     straight, resumed = state_after("straight", 20), state_after("resumed", 10, 20)  # 10 is two steps into a pool
-    assert straight.keys() == resumed.keys()
     assert "phase back-translation|heard" in straight
-    for name, tensor in straight.items():
-        assert torch.equal(tensor, resumed[name]), name
+    _assert_same(straight, resumed)
+
+
+@pytest.mark.parametrize("stop_at", [3, 9, 13])  # before the switch, in the pool after it, and later
+def test_a_run_resumes_bit_for_bit_across_a_switch_at_a_plateau(
+    tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path, stop_at: int
+) -> None:
+    # A loss must halve to count as better: two validations after the first one, at step 6, the plateau is there.
+    turns = BackTranslationConfig(
+        start="plateau", plateau_validations=2, plateau_gain=0.5, refresh_every_steps=8, pool_batches=5
+    )
+    recipe = _with(tiny_recipe, turns)
+    straight = _state_after(RunFolder(tmp_path / "straight"), tiny_corpus, recipe, Budget(20))
+    resumed = _state_after(RunFolder(tmp_path / "resumed"), tiny_corpus, recipe, Budget(stop_at), Budget(20))
+    assert straight["plan|first_step"].item() == 6
+    _assert_same(straight, resumed)
+
+
+def test_a_switch_by_the_clock_is_kept_when_the_run_goes_on_with_another_clock(
+    tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A run that is killed soon after the switch would choose another step, were the switch not saved at once."""
+    recipe = _with(tiny_recipe, BackTranslationConfig(start="share", refresh_every_steps=8, pool_batches=5))
+    recipe = replace(recipe, loop=replace(recipe.loop, save_every_steps=1000))
+    folder, again = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again")
+    trainer = run.open_run(folder, tiny_corpus, recipe, RunOptions())
+    seconds = iter(range(10**6))
+    trainer.clock = lambda: float(next(seconds))  # a second each time that it is read, so steps take a few
+    taken = []
+
+    class Killed(Exception):
+        """Stands for a kill: nothing is saved any more."""
+
+    step = trainer._step
+
+    def dying() -> dict[str, float]:
+        taken.append(trainer.plan.phase_at(trainer.counters.step).name)
+        if taken.count("back-translation") == 3:
+            raise Killed
+        return step()
+
+    trainer._step = dying  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        trainer.run(Budget(10**6, seconds=30.0))
+    first_step = taken.index("back-translation")
+    assert 0 < first_step < 20  # at half of the time; nothing but the switch has been saved since step 0
+    shutil.copytree(folder.root, again.root)
+    resumed = _state_after(folder, tiny_corpus, recipe, Budget(25))
+    assert resumed["plan|first_step"].item() == first_step
+    _assert_same(resumed, _state_after(again, tiny_corpus, recipe, Budget(first_step + 2), Budget(25)))
+
+
+def test_a_run_that_never_begins_phase_2_is_phase_1_alone(
+    tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    never = _with(tiny_recipe, BackTranslationConfig(start="never"))
+    later = _with(tiny_recipe, BackTranslationConfig(start_step=1000))
+    folders = [RunFolder(tmp_path / name) for name in ("never", "later")]
+    states = [
+        _state_after(folder, tiny_corpus, recipe, Budget(12))
+        for folder, recipe in zip(folders, (never, later), strict=True)
+    ]
+    _assert_same(*states)
+    assert not any(name.startswith("phase back-translation|") for name in states[0])
+
+
+def test_a_run_that_shares_its_phase_1_with_another_is_the_run_it_would_be_alone(
+    tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """What `benchmarks/ablation.py` rests on."""
+    turns = BackTranslationConfig(start_step=10, refresh_every_steps=4, pool_batches=2)
+    full = _with(tiny_recipe, turns)
+    plain = replace(full, back_translation=replace(turns, mixup=MixupConfig("fixed", fixed_share=0.0)))
+    trunk, branch = RunFolder(tmp_path / "trunk"), RunFolder(tmp_path / "branch")
+    _state_after(trunk, tiny_corpus, full, Budget(10))
+    shutil.copytree(trunk.root / "states", branch.root / "states")
+    shutil.copy(trunk.root / "run.json", branch.root)
+    branch.recipe.write_text(recipes.dump(plain), encoding="utf-8")
+    branched = _state_after(branch, tiny_corpus, plain, Budget(16))
+    _assert_same(branched, _state_after(RunFolder(tmp_path / "alone"), tiny_corpus, plain, Budget(16)))
+    whole = _state_after(trunk, tiny_corpus, full, Budget(16))
+    assert not torch.equal(whole["phase back-translation|heard"], branched["phase back-translation|heard"])
+
+
+@pytest.mark.slow
+def test_the_published_system_goes_through_both_phases_at_its_own_size(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    """Every layer as in recipe paper; segments of two latent frames, and phase 2 from the third step on."""
+    paper = recipes.load("paper")
+    recipe = replace(
+        paper,
+        segments=replace(paper.segments, seconds=0.1, batch_size=2),
+        back_translation=replace(paper.back_translation, start_step=2, refresh_every_steps=4, pool_batches=2),
+        loop=replace(
+            paper.loop,
+            log_every_steps=1,
+            validate_every_steps=5,
+            save_every_steps=5,
+            sample_every_steps=1000,
+            validation_segments=1,
+            sample_seconds=0.1,
+        ),
+    )
+    folder = RunFolder(tmp_path / "run")
+    trainer = run.open_run(folder, tiny_corpus, recipe, RunOptions())
+    assert sum(parameter.numel() for parameter in trainer.model.parameters()) > 5_000_000
+    seen: list[Logged] = []
+
+    class Ears:
+        def tell(self, event: Event) -> None:
+            if isinstance(event, Logged):
+                seen.append(event)
+
+    trainer.observers.append(Ears())
+    trainer.run(Budget(5))
+    assert [event.phase for event in seen] == [*["reconstruction"] * 2, *["back-translation"] * 2, "reconstruction"]
+    assert all(math.isfinite(loss) for event in seen for loss in event.losses.values())
+    assert seen[0].losses["reconstruction"] == pytest.approx(math.log(256), abs=0.3)
+    found = folder.load_state()
+    assert found is not None
+    assert found[0]["phase back-translation|heard"].shape == (2, 2, 1600)

@@ -13,7 +13,7 @@ from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.swift import Swift
 from moksori.training import losses, tables
-from moksori.training.backtranslate import BackTranslation, BackTranslationConfig
+from moksori.training.backtranslate import BackTranslation
 from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import RunFolder
 from moksori.training.learner import learners_for
@@ -24,6 +24,7 @@ from moksori.training.mixup import MixupConfig
 from moksori.training.perturb import PerturbConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
+from moksori.training.turns import BackTranslationConfig, Turns
 
 
 @pytest.fixture
@@ -111,8 +112,10 @@ def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: 
 
 def test_back_translation_keeps_what_is_told_and_changes_what_is_heard(tiny_swift: Swift, batches: Batches) -> None:
     medium = FeatureMedium(tiny_swift, PerturbConfig())
-    config = BackTranslationConfig(0, 2, 1, mixup=MixupConfig("fixed", fixed_share=0.0))
-    translated = BackTranslation(medium, batches, config).batch(0, 0)
+    config = BackTranslationConfig(
+        start_step=0, refresh_every_steps=2, pool_batches=1, mixup=MixupConfig("fixed", fixed_share=0.0)
+    )
+    translated = BackTranslation(medium, batches, Turns(config)).batch(0, 0)
     source = batches.batch(0)
     assert torch.equal(translated.clips, source.clips)
     own, heard = features.mels(source.clips), features.mels(translated.heard)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moksori.models.family import Config
     from moksori.training.events import Event, Logged
     from moksori.training.folder import RunFolder
-    from moksori.training.loop import Budget, Counters
+    from moksori.training.loop import Budget, Trainer
     from moksori.training.recipe import Recipe
 
 
@@ -34,6 +34,13 @@ def command(
     ] = None,
     budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
+    until_plateau: Annotated[
+        bool, typer.Option("--until-plateau", help="Stop when conversions of validation recordings get no better.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and dropout.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
@@ -47,9 +54,17 @@ def command(
 
     Given raw recordings it prepares them first, into RUN/data. Ctrl-C saves and stops; the same command goes on where
     it stopped, bit for bit. `--for` and `--max-steps` count from the run's beginning: to train longer, ask for more.
+
+    Now and then validation recordings are converted and scored. The best model is kept as RUN/best.safetensors, and
+    `moksori convert -m RUN` takes it; the last one is RUN/model.safetensors.
+
+    `--set back_translation.start=never` leaves phase 2 out; `--set back_translation.mixup.law=fixed` makes it plain
+    back-translation, without mixed singers.
     """
-    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json)
-    folder, corpus = train(asked, recipe_of(output, recipe, "swift"))
+    from moksori.training import recipe as recipes
+
+    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau)
+    folder, corpus = train(asked, recipes.changed(recipe_of(output, recipe, "swift"), changes or []))
     if with_report:
         _report(folder, corpus, texts, as_json=as_json)
 
@@ -66,6 +81,7 @@ class Asked:
     device: str
     licence: str
     as_json: bool
+    until_plateau: bool = False
 
 
 def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
@@ -86,6 +102,8 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     import torch
 
     import moksori
+    from moksori.evaluation import audition
+    from moksori.models.solo import SoloConfig
     from moksori.training import board, media, run
     from moksori.training.folder import RunFolder
     from moksori.training.journal import Journal
@@ -96,23 +114,32 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     seconds = console.duration_seconds(budget) if budget else float("inf")
     chosen_device = run.check_device(asked.device)
     corpus = _corpus(source, output, is_quiet=as_json)
+    if asked.until_plateau and not corpus.of("validation"):
+        raise UserError(
+            f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "
+            "better; train --for a time instead, or add recordings (three or more a singer) and prepare them again"
+        )
     note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
     # Shards are worked on side by side, so each gets its share of the cores.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen.segments.shards))
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)
-    limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds)
+    if chosen.loop.score_every_steps and not isinstance(chosen.model, SoloConfig):
+        with console.counted("teaching a judge") as progress:
+            trainer.scorer = audition.hold(corpus, asked.seed, lambda done, total: progress(done, total, ""))
+    limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
     watcher = JsonLines() if as_json else Watcher(limits, len(corpus.singers), media.unit_of(chosen.model))
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
     _stop_on_signal(trainer.stop)
     try:
-        reached = trainer.run(limits)
+        trainer.run(limits)
     finally:
         watcher.close()
-    _say_how_it_ended(reached, trainer.stop.is_set(), _next_command(chosen.model, output, corpus))
+    is_plateau = asked.until_plateau and trainer.has_reached_a_plateau
+    _say_how_it_ended(trainer, _next_command(chosen.model, output, corpus), is_plateau=is_plateau)
     if trainer.stop.is_set():
         raise typer.Exit(130)
     return folder, corpus
@@ -168,13 +195,24 @@ def _next_command(config: Config, output: Path, corpus: Corpus) -> str:
     return f"Listen: moksori wavenet generate {output}{length}{singer} -o OUT.flac"
 
 
-def _say_how_it_ended(reached: Counters, was_stopped: bool, next_command: str) -> None:
+def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) -> None:
+    reached, chosen = trainer.counters, trainer.chosen
     state = f"{reached.step} steps in {console.duration_text(reached.seconds)}"
-    if was_stopped:
+    if trainer.stop.is_set():
         console.say(f"Stopped and saved at {state}. The same command goes on from there.")
+    elif is_plateau:
+        console.say(f"Trained {state}, until it got no better.")
     else:
         console.say(f"Trained {state}.")
+    if chosen and chosen.step != reached.step:
+        console.say(
+            f"The best conversions were those after {chosen.step} steps: convert takes that model, "
+            f"{trainer.folder.best}; the last one is {trainer.folder.model}."
+        )
     console.say(next_command)
+
+
+_SCORES = {"identified": "heard as the target", "melody": "pitch right", "content": "moves as the source does"}
 
 
 class SampleFiles:
@@ -245,6 +283,9 @@ class Watcher:
                     self._next_line_seconds = event.seconds + 30
             case events.Validated():
                 self._say(self._figures(event))
+            case events.Scored():
+                told = "  ".join(f"{_SCORES[name]} {value:.0%}" for name, value in event.scores.items())
+                self._say(f"step {event.step}: {told}{'  best so far' if event.is_best else ''}")
             case events.RolledBack():
                 self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
             case events.Sampled():

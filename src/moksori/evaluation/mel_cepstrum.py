@@ -24,6 +24,9 @@ from moksori.audio.spectral import SpectralConfig
 _SPECTRAL = SpectralConfig(sample_rate=16000, window_samples=256, hop_samples=160, n_mels=20, low_hz=60.0)
 _N_COEFFICIENTS = 12
 _FLOOR_DB = 60.0  # bands this far below the loudest one are as good as silent
+_SUNG_DB = 35.0  # frames this far below the loudest one count as sung, for `movement`
+_FEWEST_FRAMES = 20  # for a correlation
+_STILL = 1e-3  # nepers; a coefficient that moves less has no shape to correlate
 _DB = 10.0 / math.log(10.0) * math.sqrt(2.0)
 
 Matrix = npt.NDArray[np.float64]
@@ -46,9 +49,41 @@ def cepstra(clip: Clip) -> Matrix:
     samples = resample.resample_clip(clip, _SPECTRAL.sample_rate).samples
     regions = level.sung_regions(level.measure(samples, _SPECTRAL.sample_rate)) if len(samples) else []
     sung = samples[regions[0][0] : regions[-1][1]] if regions else np.zeros(1, np.float32)
-    mel = spectral.log_mel(torch.from_numpy(np.ascontiguousarray(sung)), _SPECTRAL).double()
-    floor = mel.max() - _FLOOR_DB * math.log(10.0) / 20.0
-    return np.asarray((_cosines() @ torch.maximum(mel, floor)).T.numpy())
+    return _cepstra(_mel(sung))
+
+
+def movement(source: Clip, conversion: Clip) -> float | None:
+    """How alike the spectra of two clips move: what is sung, whoever sings it, without any text.
+
+    The correlation over time of each cepstral coefficient, averaged over the 12, where the source is sung. What a voice
+    adds to all of its frames alike plays no part, nor does gain or rate, and pitch plays a small one; but the clips
+    must have one timing, as a conversion has that of its source.
+
+    Returns:
+        1 for equal clips, about 0 for unrelated ones, -1 at worst. None where fewer than `_FEWEST_FRAMES` are sung, or
+        the source stands still. A conversion that stands still moves like nothing: 0.
+    """
+    mels = [_mel(resample.resample_clip(clip, _SPECTRAL.sample_rate).samples) for clip in (source, conversion)]
+    n_frames = min(mel.shape[1] for mel in mels)
+    loudest = mels[0][:, :n_frames].amax(dim=0)
+    is_sung = (loudest > loudest.max() - _SUNG_DB * math.log(10.0) / 20.0).numpy()
+    first, second = (_cepstra(mel)[:n_frames][is_sung] for mel in mels)
+    if is_sung.sum() < _FEWEST_FRAMES or (first.std(axis=0) < _STILL).any():
+        return None
+    first, second = (rows - rows.mean(axis=0) for rows in (first, second))
+    sizes = np.sqrt(np.square(first).mean(axis=0)), np.sqrt(np.square(second).mean(axis=0))
+    return float(((first * second).mean(axis=0) / (sizes[0] * np.maximum(sizes[1], _STILL))).mean())
+
+
+def _mel(samples: npt.NDArray[np.float32]) -> torch.Tensor:
+    """Log-mel `[20, F]`, with what is as good as silent raised to a floor."""
+    some = samples if len(samples) else np.zeros(1, np.float32)
+    mel = spectral.log_mel(torch.from_numpy(np.ascontiguousarray(some)), _SPECTRAL).double()
+    return torch.maximum(mel, mel.max() - _FLOOR_DB * math.log(10.0) / 20.0)
+
+
+def _cepstra(mel: torch.Tensor) -> Matrix:
+    return np.asarray((_cosines() @ mel).T.numpy())
 
 
 def pairwise_db(first: Matrix, second: Matrix) -> Matrix:

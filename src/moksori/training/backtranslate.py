@@ -14,8 +14,8 @@ Source: Nachmani and Wolf 2019, section 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,42 +24,8 @@ from torch import Tensor
 from moksori.data.batches import Batch, Batches
 from moksori.training import mixup
 from moksori.training.media import Medium
-from moksori.training.mixup import MixupConfig
 from moksori.training.phases import Phase, Update
-
-
-@dataclass(frozen=True)
-class BackTranslationConfig:
-    """When phase 2 comes in, and how much is sung for it."""
-
-    start_step: int = 200_000  # the first step of phase 2; from 0 on, or beyond the run's end for none
-    refresh_every_steps: int = 2000  # a new pool is sung this often; phase-1 steps fill the time between
-    pool_batches: int = 12  # batches sung at once, in lockstep: 96 clips of a batch of 8
-    uses: int = 1  # times each batch of the pool is learnt from
-    mixup: MixupConfig = field(default_factory=MixupConfig)
-
-    def __post_init__(self) -> None:
-        if min(self.refresh_every_steps, self.pool_batches, self.uses) < 1 or self.start_step < 0:
-            raise ValueError(f"back-translation counts must be at least 1, start_step at least 0: {self}")
-        if self.steps_per_pool > self.refresh_every_steps:
-            raise ValueError(
-                f"a pool of {self.pool_batches} batches used {self.uses} times lasts {self.steps_per_pool} steps, "
-                f"longer than refresh_every_steps = {self.refresh_every_steps}"
-            )
-
-    @property
-    def steps_per_pool(self) -> int:
-        """Steps of back-translation after each refresh."""
-        return self.pool_batches * self.uses
-
-    def is_back_translation(self, step: int) -> bool:
-        """Whether a step, counted from 0, learns from the pool."""
-        since = step - self.start_step
-        return since >= 0 and since % self.refresh_every_steps < self.steps_per_pool
-
-    def is_refresh(self, step: int) -> bool:
-        """Whether a new pool is sung before a step."""
-        return self.is_back_translation(step) and (step - self.start_step) % self.refresh_every_steps == 0
+from moksori.training.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -74,10 +40,10 @@ class BackTranslation:
 
     name = "back-translation"
 
-    def __init__(self, medium: Medium, batches: Batches, config: BackTranslationConfig) -> None:
+    def __init__(self, medium: Medium, batches: Batches, turns: Turns) -> None:
         self._medium = medium
         self._batches = batches
-        self._config = config
+        self._turns = turns
         self._pool: dict[str, Tensor] = {}  # clips, singer, heard: [pool_batches, B, ...]
 
     def batch(self, step: int, attempt: int) -> Translated:
@@ -86,12 +52,12 @@ class BackTranslation:
         Raises:
             ValueError: a step that is not back-translation's, or without a pool.
         """
-        if self._config.is_refresh(step):
+        place = self._turns.place(step)
+        if place == 0:
             self._pool = self._sing(step, attempt)
-        since = (step - self._config.start_step) % self._config.refresh_every_steps
-        if not self._pool or not self._config.is_back_translation(step):
+        if not self._pool or place is None:
             raise ValueError(f"step {step} has no pool to learn from")
-        index = since % self._config.pool_batches
+        index = place % self._turns.config.pool_batches
         return Translated(*(self._pool[name][index] for name in ("clips", "singer", "heard")))
 
     def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
@@ -113,7 +79,7 @@ class BackTranslation:
 
     def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
         """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments."""
-        sources = [self._batches.batch(step + i, attempt) for i in range(self._config.pool_batches)]
+        sources = [self._batches.batch(step + i, attempt) for i in range(self._turns.config.pool_batches)]
         clips, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("clips", "singer"))
         chance = np.random.default_rng(np.random.SeedSequence(self._batches.seed, spawn_key=(step, attempt, 2)))
         heard = self.translate(clips, singer, chance)
@@ -136,7 +102,7 @@ class BackTranslation:
         table = medium.singers
         device = table.table.weight.device
         other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
-        share = torch.from_numpy(mixup.shares(self._config.mixup, len(singer), chance)).float()
+        share = torch.from_numpy(mixup.shares(self._turns.config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
         vectors = table.between(singer.to(device), other.to(device), share.to(device))
         z = medium.encode(clips.to(device), None)
@@ -144,17 +110,38 @@ class BackTranslation:
 
 
 class TwoPhases:
-    """Phase 1 from the beginning; from `start_step` on, phase 2 takes the steps after each refresh."""
+    """Phase 1 from the beginning; once phase 2 has come in, it has the steps after each refresh."""
 
-    def __init__(self, reconstruction: Phase, back_translation: BackTranslation, config: BackTranslationConfig) -> None:
+    def __init__(self, reconstruction: Phase, back_translation: BackTranslation, turns: Turns) -> None:
         self._reconstruction = reconstruction
         self._back_translation = back_translation
-        self._config = config
+        self._turns = turns
 
     def phase_at(self, step: int) -> Phase:
         """See `phases.Plan.phase_at`."""
-        return self._back_translation if self._config.is_back_translation(step) else self._reconstruction
+        return self._back_translation if self._turns.is_back_translation(step) else self._reconstruction
 
     def phases(self) -> list[Phase]:
         """See `phases.Plan.phases`."""
         return [self._reconstruction, self._back_translation]
+
+    def spend(self, step: int, share: float) -> bool:
+        """See `phases.Plan.spend`."""
+        return self._turns.spend(step, share)
+
+    def validate(self, step: int, figures: Mapping[str, float]) -> bool:
+        """See `phases.Plan.validate`."""
+        return self._turns.validate(step, figures["loss"])
+
+    def has_begun_the_last_phase(self, step: int) -> bool:
+        """See `phases.Plan.has_begun_the_last_phase`."""
+        first = self._turns.first_step
+        return self._turns.config.start == "never" or (first is not None and step > first)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `phases.Plan.tensors`."""
+        return self._turns.tensors()
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """See `phases.Plan.restore`."""
+        self._turns.restore(tensors)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from moksori.training.events import Event, Logged, Resumed, RolledBack, Sampled, Saved, Validated
+from moksori.training.events import Event, Logged, Resumed, RolledBack, Sampled, Saved, Scored, Validated
 
 
 def is_available() -> bool:
@@ -37,6 +37,9 @@ class Board:
             case Validated():
                 for name, value in event.figures.items():
                     self._writer.add_scalar(f"held_out/{name}", value, event.step)
+            case Scored():
+                for name, value in (event.scores | {"merit": event.merit}).items():
+                    self._writer.add_scalar(f"conversions/{name}", value, event.step)
             case Sampled():
                 sound = torch.from_numpy(event.clip.samples)
                 self._writer.add_audio(event.name, sound, event.step, sample_rate=event.clip.sample_rate)

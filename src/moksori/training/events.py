@@ -39,6 +39,16 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Scored:
+    """How good conversions of held-out recordings are; see `choose.Score`."""
+
+    step: int
+    scores: dict[str, float]  # each 0..1
+    merit: float  # of them all
+    is_best: bool  # so far; then the model lies in a file of its own
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A held-out clip, converted by the present model."""
 
@@ -64,7 +74,7 @@ class RolledBack:
     reason: str
 
 
-Event = Resumed | Logged | Validated | Sampled | Saved | RolledBack
+Event = Resumed | Logged | Validated | Scored | Sampled | Saved | RolledBack
 
 
 class Observer(Protocol):

@@ -4,6 +4,7 @@ RUN/
 recipe.toml            every setting of the run, spelled out
 run.json               seed, singers, fingerprint of the data
 model.safetensors      the model as of the last save; all that conversion needs
+best.safetensors       the model whose conversions were scored best, if they were; conversion takes it, if it is there
 states/                the newest few training states
 journal.jsonl          losses and figures
 samples/               held-out clips, converted now and then
@@ -69,7 +70,12 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The model file."""
-        return self.root / "model.safetensors"
+        return self.root / checkpoint.MODEL_FILE
+
+    @property
+    def best(self) -> Path:
+        """The file of the model whose conversions were scored best so far."""
+        return self.root / checkpoint.BEST_FILE
 
     @property
     def journal(self) -> Path:

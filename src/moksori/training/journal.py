@@ -1,6 +1,6 @@
 """The run's record: one JSON object a line, the same after a resume as without one.
 
-Lines carry `event` ("losses", "validation", "rollback") and `step`. A run that is killed has written lines
+Lines carry `event` ("losses", "validation", "score", "rollback") and `step`. A run that is killed has written lines
 beyond its last saved state; when it resumes there, those are taken back before the same steps are taken again.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from moksori import atomic
-from moksori.training.events import Event, Logged, Resumed, RolledBack, Validated
+from moksori.training.events import Event, Logged, Resumed, RolledBack, Scored, Validated
 
 
 class Journal:
@@ -39,6 +39,10 @@ class Journal:
                 )
             case Validated():
                 self._append(event="validation", step=event.step, figures=event.figures)
+            case Scored():
+                self._append(
+                    event="score", step=event.step, scores=event.scores, merit=event.merit, is_best=event.is_best
+                )
             case RolledBack():
                 self._cut(lambda entry: entry["step"] <= event.to_step)
                 self._append(event="rollback", step=event.to_step, diverged_at=event.step, reason=event.reason)

@@ -1,4 +1,4 @@
-"""The loop: step, guard, log, validate, save; the same for every phase.
+"""The loop: step, guard, log, validate, score, save; the same for every phase.
 
 A step is a function of the state before it and of (seed, step, attempt): the batch and every draw within the step come
 from generators made of these three, and nothing else is drawn. So a run that is killed and resumed at a saved state
@@ -13,6 +13,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from moksori.errors import DivergenceError
 from moksori.models.family import Model
 from moksori.training import losses, schedules, shards
 from moksori.training.average import Average
+from moksori.training.choose import Chosen, Scorer
 from moksori.training.events import (
     Event,
     Logged,
@@ -33,6 +35,7 @@ from moksori.training.events import (
     RolledBack,
     Sampled,
     Saved,
+    Scored,
     Validated,
     tell_all,
 )
@@ -40,19 +43,12 @@ from moksori.training.folder import RunFolder
 from moksori.training.guard import SpikeGuard
 from moksori.training.learner import Diverged, Learner
 from moksori.training.phases import Plan, Update
+from moksori.training.plateau import Plateau
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Differentiated
 
 _MAX_ROLLBACKS = 5  # without a save beyond the place where it went astray
 _PATIENCE = 3  # rollbacks to the same state, before the one before it is taken
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to stop; counts from the run's first step, earlier sittings included."""
-
-    max_steps: int
-    seconds: float = float("inf")
 
 
 @dataclass
@@ -62,6 +58,19 @@ class Counters:
     step: int = 0  # steps taken
     attempt: int = 0  # times it was taken back
     seconds: float = 0.0  # of training, at the last save
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop; counts from the run's first step, earlier sittings included."""
+
+    max_steps: int
+    seconds: float = float("inf")
+    until_plateau: bool = False  # also when conversions (or, where nobody scores them, the held-out loss) get no better
+
+    def share(self, counters: Counters) -> float:
+        """How much of it is spent: steps or seconds, whichever is spent faster."""
+        return max(counters.step / self.max_steps, counters.seconds / self.seconds)
 
 
 @dataclass
@@ -87,18 +96,26 @@ class Trainer:
     provenance: Callable[[Counters, dict[str, float]], Provenance]  # header of the model file
     clock: Callable[[], float]  # seconds, from any origin
     is_half: bool = False  # the forward pass in bfloat16
+    scorer: Scorer | None = None  # of conversions; without one, the last state is the best that is known
     observers: list[Observer] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)  # set it to end the run after the present step
     counters: Counters = field(default_factory=Counters)
     figures: dict[str, float] = field(default_factory=dict)  # the latest held-out ones
+    chosen: Chosen | None = None  # the best state so far; it lies in a file of its own
 
     def __post_init__(self) -> None:
         self._meter = _Meter(self.clock)
         self._team = shards.Team(self.recipe.segments.shards)
+        self._plateau = Plateau(self.recipe.loop.plateau_scores)
         self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size
 
+    @property
+    def has_reached_a_plateau(self) -> bool:
+        """Whether the last judgements brought nothing better."""
+        return self._plateau.is_reached
+
     def run(self, budget: Budget) -> Counters:
-        """Train until the budget is spent or `stop` is set, and save.
+        """Train until the budget is spent, a plateau is reached (if asked for) or `stop` is set, and save.
 
         Raises:
             DivergenceError: training went astray again and again; the last good state is on disk.
@@ -120,10 +137,13 @@ class Trainer:
 
         def is_over() -> bool:
             counters.seconds = before + self.clock() - began
-            return counters.step >= budget.max_steps or counters.seconds >= budget.seconds or self.stop.is_set()
+            is_spent = counters.step >= budget.max_steps or counters.seconds >= budget.seconds
+            return is_spent or (budget.until_plateau and self.has_reached_a_plateau) or self.stop.is_set()
 
         while not is_over():
             try:
+                if self.plan.spend(counters.step, budget.share(counters)):
+                    self._save()
                 self._meter.add(self._step())
                 counters.step += 1
                 self.average.add(counters.step)
@@ -139,23 +159,38 @@ class Trainer:
         return counters
 
     def _look_around(self) -> bool:
-        """Log, validate, sample, save: whatever is due at this step. Whether it was saved."""
+        """Log, validate, score, sample, save: whatever is due at this step. Whether it was saved."""
         loop, step = self.recipe.loop, self.counters.step
+        is_decided = False
         if step % loop.log_every_steps == 0:
             self._log()
         if step % loop.validate_every_steps == 0:
             self._validate()
+            is_decided = bool(self.figures) and self.plan.validate(step, self.figures)
+            if self.scorer is None and self.figures:
+                self._note_progress(self.figures["loss"])
+        if self.scorer and loop.score_every_steps and step % loop.score_every_steps == 0:
+            self._note_progress(-self._score(self.scorer))
         if step % loop.sample_every_steps == 0:
             self._sample()
-        if step % loop.save_every_steps == 0:
+        if is_decided or step % loop.save_every_steps == 0:
             self._save()
             return True
         return False
 
+    def _note_progress(self, value: float) -> None:
+        """Take in a judgement, lower is better, once the last phase has begun; those at a run's end do not count."""
+        if self.plan.has_begun_the_last_phase(self.counters.step):
+            self._plateau.add(value)
+
     def _save_at_the_end(self) -> None:
-        if self.counters.step % self.recipe.loop.validate_every_steps:
-            self._validate()
+        loop, step = self.recipe.loop, self.counters.step
         try:
+            if step % loop.validate_every_steps:
+                self._validate()
+            # Who stops by hand does not want to wait for judges.
+            if self.scorer and loop.score_every_steps and step % loop.score_every_steps and not self.stop.is_set():
+                self._score(self.scorer)
             self._save()
         except Diverged as reason:
             self._roll_back(str(reason), rollbacks=1)
@@ -204,24 +239,45 @@ class Trainer:
         if self.figures:
             self._tell(Validated(self.counters.step, self.figures))
 
+    def _score(self, scorer: Scorer) -> float:
+        """Have conversions judged; the best model so far is written apart. How good they are, 0..1."""
+        self._refuse_nonsense()
+        step = self.counters.step
+        with self.average.in_place():
+            score = scorer.score(self.model, self.provenance(self.counters, self._finite_figures()))
+            is_best = self.chosen is None or score.merit > self.chosen.merit
+            if is_best:
+                figures = self._finite_figures() | dataclasses.asdict(score)
+                checkpoint.write_model(self.folder.best, self.model, self.provenance(self.counters, figures))
+                self.chosen = Chosen(step, score.merit)
+        self._tell(Scored(step, dataclasses.asdict(score), score.merit, is_best))
+        return score.merit
+
     def _sample(self) -> None:
         with self.average.in_place():
             for name, clip in self.monitor.samples():
                 self._tell(Sampled(self.counters.step, name, clip))
 
     def _save(self) -> None:
-        if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
-            raise Diverged("a weight is not finite")
+        self._refuse_nonsense()
         counters = self.counters
-        header = {**dataclasses.asdict(counters), "figures": self.figures}
+        chosen = dataclasses.asdict(self.chosen) if self.chosen else None
+        header = {**dataclasses.asdict(counters), "figures": self.figures, "chosen": chosen}
         path = self.folder.save_state(counters.step, self._tensors(), header, self.recipe.loop.keep_states)
         self._write_model()
         self._tell(Saved(counters.step, path))
 
+    def _refuse_nonsense(self) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
+            raise Diverged("a weight is not finite")
+
+    def _finite_figures(self) -> dict[str, float]:
+        return {name: value for name, value in self.figures.items() if math.isfinite(value)}
+
     def _write_model(self) -> None:
-        finite = {name: value for name, value in self.figures.items() if math.isfinite(value)}
         with self.average.in_place():
-            checkpoint.write_model(self.folder.model, self.model, self.provenance(self.counters, finite))
+            provenance = self.provenance(self.counters, self._finite_figures())
+            checkpoint.write_model(self.folder.model, self.model, provenance)
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
         astray_at, attempt = self.counters.step, self.counters.attempt
@@ -256,9 +312,18 @@ class Trainer:
         for name, guard in self._guards.items():
             guard.restore(parts[f"guard {name}"])
         self._meter.restore(parts.get("meter", {}))
+        self.plan.restore(parts.get("plan", {}))
+        self._plateau.restore(parts.get("progress", {}))
+        self._restore_choice(header.get("chosen"))
         self.counters.step, self.counters.attempt = header["step"], header["attempt"]
         self.counters.seconds, self.figures = header["seconds"], header.get("figures", {})
         return warnings
+
+    def _restore_choice(self, saved: dict[str, Any] | None) -> None:
+        """Take up the best state so far. One that was chosen since, before a rollback, stays: its file is there."""
+        found = [chosen for chosen in (self.chosen, Chosen(**saved) if saved else None) if chosen is not None]
+        is_there = self.folder.best.is_file()
+        self.chosen = max(found, key=lambda chosen: chosen.merit) if found and is_there else None
 
     def _tensors(self) -> dict[str, Tensor]:
         """Everything the next step depends on; part and name are told apart by a bar."""
@@ -266,6 +331,7 @@ class Trainer:
         parts |= {f"guard {name}": guard.tensors() for name, guard in self._guards.items()}
         parts |= {f"learner {name}": learner.tensors() for name, learner in self.learners.items()}
         parts |= {f"phase {phase.name}": phase.tensors() for phase in self.plan.phases()}
+        parts |= {"plan": self.plan.tensors(), "progress": self._plateau.tensors()}
         return {f"{part}|{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def _tell(self, event: Event) -> None:

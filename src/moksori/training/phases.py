@@ -6,7 +6,7 @@ names, before it asks for the next; so a later update of the same batch already 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,13 +54,32 @@ class Phase(Protocol):
 
 
 class Plan(Protocol):
-    """Which phase a step belongs to."""
+    """Which phase a step belongs to. What it decides on the way is part of the run, and saved."""
 
     def phase_at(self, step: int) -> Phase:
         """The phase of a step, counted from 0."""
 
     def phases(self) -> list[Phase]:
         """Every phase of the plan, for saving."""
+
+    def spend(self, step: int, share: float) -> bool:
+        """Take note of the share of the budget, 0..1, that is spent before a step.
+
+        Returns:
+            Whether the plan decided something. It must be saved then: it could not decide the same again.
+        """
+
+    def validate(self, step: int, figures: Mapping[str, float]) -> bool:
+        """Take note of the held-out figures after `step` steps; whether the plan decided something."""
+
+    def has_begun_the_last_phase(self, step: int) -> bool:
+        """Whether, after `step` steps, the last of the phases has had its first turn."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was decided, and what decisions depend on."""
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `tensors` gave; nothing is a beginning."""
 
 
 class SinglePhase:
@@ -70,7 +89,28 @@ class SinglePhase:
         self._phase = phase
 
     def phase_at(self, step: int) -> Phase:
+        """See `Plan.phase_at`."""
         return self._phase
 
     def phases(self) -> list[Phase]:
+        """See `Plan.phases`."""
         return [self._phase]
+
+    def spend(self, step: int, share: float) -> bool:
+        """Nothing is decided."""
+        return False
+
+    def validate(self, step: int, figures: Mapping[str, float]) -> bool:
+        """Nothing is decided."""
+        return False
+
+    def has_begun_the_last_phase(self, step: int) -> bool:
+        """There is one."""
+        return True
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing was decided."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing was decided."""

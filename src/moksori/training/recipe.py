@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,10 +15,10 @@ from moksori.errors import UserError
 from moksori.models.autoencoder import ModelConfig
 from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
-from moksori.training.backtranslate import BackTranslationConfig
 from moksori.training.learner import OptimiserConfig
 from moksori.training.losses import LossWeights
 from moksori.training.perturb import PerturbConfig
+from moksori.training.turns import BackTranslationConfig
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 
@@ -49,13 +50,16 @@ class LoopConfig:
     validate_every_steps: int = 1000
     sample_every_steps: int = 5000
     save_every_steps: int = 1000
+    score_every_steps: int = 1000  # conversions are scored this often, to choose the best model; 0: never
+    plateau_scores: int = 5  # scores in a row that bring no better model: where `--until-plateau` stops
     keep_states: int = 3  # training states kept on disk
     validation_segments: int = 4  # a singer
     sample_seconds: float = 2.0
     sample_pairs: int = 4  # conversions rendered as samples
 
     def __post_init__(self) -> None:
-        zero = [name for name, value in settings.plain(self).items() if value <= 0]
+        may_be_zero = {"score_every_steps": 0}
+        zero = [name for name, value in settings.plain(self).items() if value <= 0 and may_be_zero.get(name) != value]
         if zero:
             raise ValueError(f"must be positive: {', '.join(zero)}")
 
@@ -133,6 +137,45 @@ def parse(text: str, where: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not valid TOML: {error}") from error
     return settings.build(Recipe, values, where)
+
+
+def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """A recipe with some settings changed.
+
+    Args:
+        recipe: any.
+        changes: such as `back_translation.start=never`: the path of a setting, and its value as in TOML; the quotes of
+            a word may be left out.
+
+    Raises:
+        UserError: no such setting (the known ones are listed), or a value that it cannot have.
+
+    >>> changed(Recipe(), ["back_translation.mixup.law=fixed", "loop.max_steps=5"]).loop.max_steps
+    5
+    """
+    values = settings.plain(recipe)
+    for change in changes:
+        path, sign, value = change.partition("=")
+        *tables, key = path.strip().split(".")
+        if not sign:
+            raise UserError(f"{change!r} changes nothing; expected a setting and its value, such as loop.max_steps=500")
+        table = values
+        for name in tables:
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise UserError(f"{change!r}: {name} is a setting, not a table of settings")
+        if key not in table:
+            known = ", ".join(table) or f"in {', '.join(values)}"
+            raise UserError(f"{change!r}: no setting of that name; known are {known}")
+        table[key] = _read_value(value.strip())
+    return settings.build(Recipe, values, f"recipe {recipe.name}, changed by {' '.join(changes)}")
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a word without quotes
 
 
 def dump(recipe: Recipe) -> str:

@@ -32,6 +32,7 @@ from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.predict import Prediction
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
+from moksori.training.turns import Turns
 
 _CALIBRATION_SEGMENTS = 16
 _UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard
@@ -101,7 +102,7 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
         return SinglePhase(Prediction(medium, batches))
     if len(medium.singers.names) < 2:
         return SinglePhase(Reconstruction(medium, batches))
-    losses, config = recipe.losses, recipe.back_translation
+    losses, turns = recipe.losses, Turns(recipe.back_translation)
     first: Phase = Reconstruction(medium, batches)
     if isinstance(medium, FeatureMedium) and (losses.adversarial or losses.cycle):
         ranges = _ranges(corpus)
@@ -109,7 +110,7 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
         first = CriticisedReconstruction(
             medium, batches, [ranges.get(name, unknown).median_hz for name in corpus.singers]
         )
-    return TwoPhases(first, BackTranslation(medium, batches, config), config)
+    return TwoPhases(first, BackTranslation(medium, batches, turns), turns)
 
 
 def _calibrated(medium: AnyMedium, segments: list[Segment]) -> Callable[[], tuple[float, ...]]:
