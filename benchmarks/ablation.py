@@ -67,7 +67,6 @@ COLUMNS = (
     "truth_distance_db",
     PROBE,
 )
-NEVER = 10**9  # a first step of phase 2 that never comes
 
 Scores = list[dict[str, object]]
 """What was found of one run: a row for each score, with metric, recording and value."""
@@ -83,7 +82,7 @@ def arms(full: Recipe) -> dict[str, Recipe]:
         FULL: full,
         "no-mixup": back(mixup=MixupConfig("fixed", fixed_share=0.0)),
         "uniform-mixup": back(mixup=MixupConfig("uniform")),
-        "no-back-translation": back(start_step=NEVER),
+        "no-back-translation": back(start="never"),
         "no-confusion": dataclasses.replace(full, losses=dataclasses.replace(full.losses, confusion=0.0)),
         "no-augmentation": dataclasses.replace(full, segments=dataclasses.replace(full.segments, moved_copies=0)),
         "no-perturbation": dataclasses.replace(full, perturbation=PerturbConfig(0.0, 0.0, 0.0, 0.0)),
@@ -255,7 +254,7 @@ def _values(runs: Mapping[int, Run], metric: str) -> Iterator[tuple[int, tuple[s
 
 def _cell(metric: str, figure: Figure, is_difference: bool) -> str:
     """Mean and interval; a difference whose interval leaves out 0 is bold."""
-    scale, form = (100, ".0f") if _unit(metric) == "%" else (1, ".2f")
+    scale, form = (100, ".1f" if is_difference else ".0f") if _unit(metric) == "%" else (1, ".2f")
     sign = "+" if is_difference else ""
     mean, low, high = (f"{scale * value:{sign}{form}}" for value in (figure.mean, figure.low, figure.high))
     is_clear = is_difference and (figure.low > 0 or figure.high < 0)
