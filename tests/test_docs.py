@@ -35,6 +35,14 @@ def test_the_tree_names_every_module_and_no_other():
 
 
 def test_local_links_of_the_documents_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "studies").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
+
+
+def test_the_tree_names_every_study_and_no_other():
+    block = re.search(r"^src/moksori_studies/.*?^(?=\S)", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+    assert block is not None, "the README's tree has no studies"
+    named = re.findall(r"^  (\w+\.py) ", block[0], re.M)
+    there = {path.name for path in (ROOT / "src" / "moksori_studies").glob("*.py")} - {"__init__.py"}
+    assert sorted(named) == sorted(there)

@@ -10,6 +10,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "moksori"
 FILES = sorted(SRC.rglob("*.py"))
+STUDIES = sorted((SRC.parent / "moksori_studies").glob("*.py"))  # a side room
 
 # A room may import rooms of lower floors, and itself.
 FLOORS = {
@@ -54,6 +55,15 @@ ORDER = {
         "speed"
     ),
 }
+
+# The side room stands beside the house: of the package its studies know only what all stand on, and nobody knows them
+# but the command that starts them.
+STUDIES_ORDER = (
+    "commands subwords corpora toy seq2seq training recurrent pages bleu comparison memory translation bayes "
+    "back_translation"
+)
+STUDIES_MAY_IMPORT = {"moksori.errors", "moksori.atomic"}
+STARTS_STUDIES = "moksori.cli.study"
 
 # Two rooms of one floor do not know each other, but for settings, whose errors are those of the project.
 NEIGHBOURS = {("settings", "errors")}
@@ -168,6 +178,41 @@ def test_inits_hold_only_a_docstring() -> None:
             assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant), path
 
 
+def _all_imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports, whosever it is, and whether that happens when it is loaded."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_load = {id(node) for statement in tree.body for node in _walk_outside_functions(statement)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in at_load) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", id(node) in at_load) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_nothing_imports_a_study_but_the_command_that_starts_them_and_that_lazily(path: Path) -> None:
+    found = [at_load for module, at_load in _all_imports(path) if module.startswith("moksori_studies")]
+    assert not any(found)
+    assert bool(found) == (_name(path) == STARTS_STUDIES)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=_name)
+def test_a_study_imports_little_of_the_package_and_only_studies_above_it(path: Path) -> None:
+    ours = {
+        f"{module.rsplit('.', 1)[0]}" if module.split(".")[-1][0].isupper() else module for module, _ in _imports(path)
+    }
+    assert ours <= STUDIES_MAY_IMPORT
+    order = STUDIES_ORDER.split()
+    for module, _ in _all_imports(path):
+        if module.startswith("moksori_studies."):
+            other = module.split(".")[1]
+            assert order.index(other) < order.index(path.stem), f"{path.stem} imports {other}, which stands below it"
+
+
+def test_every_study_has_its_place() -> None:
+    assert {path.stem for path in STUDIES} == {"__init__", *STUDIES_ORDER.split()}
+
+
 # Doors that stay shut
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "pty"}
@@ -191,7 +236,11 @@ FORBIDDEN_CALLS = {
     "random.seed",
 }
 # The weights' first values come from PyTorch's global generator, which is put back afterwards.
-EXCEPTIONS = {("moksori.training.run", "torch.manual_seed"), ("moksori.evaluation.fitting", "torch.manual_seed")}
+EXCEPTIONS = {
+    ("moksori.training.run", "torch.manual_seed"),
+    ("moksori.evaluation.fitting", "torch.manual_seed"),
+    ("moksori_studies.training", "torch.manual_seed"),
+}
 
 
 def _calls(path: Path) -> Iterator[ast.Call]:
@@ -200,10 +249,10 @@ def _calls(path: Path) -> Iterator[ast.Call]:
 
 
 def _where(path: Path, node: ast.expr) -> str:
-    return f"{path.relative_to(SRC)}, line {node.lineno}"
+    return f"{path.relative_to(SRC.parent)}, line {node.lineno}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", FILES + STUDIES, ids=_name)
 def test_no_module_that_can_run_what_it_reads(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -214,7 +263,7 @@ def test_no_module_that_can_run_what_it_reads(path: Path) -> None:
         assert not FORBIDDEN_MODULES & {name.split(".")[0] for name in names}, f"{path}: {names}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", FILES + STUDIES, ids=_name)
 def test_no_call_that_can_run_what_it_reads(path: Path) -> None:
     for call in _calls(path):
         name = ast.unparse(call.func)
@@ -228,7 +277,7 @@ def test_no_call_that_can_run_what_it_reads(path: Path) -> None:
             assert not is_shell, f"{_where(path, call)}: a shell"
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", FILES + STUDIES, ids=_name)
 def test_text_files_name_their_encoding(path: Path) -> None:
     for call in _calls(path):
         name = ast.unparse(call.func).rpartition(".")[2]

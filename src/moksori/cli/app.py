@@ -9,7 +9,7 @@ import sys
 import typer
 
 import moksori
-from moksori.cli import bench, compare, convert, doctor, evaluate, info, listen, prepare, train, wavenet
+from moksori.cli import bench, compare, convert, doctor, evaluate, info, listen, prepare, study, train, wavenet
 from moksori.errors import UserError
 
 # Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
@@ -53,6 +53,7 @@ app.command("info")(info.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
 app.add_typer(wavenet.app, name="wavenet")
+app.command("study", context_settings=study.SETTINGS)(study.command)
 
 
 def main() -> None:
