@@ -144,15 +144,14 @@ def draw(found: dict[str, Any], path: Path) -> None:
     figure, (left, right) = pages.panels(2)
     for i, (name, arm) in enumerate(found["arms"].items()):
         colour = pages.COLOURS[i % len(pages.COLOURS)]
-        left.bar(i, np.mean(arm["test_bleu"]), color=colour, alpha=0.5)
+        left.hlines(np.mean(arm["test_bleu"]), i - 0.3, i + 0.3, color=colour)
         left.plot([i] * len(arm["test_bleu"]), arm["test_bleu"], "o", color=colour, markersize=4)
         steps = [look["updates"] for look in arm["curves"][0]]
         gaps = [[look["dev"] - look["train"] for look in curve] for curve in arm["curves"]]
         right.plot(steps, np.mean(gaps, axis=0), "o-", color=colour, label=name, markersize=3)
     left.set_xticks(range(len(found["arms"])), list(found["arms"]))
-    scores = [score for arm in found["arms"].values() for score in arm["test_bleu"]]
-    left.set_ylim(max(0.0, min(scores) - 3), max(scores) + 1)
-    pages.label(left, "", "BLEU", "test set, a point a seed")
+    left.set_xlim(-0.6, len(found["arms"]) - 0.4)
+    pages.label(left, "", "BLEU", "test set: each seed, mean")
     pages.label(right, "updates of the arm", "nats a piece", "dev set minus pairs trained on")
     pages.write_svg(figure, path)
 
