@@ -67,7 +67,7 @@ def test_a_real_recording_of_the_target_is_identified_but_keeps_no_content(
     assert score.identified > 0.7
     assert score.content < 0.6
     _singing(monkeypatch, lambda clip, singer: Clip(np.zeros_like(clip.samples), clip.sample_rate))
-    assert held.score(model, Provenance()).merit == 0.0
+    assert held.score(model, Provenance()).merit < 0.15
 
 
 def test_a_model_is_scored_twice_alike_and_left_as_it_was(held: Audition, model: Model) -> None:

@@ -68,14 +68,27 @@ def test_one_number_falls_with_each_of_the_three() -> None:
     assert good.merit == pytest.approx((0.9 * 0.8 * 0.7) ** (1 / 3))
     for worse in (replace(good, identified=0.5), replace(good, melody=0.5), replace(good, content=0.5)):
         assert worse.merit < good.merit
-    # A voice that nobody would take for its target, or that lost every word, is worth nothing.
-    assert Score(0.0, 1.0, 1.0).merit == Score(1.0, 1.0, 0.0).merit == Score(math.nan, 1.0, 1.0).merit == 0.0
+    # A voice that nobody takes for its target, or that lost every word, is worth little whatever else it does.
+    assert Score(0.0, 1.0, 1.0).merit == Score(1.0, 1.0, 0.0).merit < Score(0.4, 0.4, 0.4).merit
+    assert Score(math.nan, 1.0, 1.0).merit == 0.0
+    # What is next to nothing by chance ranks nobody.
+    assert Score(0.3, 0.001, 0.02).merit == Score(0.3, 0.0, 0.0).merit
+
+
+def test_of_states_alike_the_latest_is_taken_and_many_small_steps_down_do_not_add_up() -> None:
+    chosen = Chosen(10, 0.5, 0.5)
+    assert chosen.or_later(20, 0.495).step == 20
+    assert chosen.or_later(20, 0.48) == chosen
+    for step, merit in ((20, 0.494), (30, 0.488), (40, 0.482)):  # each a little worse than the one before
+        chosen = chosen.or_later(step, merit)
+    assert (chosen.step, chosen.best_merit) == (20, 0.5)
+    assert chosen.or_later(50, 0.6) == Chosen(50, 0.6, 0.6)
 
 
 def test_the_model_with_the_best_conversions_is_kept_and_is_what_a_run_folder_gives(open_run: Open) -> None:
     trainer = open_run({5: 0.3, 10: 0.8, 15: 0.5})
     trainer.run(Budget(17))
-    assert trainer.chosen == Chosen(10, pytest.approx(0.8))
+    assert trainer.chosen == Chosen(10, pytest.approx(0.8), pytest.approx(0.8))
     assert (_best_steps(trainer), checkpoint.read_model(trainer.folder.model)[1].steps) == (10, 17)
     voice = conversion.load(trainer.folder.root)
     assert voice.provenance.steps == 10
@@ -109,10 +122,10 @@ def test_a_run_that_goes_on_remembers_its_best(open_run: Open) -> None:
     open_run(merits).run(Budget(12))
     again = open_run(merits)
     again.run(Budget(17))
-    assert again.chosen == Chosen(5, pytest.approx(0.8))
+    assert again.chosen == Chosen(5, pytest.approx(0.8), pytest.approx(0.8))
     last = open_run(merits)
     last.run(Budget(20))
-    assert (last.chosen, _best_steps(last)) == (Chosen(20, pytest.approx(0.9)), 20)
+    assert (last.chosen, _best_steps(last)) == (Chosen(20, pytest.approx(0.9), pytest.approx(0.9)), 20)
     lines = [line for line in journal.read(last.folder.journal) if line["event"] == "score"]
     assert [(line["step"], line["is_best"]) for line in lines if line["step"] % 5 == 0] == [
         (5, True),

@@ -8,7 +8,8 @@ recordings, and somebody says how good that is:
     melody       not down: the pitch is that of the source
     content      not down: what is sung moves as it does in the source
 
-The three become one number, their geometric mean: what is gained in one cannot pay for the collapse of another.
+The three become one number, their geometric mean: what is gained in one can hardly pay for the collapse of another. Of
+states that are as good within the noise of so few conversions the latest is taken: it has learnt more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Protocol
 
 from moksori.checkpoint import Provenance
 from moksori.models.family import Model
+
+_LEAST = 0.05  # a share below is as good as none: chance shall not rank models that cannot sing yet
+_NOISE = 0.01  # of the mean
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class Score:
 
     @property
     def merit(self) -> float:
-        """The geometric mean of the three, 0..1; 0 where one of them is no number.
+        """The geometric mean of the three, each at least 0.05; 0 where one of them is no number.
 
-        >>> round(Score(0.9, 0.9, 0.9).merit, 3), Score(1.0, 1.0, 0.0).merit
-        (0.9, 0.0)
+        >>> round(Score(0.9, 0.9, 0.9).merit, 3), round(Score(1.0, 1.0, 0.0).merit, 3)
+        (0.9, 0.368)
         """
-        product = self.identified * self.melody * self.content
-        return max(product, 0.0) ** (1 / 3) if math.isfinite(product) else 0.0
+        shares = (self.identified, self.melody, self.content)
+        if not all(math.isfinite(share) for share in shares):
+            return 0.0
+        return math.prod(max(share, _LEAST) for share in shares) ** (1 / 3)
 
 
 class Scorer(Protocol):
@@ -49,7 +55,15 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The best state so far."""
+    """The state that is handed out."""
 
     step: int
     merit: float
+    best_merit: float  # of all states so far; that of the chosen one is no worse, but for noise
+
+    def or_later(self, step: int, merit: float) -> Chosen:
+        """The choice between this state and a later one."""
+        best = max(self.best_merit, merit)
+        if merit >= best - _NOISE:
+            return Chosen(step, merit, best)
+        return Chosen(self.step, self.merit, best)

@@ -245,11 +245,13 @@ class Trainer:
         step = self.counters.step
         with self.average.in_place():
             score = scorer.score(self.model, self.provenance(self.counters, self._finite_figures()))
-            is_best = self.chosen is None or score.merit > self.chosen.merit
+            first = Chosen(step, score.merit, score.merit)
+            chosen = self.chosen.or_later(step, score.merit) if self.chosen else first
+            is_best = chosen.step == step
             if is_best:
                 figures = self._finite_figures() | dataclasses.asdict(score)
                 checkpoint.write_model(self.folder.best, self.model, self.provenance(self.counters, figures))
-                self.chosen = Chosen(step, score.merit)
+        self.chosen = chosen
         self._tell(Scored(step, dataclasses.asdict(score), score.merit, is_best))
         return score.merit
 
@@ -320,10 +322,9 @@ class Trainer:
         return warnings
 
     def _restore_choice(self, saved: dict[str, Any] | None) -> None:
-        """Take up the best state so far. One that was chosen since, before a rollback, stays: its file is there."""
-        found = [chosen for chosen in (self.chosen, Chosen(**saved) if saved else None) if chosen is not None]
-        is_there = self.folder.best.is_file()
-        self.chosen = max(found, key=lambda chosen: chosen.merit) if found and is_there else None
+        """Take up the choice; one that was made since, before a rollback, stays, for its file is there."""
+        chosen = self.chosen or (Chosen(**saved) if saved else None)
+        self.chosen = chosen if self.folder.best.is_file() else None
 
     def _tensors(self) -> dict[str, Tensor]:
         """Everything the next step depends on; part and name are told apart by a bar."""
