@@ -17,9 +17,11 @@ import argparse
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure as Picture
 
@@ -136,7 +138,8 @@ def held_out(corpus: Corpus, texts: Texts) -> list[Recording]:
 
 def generate(run: Path, form: str, recordings: Mapping[str, tuple[Clip, str]]) -> dict[str, Clip]:
     """A clip for each recording; kept beside the run."""
-    soloist, folder = moksori.load_wavenet(run), run / "clips"
+    soloist = moksori.load_wavenet(run)
+    folder = run / f"clips-{soloist.provenance.steps}"
     places = {name: folder / f"{number:03d}.flac" for number, name in enumerate(recordings)}
     if not all(place.exists() for place in places.values()):
         made = soloist.generate_all([wish(form, *one) for one in recordings.values()], SoloOptions(seed=1))
@@ -148,7 +151,7 @@ def generate(run: Path, form: str, recordings: Mapping[str, tuple[Clip, str]]) -
 
 def figure_text(figure: Figure) -> str:
     """A share with its interval."""
-    return f"{figure.value:.0%} ({figure.low:.0%} to {figure.high:.0%})"
+    return f"{figure.mean:.0%} ({figure.low:.0%} to {figure.high:.0%})"
 
 
 def table(found: Mapping[str, dict[str, Row]], losses: Mapping[str, float]) -> str:
@@ -166,7 +169,21 @@ def table(found: Mapping[str, dict[str, Row]], losses: Mapping[str, float]) -> s
             cells.append(figure_text(figure))
         loss = f"{losses[form]:.3f}" if form in losses else "–"
         lines.append(f"| {NAMES[form]} | {loss} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *gains(found)]) + "\n"
+
+
+def gains(found: Mapping[str, dict[str, Row]]) -> list[str]:
+    """What being told is worth: vowels right, less those of the net that is told nothing, recording by recording."""
+    if "nothing" not in found:
+        return []
+    lines = ["| told | vowels right, more than with nothing |", "| --- | --- |"]
+    babbled = {name: row["vowels"] for name, row in found["nothing"].items()}
+    for form, rows in found.items():
+        if form != "nothing":
+            told = {name: row["vowels"] for name, row in rows.items()}
+            figure = intervals.paired(babbled, told, {name: name for name in told}, seed=0)
+            lines.append(f"| {NAMES[form]} | {figure_text(figure)} |")
+    return lines
 
 
 def make_table(data: Path, out: Path, texts_file: Path, n_steps: int) -> None:
@@ -203,7 +220,7 @@ def make_clips(singers: Path, out: Path, docs: Path, n_steps: int, seconds: floa
     note = "Trained on invented singers; see demo/LICENSE.md."
     recording = corpus.of("test")[0]
     whole = files.read(corpus.clip_path(recording))
-    start = whole.n_samples // 3
+    start = whole.n_samples // 3  # amid the song
     source = Clip(whole.samples[start : start + round(seconds * whole.sample_rate)], whole.sample_rate)
     clips = {"recording": as_codes(source, recipes.load("wavenet").model.sample_rate)}
     for form in ("nothing", "mel"):
@@ -211,34 +228,35 @@ def make_clips(singers: Path, out: Path, docs: Path, n_steps: int, seconds: floa
         clips[form] = moksori.load_wavenet(out / form).generate(wish(form, source, recording.singer), SoloOptions(1))
     (docs / "audio").mkdir(exist_ok=True)
     for name, clip in clips.items():
-        loud = level.apply_gain(clip.samples, -23.0 - level.rms_dbfs(clip.samples))
+        loud = level.apply_gain(clip.samples, -23.0 - level.rms_dbfs(clip.samples)).clip(-1.0, 1.0)
         files.write(docs / "audio" / f"wavenet-{name}.flac", Clip(loud, clip.sample_rate))
     titles = {"recording": "a recording", "nothing": "told nothing", "mel": "told its log-mel"}
-    atomic.write(docs / "wavenet.png", picture({titles[name]: clip for name, clip in clips.items()}))
+    atomic.write(docs / "wavenet.svg", picture({titles[name]: clip for name, clip in clips.items()}))
     print(f"{recording.source}, {seconds:g} s from {start / whole.sample_rate:.1f} s on", flush=True)
 
 
 def picture(clips: Mapping[str, Clip]) -> bytes:
-    """Spectrograms beside each other, PNG."""
-    drawn = Picture(figsize=(10, 3), layout="constrained")
+    """Spectrograms beside each other, SVG."""
+    mpl.rcParams["svg.hashsalt"] = "moksori"  # the same drawing every time
+    drawn = Picture(figsize=(10, 2.9), layout="constrained")
     for place, (title, clip) in enumerate(clips.items(), start=1):
-        magnitude = spectral.magnitude(
-            torch.from_numpy(clip.samples), spectral.SpectralConfig(clip.sample_rate, 512, 64, 60, 40.0)
-        )
+        config = spectral.SpectralConfig(clip.sample_rate, 256, 128, 40, 40.0)
+        magnitude = spectral.magnitude(torch.from_numpy(clip.samples), config)
         axes = drawn.add_subplot(1, len(clips), place)
         axes.imshow(
             20 * magnitude.clamp(min=1e-4).log10().numpy(),
             origin="lower",
             aspect="auto",
             cmap="magma",
-            vmin=-60,
+            vmin=-50,
             vmax=20,
+            interpolation="none",
             extent=(0, clip.seconds, 0, clip.sample_rate / 2000),
         )
         axes.set(title=title, xlabel="seconds", ylabel="kHz" if place == 1 else "")
-    content = io.BytesIO()
-    drawn.savefig(content, format="png", dpi=90, metadata={"Software": None})
-    return content.getvalue()
+    content = io.StringIO()
+    drawn.savefig(content, format="svg", metadata={"Date": None})
+    return re.sub(r"[ \t]+\n", "\n", content.getvalue()).encode()
 
 
 def main() -> None:
