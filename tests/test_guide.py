@@ -165,6 +165,11 @@ def test_links_of_the_korean_readme_lead_somewhere() -> None:
     assert not [target for target in targets if not (ROOT / target).exists()]
 
 
+def test_sounds_of_notes_that_pages_play_exist() -> None:
+    played = {name for page in PAGES for name in re.findall(r'src="[./]*notes/([^"]+)"', text_of("en", page))}
+    assert not [name for name in played if not (DOCS / name).is_file()]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_headings_have_the_same_anchors_so_that_links_work_in_both_languages(page: str) -> None:
     linked = {
