@@ -28,6 +28,7 @@ LANGUAGES = ("en", "ko")
 
 _CARRIED = {".svg", ".png", ".mp3", ".flac", ".ogg", ".wav"}  # what notes may show and play
 
+_BLOCK = re.compile(r"(^```.*?^```)", re.S | re.M)
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.S | re.M)
 _DISPLAYED = re.compile(r"^\$\$(.+?)\$\$$", re.S | re.M)
 _INLINE = re.compile(r"(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![A-Za-z0-9])")  # a Korean particle may follow
@@ -84,7 +85,8 @@ def note_for_site(text: str, page: Path, notes: set[Path]) -> str:
             return found[0]
         return f"{found[2]} (`{target.relative_to(ROOT)}`)" if target.is_relative_to(ROOT) else found[2]
 
-    return outside_code(text, lambda prose: _LINK.sub(link, prose))
+    parts = _BLOCK.split(text)  # spans of code stay with the prose: a link may have one for a name
+    return "".join(part if index % 2 else _LINK.sub(link, part) for index, part in enumerate(parts))
 
 
 def with_notes(settings: str, notes: set[Path]) -> str:

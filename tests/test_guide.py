@@ -449,25 +449,9 @@ def test_formulas_become_mathml_but_not_in_code() -> None:
 def test_links_of_notes_to_files_that_are_no_pages_become_names() -> None:
     build = script("build")
     notes = {(DOCS / "log.md").resolve(), (DOCS / "evaluation.md").resolve()}
-    text = "[a](evaluation.md) [b](../src/moksori/voices/first.md) ![c](mixup.svg) [d](https://example.org)"
+    text = "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) [`demo/`](../demo/LICENSE.md)"
     told = build.note_for_site(text, DOCS / "log.md", notes)
-    assert told == "[a](evaluation.md) b (`src/moksori/voices/first.md`) ![c](mixup.svg) [d](https://example.org)"
-
-
-def test_the_navigation_is_given_the_notes_by_their_headings() -> None:
-    told = script("build").with_notes('nav = [{ "Notes" = "NOTES" }]', {DOCS / "log.md", DOCS / "mixup.md"})
-    nav = tomllib.loads(told)["nav"]
-    assert nav[0]["Notes"][0] == {"Log of experiments": "notes/log.md"}
-    assert list(_pages_in(nav)) == ["notes/log.md", "notes/mixup.md"]
-
-
-def test_examples_in_docstrings_become_code() -> None:
-    extension = script("examples")
-    text = "Words.\n\n>>> 1 + 1\n2\n\nMore.\n\n```\n>>> not touched\n```\n"
-    html = markdown.markdown(text, extensions=[extension.makeExtension(), "fenced_code"])
-    assert html.count("<pre>") == 2
-    assert "blockquote" not in html
-    assert "&gt;&gt;&gt; 1 + 1\n2\n</code>" in html
+    assert told == "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) `demo/` (`demo/LICENSE.md`)"
 
 
 @pytest.mark.parametrize(
