@@ -454,6 +454,22 @@ def test_links_of_notes_to_files_that_are_no_pages_become_names() -> None:
     assert told == "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) `demo/` (`demo/LICENSE.md`)"
 
 
+def test_the_navigation_is_given_the_notes_by_their_headings() -> None:
+    told = script("build").with_notes('nav = [{ "Notes" = "NOTES" }]', {DOCS / "log.md", DOCS / "mixup.md"})
+    nav = tomllib.loads(told)["nav"]
+    assert nav[0]["Notes"][0] == {"Log of experiments": "notes/log.md"}
+    assert list(_pages_in(nav)) == ["notes/log.md", "notes/mixup.md"]
+
+
+def test_examples_in_docstrings_become_code() -> None:
+    extension = script("examples")
+    text = "Words.\n\n>>> 1 + 1\n2\n\nMore.\n\n```\n>>> not touched\n```\n"
+    html = markdown.markdown(text, extensions=[extension.makeExtension(), "fenced_code"])
+    assert html.count("<pre>") == 2
+    assert "blockquote" not in html
+    assert "&gt;&gt;&gt; 1 + 1\n2\n</code>" in html
+
+
 @pytest.mark.parametrize(
     "tag", ['<script src="https://a.b/c.js">', '<link rel=x href="https://a.b">', "<img src=https://a.b/c.png>"]
 )
