@@ -25,7 +25,7 @@ def test_text_comes_back_as_it_was() -> None:
 def test_text_comes_back_whatever_the_number_of_merges() -> None:
     sentences = ["오늘 날씨가 좋네요.", "날씨가 나쁘네요!"]
     lengths = []
-    for n_merges in (0, 5, 50):
+    for n_merges in (0, 2, 50):  # four pairs occur twice
         subwords = Subwords(sentences, n_merges)
         assert [subwords.decode(subwords.encode(sentence)) for sentence in sentences] == sentences
         lengths.append(len(subwords.encode(sentences[0])))
