@@ -29,7 +29,7 @@ CACHE_VARIABLE = "MOKSORI_CACHE"
 
 _TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
 _TIERS = ("", "avx2", "portable")  # the best one, and what is tried after it has failed
-_TIMEOUT_SECONDS = 300
+_TIMEOUT_SECONDS = 900
 _COMPARED = ("conditions", "layers", "wavenet")  # modules that the engine is compared with
 # Illegal instruction, memory that is not one's own, LLVM giving up; on Windows as NTSTATUS.
 _ENDED_BY_PROCESSOR = (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGABRT, 0xC000001D, 0xC0000005, 3)
