@@ -20,7 +20,7 @@ import markdown
 import numpy as np
 import pytest
 import typer.main
-from conftest import TINY_RECIPE, TINY_SWIFT
+from tiny_recipes import TINY_RECIPE, TINY_SWIFT
 from typer.testing import CliRunner
 
 from moksori.audio import files, signals

@@ -389,7 +389,7 @@ class TestNames:
 
 class TestInterruption:
     def test_ctrl_c_ends_with_130_and_leaves_nothing(self, model_file: Path, tmp_path: Path) -> None:
-        song = write_song(tmp_path / "long.wav", 60 * 8000)
+        song = write_song(tmp_path / "long.wav", 900 * 8000)
         command = [SCRIPT, "convert", song, "-m", model_file, "-s", "bass"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             deadline = time.monotonic() + 60

@@ -259,7 +259,8 @@ def test_a_run_that_never_begins_phase_2_is_phase_1_alone(
         _state_after(folder, tiny_corpus, recipe, Budget(12))
         for folder, recipe in zip(folders, (never, later), strict=True)
     ]
-    _assert_same(*states)
+    # A run that waits for phase 2 does not count yet what would stop it.
+    _assert_same(*({name: tensor for name, tensor in state.items() if "progress|" not in name} for state in states))
     assert not any(name.startswith("phase back-translation|") for name in states[0])
 
 
