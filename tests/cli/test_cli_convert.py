@@ -389,14 +389,20 @@ class TestNames:
 
 class TestInterruption:
     def test_ctrl_c_ends_with_130_and_leaves_nothing(self, model_file: Path, tmp_path: Path) -> None:
-        song = write_song(tmp_path / "long.wav", 900 * 8000)
+        song = write_song(tmp_path / "long.wav", 1800 * 8000)
         command = [SCRIPT, "convert", song, "-m", model_file, "-s", "bass"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             deadline = time.monotonic() + 60
             while len(list(tmp_path.iterdir())) == 1 and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)  # until the part file is there
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            # While LLVM loads code it calls Python back, and what is raised there is lost: press it again.
+            for _ in range(20):
+                process.send_signal(signal.SIGINT)
+                try:
+                    _, said = process.communicate(timeout=2)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
         assert process.returncode == 130
         assert b"Traceback" not in said
         assert tree(tmp_path) == ["long.wav"]
