@@ -99,3 +99,23 @@ validation_segments = 1
 sample_seconds = 0.2
 sample_pairs = 1
 """
+
+
+TINY_ALONE = """
+[model]
+kind = "wavenet-alone"
+sample_rate = 8000
+hop_samples = 80
+
+[model.decoder]
+blocks = 1
+layers = 3
+residual_channels = 4
+skip_channels = 6
+
+[segments]
+seconds = 0.04
+batch_size = 2
+shards = 1
+is_augmented = false
+"""

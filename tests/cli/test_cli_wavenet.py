@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from calling import Moksori, write_song
+from tiny_recipes import TINY_ALONE
 
 from moksori.audio import files, signals
 from moksori.data.corpus import Corpus
-
-TINY = """
-[model]
-kind = "wavenet-alone"
-sample_rate = 8000
-hop_samples = 80
-
-[model.decoder]
-blocks = 1
-layers = 3
-residual_channels = 4
-skip_channels = 6
-
-[segments]
-seconds = 0.04
-batch_size = 2
-shards = 1
-is_augmented = false
-"""
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    """Training catches signals; the next test shall not."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
-    path.write_text(TINY, encoding="utf-8")
+    path.write_text(TINY_ALONE, encoding="utf-8")
     return path
 
 

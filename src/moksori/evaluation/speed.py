@@ -7,7 +7,6 @@ stream of ring buffers in torch, is the median of the ratios within the rounds.
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import sys
@@ -91,7 +90,7 @@ def machine() -> dict[str, str]:
         pass  # not Linux: what Python knows must do
     return {
         "processor": processor,
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(generator.n_cores()),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": f"{torch.__version__}, {'CUDA' if torch.cuda.is_available() else 'no GPU'}",
     }

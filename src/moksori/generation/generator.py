@@ -138,8 +138,11 @@ def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float]
 
 def n_workers(backend: Backend) -> int:
     """Threads that generate side by side: one for each core that this process may use, if the backend allows."""
-    if not backend.is_parallel:
-        return 1
+    return n_cores() if backend.is_parallel else 1
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
