@@ -126,6 +126,27 @@ class Voice:
         """Whether the melody comes from a pitch tracker, so that it can be transposed."""
         return isinstance(self._model, Swift) or self._model.is_told_the_melody
 
+    def backend_name(self, asked: str = generator.AUTO) -> str:
+        """What computes the codes of this voice here: the backend asked for, or the one that "auto" stands for.
+
+        Returns:
+            One of `generator.BACKENDS`; "" for a voice that samples no codes.
+
+        Raises:
+            UserError: no backend of that name, it does not work here, or the voice samples no codes and needs none.
+        """
+        generator.check_name(asked)
+        if isinstance(self._model, Swift):
+            if asked != generator.AUTO:
+                raise UserError(
+                    f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
+                    "out, or take a voice of recipe paper, melody or small"
+                )
+            return ""
+        decoder = self._model.decoder
+        generator.backend_for(decoder, asked, self.provenance.layer_peaks)  # says what is missing for it
+        return generator.usual_backend(decoder) if asked == generator.AUTO else asked
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 (64 hex digits) of the weights: tells one voice from another, whatever their files are called."""
@@ -390,6 +411,7 @@ class Voice:
             _refuse_transposition(options)
         if isinstance(model, Swift):
             assert told is not None
+            self.backend_name(options.backend)  # refuses one: nothing here would go by it
             return FeatureSong(model, vector, told[0], options.seed).converted(source, progress)
         melody = None if told is None else torch.from_numpy(told).float()
         sampled = SampleOptions(

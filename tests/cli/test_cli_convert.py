@@ -296,6 +296,11 @@ class TestMelody:
         done = moksori("convert", song, "-m", model_file, "-s", "bass", "--transpose", "12")
         assert done.code == 1 and "cannot transpose" in done.err
 
+    def test_a_backend_is_refused_for_it_samples_no_codes(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        done = moksori("convert", tune, "-m", swift_file, "-s", "bass", "--backend", "float32")
+        assert done.code == 1 and "samples no codes" in done.err and "leave --backend out" in done.err
+        assert list(tune.parent.glob("*.bass.*")) == []
+
     def test_info_tells_ranges_and_no_receptive_field(self, moksori: Moksori, swift_file: Path) -> None:
         done = moksori("info", swift_file)
         assert "range of bass" in done.out and "D#2 to D#3, mostly around A2" in done.out

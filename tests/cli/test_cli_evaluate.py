@@ -39,9 +39,13 @@ def test_from_training_to_report_to_comparison_to_listening_test(
     assert told["curves"]
     assert told["command"].startswith("moksori evaluate")
 
-    again = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / "again", "--clips", 1, "--json")
+    again = moksori(
+        "evaluate", run, tiny_corpus.folder, "-o", tmp_path / "again", "--clips", 1, "--backend", "streaming", "--json"
+    )
     assert again.code == 0, again.err
-    assert json.loads(again.out)["rows"][0]["name"] == "conversion"
+    found = json.loads(again.out)
+    assert found["rows"][0]["name"] == "conversion"
+    assert found["model"]["backend"] == "streaming" and found["command"].endswith("--backend streaming")
 
     compared = moksori("compare", report, tmp_path / "again" / "report.json", "-o", tmp_path / "compared.md")
     assert compared.code == 0, compared.err
@@ -78,6 +82,13 @@ def test_wrong_calls_say_what_is_expected(moksori: Moksori, tiny_corpus: Corpus,
     nowhere = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path)
     assert nowhere.code == 1
     assert "needs -o REPORT" in nowhere.err
+    for paths, said in (
+        ((tmp_path, tiny_corpus.folder), "-o REPORT"),
+        ((tiny_corpus.folder, "--conversions", tmp_path), "others"),
+    ):
+        unused = moksori("evaluate", *paths, "--backend", "int8")
+        assert unused.code == 1
+        assert "--backend int8: no conversion is made" in unused.err and said in unused.err
     empty = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path, "-o", tmp_path / "r")
     assert empty.code == 4
     assert "found 0 CSV files" in empty.err

@@ -14,12 +14,13 @@ from moksori.audio import files, resample
 from moksori.checkpoint import Provenance, Range
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
-from moksori.errors import DataError
+from moksori.errors import DataError, UserError
 from moksori.evaluation import making, recogniser, report, runner, singer_judge
 from moksori.evaluation.making import Options
 from moksori.evaluation.report import Figure, Item, Report
 from moksori.evaluation.runner import Made
 from moksori.evaluation.trials import Texts
+from moksori.generation import generator
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.swift import Swift
 from moksori.training.recipe import Recipe
@@ -90,6 +91,15 @@ class TestAVoiceThatIsToldThePitch:
         by_its_own_tracker = any("agrees with its own mistakes" in note for note in told.notes)
         assert by_its_own_tracker == (importlib.util.find_spec("librosa") is None)
 
+    def test_it_has_no_backend_and_is_asked_for_none(
+        self, told: Report, corpus: Corpus, tiny_swift: Swift, tmp_path: Path
+    ) -> None:
+        assert told.model["backend"] == ""
+        assert not any("backend" in note for note in told.notes)
+        voice = Voice(Swift(tiny_swift.config, corpus.singers), Provenance())
+        with pytest.raises(UserError, match="samples no codes"):
+            runner.evaluate_voice(voice, corpus, tmp_path / "other", MADE, _ignore, options=Options(backend="float32"))
+
 
 class TestAModel:
     @pytest.fixture
@@ -125,6 +135,24 @@ class TestAModel:
         assert any("The model saw none of them" in note for note in told.notes)
         assert "Inside the model, on held-out recordings" in told.tables
         assert told.verdict
+
+    def test_the_backend_is_a_choice_and_told(self, told: Report, voice: Voice, corpus: Corpus, tmp_path: Path) -> None:
+        usual = voice.backend_name()
+        assert usual in generator.BACKENDS
+        assert told.model["backend"] == usual and any(f"backend {usual}." in note for note in told.notes)
+        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").glob("*-to-*.flac")}
+        options = Options(per_singer=1, backend="reference")
+        other = runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options)
+        assert other.model["backend"] == "reference" and any("backend reference." in note for note in other.notes)
+        assert all(path.stat().st_mtime_ns != time for path, time in made.items())
+
+    def test_a_backend_that_cannot_be_had_is_refused_before_any_work(
+        self, voice: Voice, corpus: Corpus, tmp_path: Path
+    ) -> None:
+        for name, said in (("abacus", "known backends are auto, float32"), ("int8", "never calibrated")):
+            with pytest.raises(UserError, match=said):
+                runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(backend=name))
+        assert not list(tmp_path.iterdir())
 
     def test_conversions_are_kept_for_the_same_voice_only(
         self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path

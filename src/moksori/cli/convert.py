@@ -77,6 +77,7 @@ def command(
     voice = moksori.load(model, run.check_device(device))
     for shares in voices:
         voice.vector(shares)  # an unknown singer is told before any work
+    voice.backend_name(backend)  # and so is a backend that does not work here
     options = ConvertOptions(
         seed,
         console.transposition(transpose),

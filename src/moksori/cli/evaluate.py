@@ -63,6 +63,12 @@ def command(
         str, typer.Option(help="Of the conversions, if the voice is told the pitch: auto, nearest, or semitones.")
     ] = "auto",
     temperature: Annotated[float, typer.Option(min=0.0, help="Of the conversions.")] = 1.0,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What computes the conversions of voices that sample codes: float32, bfloat16, int8, streaming, auto."
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of conversions, judges and intervals.")] = 0,
     players: Annotated[int, typer.Option(min=0, help="Pairs to listen to in the page.")] = PLAYERS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -80,6 +86,11 @@ def command(
             "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
             f"found {len(paths)} path{'s' * (len(paths) != 1)}"
         )
+    if backend != "auto" and (output is None or conversions):
+        raise UserError(
+            f"--backend {backend}: no conversion is made "
+            + ("without -o REPORT; add one" if conversions is None else "where others made them; leave it out")
+        )
     if output is None and conversions is None:
         _look_inside(paths[0], paths[1], split, seed, as_json)
         return
@@ -94,6 +105,7 @@ def command(
         split,
         seed=seed,
         temperature=temperature,
+        backend=backend,
         transpose=console.transposition(transpose),
         tracker=tracker,
     )
@@ -104,6 +116,7 @@ def command(
     given += [part for name, value in named.items() if value for part in (name, value)]
     given += ["--clips", clips, "--split", split, "--tracker", tracker, "--temperature", temperature, "--seed", seed]
     given += ["--transpose", transpose] if transpose != "auto" else []
+    given += ["--backend", backend] if backend != "auto" else []
     with console.staged() as progress:
         if conversions:
             made = made_by(given)

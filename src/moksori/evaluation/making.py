@@ -18,6 +18,7 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import DataError
 from moksori.evaluation import report
 from moksori.evaluation.trials import Trial
+from moksori.generation import generator
 from moksori.generation.chunks import ChunkConfig
 
 _MADE_BY = "made-by.json"
@@ -37,6 +38,7 @@ class Options:
     cycles: int = 1  # recordings of each singer that are also converted back, to see what gets lost
     seed: int = 0
     temperature: float = 1.0
+    backend: str = generator.AUTO  # what computes the codes of a voice that samples them
     transpose: float | str = "auto"  # see `conversion.ConvertOptions`
     tracker: str = "auto"  # of the pitch; "auto": another one than the voice is told the pitch by, if there is one
 
@@ -57,11 +59,13 @@ def make(
     Raises:
         AudioFileError: a source cannot be read.
         DataError: the folder holds files that no evaluation made.
-        UserError: the voice does not know a target.
+        UserError: the voice does not know a target, or cannot be computed by the backend.
     """
     made_by = {"voice": voice.fingerprint, "data": data, "seed": options.seed, "temperature": options.temperature}
     if voice.is_told_the_pitch:
         made_by["transpose"] = options.transpose
+    if backend := voice.backend_name(options.backend):
+        made_by["backend"] = backend
     if claim(folder) != made_by:
         begin(folder, made_by)
     jobs = [(trial.source, trial.target_singer, trial.transpose_semitones, trial.conversion) for trial in chosen]
@@ -128,7 +132,7 @@ def begin(folder: Path, made_by: dict[str, object]) -> None:
 
 def how_to(options: Options) -> ConvertOptions:
     """How an evaluation converts."""
-    return ConvertOptions(options.seed, options.transpose, temperature=options.temperature)
+    return ConvertOptions(options.seed, options.transpose, temperature=options.temperature, backend=options.backend)
 
 
 def cycle_path(trial: Trial) -> Path:

@@ -198,6 +198,8 @@ def _about(told: Report) -> list[str]:
         facts.append(f"{model['training_seconds'] / 60:.0f} minutes of training")
     if model.get("sample_rate"):
         facts.append(f"{model['sample_rate']} Hz")
+    if model.get("backend"):
+        facts.append(f"backend {model['backend']}")
     return facts
 
 

@@ -104,6 +104,7 @@ def evaluate_voice(
 
     Raises:
         DataError: a singer has no held-out recording, or the model has other singers.
+        UserError: the voice cannot be computed by the backend of the options.
     """
     if voice.singers != corpus.singers:
         raise DataError(
@@ -113,6 +114,7 @@ def evaluate_voice(
     options, texts = options or Options(), texts or Texts({})
     told_by = melody.SwiftF0.name if voice.is_told_the_pitch else None
     options = _with_tracker(options, told_by)
+    backend = voice.backend_name(options.backend)
     audio = folder / AUDIO
     chosen = trials.held_out(corpus, options.split, options.per_singer, audio, texts)
     if parallel is not None:
@@ -125,7 +127,8 @@ def evaluate_voice(
     items = work.with_cycles(work.judge(chosen), cycled) + work.copy_synthesis(voice, chosen)
     notes = [
         f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
-        f"seed {options.seed}, temperature {options.temperature:g}. {_unseen(voice, corpus)}",
+        f"seed {options.seed}, temperature {options.temperature:g}{f', backend {backend}' if backend else ''}. "
+        + _unseen(voice, corpus),
         *_doubts(voice, corpus, options, told_by),
         f"The model works at {voice.sample_rate} Hz, so nothing above {voice.sample_rate / 2:g} Hz can come from it.",
     ]
@@ -134,6 +137,7 @@ def evaluate_voice(
         "sample_rate": voice.sample_rate,
         "singers": list(voice.singers),
         "parameters": sum(weights.numel() for weights in voice.model.parameters()),
+        "backend": backend,  # what computed its codes; "" if it samples none
     } | settings.plain(voice.provenance)
     curves = _curves(run / "journal.jsonl") if run else {}
     title = f"{run.name if run else voice.provenance.recipe or 'A voice'}: how good are its conversions?"
