@@ -33,13 +33,6 @@ ROOT = Path(__file__).parents[1]
 DOCS, GUIDE = ROOT / "docs", ROOT / "docs" / "guide"
 PAGES = sorted(path.relative_to(GUIDE / "en").as_posix() for path in (GUIDE / "en").rglob("*.md"))
 NOT_RUN = {"en": "*Not run by the guide's tests", "ko": "*안내서의 테스트에서는 실행하지 않습니다"}
-TINY_ALONE_AND_BRIEF = (
-    TINY_ALONE
-    + """
-[loop]
-sample_seconds = 0.05
-"""
-)
 
 
 def text_of(language: str, page: str) -> str:
@@ -277,7 +270,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (desk / "src" / "moksori" / "voices").symlink_to(ROOT / "src" / "moksori" / "voices")
     (desk / "tiny.toml").write_text(TINY_RECIPE, encoding="utf-8")
     (desk / "tiny-swift.toml").write_text(TINY_SWIFT, encoding="utf-8")
-    (desk / "tiny-alone.toml").write_text(TINY_ALONE_AND_BRIEF, encoding="utf-8")
+    (desk / "tiny-alone.toml").write_text(TINY_ALONE, encoding="utf-8")
     theirs = desk / "theirs"
     theirs.mkdir()
     taken = next((desk / "takes" / "anna").glob("*.wav"))

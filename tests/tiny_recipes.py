@@ -115,7 +115,20 @@ skip_channels = 6
 
 [segments]
 seconds = 0.04
-batch_size = 2
-shards = 1
+batch_size = 4
+shards = 2
 is_augmented = false
+
+[optimiser.learning_rate]
+initial = 1e-2
+
+[loop]
+max_steps = 40
+log_every_steps = 5
+validate_every_steps = 10
+sample_every_steps = 20
+save_every_steps = 10
+validation_segments = 1
+sample_seconds = 0.02
+sample_pairs = 1
 """

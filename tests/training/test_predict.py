@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_recipes import TINY_ALONE
 from torch.nn import functional
 
 from moksori import checkpoint
@@ -25,37 +26,6 @@ from moksori.training.loop import Budget, Trainer
 from moksori.training.media import SoloMedium
 from moksori.training.recipe import Recipe
 
-TINY = """
-[model]
-kind = "wavenet-alone"
-sample_rate = 8000
-hop_samples = 80
-
-[model.decoder]
-blocks = 1
-layers = 3
-residual_channels = 4
-skip_channels = 6
-
-[segments]
-seconds = 0.04
-batch_size = 4
-shards = 2
-is_augmented = false
-
-[optimiser.learning_rate]
-initial = 1e-2
-
-[loop]
-max_steps = 40
-log_every_steps = 5
-validate_every_steps = 10
-sample_every_steps = 20
-save_every_steps = 10
-validation_segments = 1
-sample_seconds = 0.02
-sample_pairs = 1
-"""
 FORMS = {
     "nothing": {},
     "singer": {"singer_channels": 3},
@@ -65,7 +35,7 @@ FORMS = {
 
 
 def recipe_for(form: str) -> Recipe:
-    recipe = recipes.parse(TINY, "the tiny recipe")
+    recipe = recipes.parse(TINY_ALONE, "the tiny recipe")
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, **FORMS[form]))
 
 

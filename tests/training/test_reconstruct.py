@@ -18,7 +18,7 @@ from moksori.training import losses
 from moksori.training.learner import Learner, OptimiserConfig, learners_for
 from moksori.training.losses import LossWeights
 from moksori.training.media import CodeMedium
-from moksori.training.phases import SinglePhase, Update
+from moksori.training.phases import Update
 from moksori.training.reconstruct import Reconstruction
 from moksori.training.schedules import LearningRateConfig
 
@@ -197,18 +197,3 @@ def test_the_confusion_term_hides_the_singer_from_a_fresh_probe() -> None:
     with_term = [_probe_accuracy(_trained(1.0, seed)) for seed in (0, 1)]
     assert sum(without) / 2 > 0.8
     assert sum(with_term) / 2 < 0.65
-
-
-def test_nothing_is_kept_between_steps(tiny_model: Autoencoder) -> None:
-    phase = _phase(tiny_model)
-    assert phase.tensors() == {}
-    phase.restore({})
-    with pytest.raises(ValueError, match="pool"):
-        phase.restore({"pool": torch.zeros(1)})
-
-
-def test_a_single_phase_is_the_phase_of_every_step(tiny_model: Autoencoder) -> None:
-    phase = _phase(tiny_model)
-    plan = SinglePhase(phase)
-    assert plan.phase_at(0) is plan.phase_at(10**6) is phase
-    assert plan.phases() == [phase]

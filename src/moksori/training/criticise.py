@@ -24,7 +24,7 @@ from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.training import losses
 from moksori.training.media import FeatureMedium
-from moksori.training.phases import Update
+from moksori.training.phases import DrawnPhase, Update
 
 _LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic, which shall not judge by loudness
 _MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
@@ -33,20 +33,16 @@ _AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's
 _HIGHEST_HZ = 1500.0  # nothing is moved beyond
 
 
-class CriticisedReconstruction:
+class CriticisedReconstruction(DrawnPhase):
     """Classifier step, critic step, autoencoder step, on every batch."""
 
     name = "reconstruction"
 
     def __init__(self, medium: FeatureMedium, batches: Batches, medians_hz: Sequence[float]) -> None:
         """Medians are the middle of each singer's range, in the order of the singers."""
+        super().__init__(batches)
         self._medium = medium
-        self._batches = batches
         self._middles = torch.tensor(medians_hz).log2()  # [N] octaves
-
-    def batch(self, step: int, attempt: int) -> Batch:
-        """See `phases.Phase.batch`."""
-        return self._batches.batch(step, attempt)
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `phases.Phase.updates`."""
@@ -103,10 +99,3 @@ class CriticisedReconstruction:
         """What the critic says to the decoder: how little it takes what is made for recordings."""
         critic = self._medium.critic
         return critic.recorded(sung_by_other, other) + _REBUILT_SHARE * critic.recorded(sung, singer)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Nothing is kept between steps."""
-        return {}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing was kept."""

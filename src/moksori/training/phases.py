@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from moksori.data.batches import Batch
+from moksori.data.batches import Batch, Batches
 
 
 @dataclass(frozen=True)
 class Update:
     """One step to be taken."""
 
-    learner: str  # "autoencoder" or "classifier"
+    learner: str  # a key of `learner.learners_for`
     losses: dict[str, Tensor]  # by name, unweighted scalars; see losses.LossWeights
 
 
@@ -51,6 +51,32 @@ class Phase(Protocol):
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take up what `tensors` gave."""
+
+
+class DrawnPhase:
+    """What phases have in common that learn from batches as they are drawn: nothing is kept between steps."""
+
+    name: str
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def batch(self, step: int, attempt: int) -> Batch:
+        """See `Phase.batch`."""
+        return self._batches.batch(step, attempt)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Phase.tensors`; there are none."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """See `Phase.restore`.
+
+        Raises:
+            ValueError: there is something to take up, so it was another phase that kept it.
+        """
+        if tensors:
+            raise ValueError(f"{self.name} keeps nothing between steps, but was given {sorted(tensors)}")
 
 
 class Plan(Protocol):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
 from moksori.training import losses
 from moksori.training.media import CodeMedium, Medium
-from moksori.training.phases import Update
+from moksori.training.phases import DrawnPhase, Update
 
 
-class Reconstruction:
+class Reconstruction(DrawnPhase):
     """Classifier step, then autoencoder step, on every batch.
 
     With s a clip of singer j, E encoder, D decoder, C confusion network, v singer vectors, CE cross-entropy:
@@ -30,12 +29,8 @@ class Reconstruction:
     name = "reconstruction"
 
     def __init__(self, medium: Medium, batches: Batches) -> None:
+        super().__init__(batches)
         self._medium = medium
-        self._batches = batches
-
-    def batch(self, step: int, attempt: int) -> Batch:
-        """See `phases.Phase.batch`."""
-        return self._batches.batch(step, attempt)
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `phases.Phase.updates`."""
@@ -53,12 +48,3 @@ class Reconstruction:
         if isinstance(medium, CodeMedium) and medium.notes is not None:
             named["pitch_confusion"] = -losses.notes(medium.notes(z), medium.notes_of(batch.clips, z))
         yield Update("autoencoder", named)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Nothing is kept between steps."""
-        return {}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take up."""
-        if tensors:
-            raise ValueError(f"reconstruction keeps nothing between steps, but was given {sorted(tensors)}")
