@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +24,6 @@ from moksori import atomic, settings
 from moksori.audio import files
 from moksori.errors import ModelFileError, UserError
 from moksori.models import family
-from moksori.models.autoencoder import ModelConfig
 from moksori.models.family import Model
 from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
@@ -66,11 +65,38 @@ class Provenance:
     layer_peaks: tuple[float, ...] = ()  # largest input of each decoder layer, for int8
 
 
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+class Trained(Generic[AnyModel]):
+    """A model that is ready to sing, with what its file tells of it."""
+
+    def __init__(self, model: AnyModel, provenance: Provenance) -> None:
+        model.eval()
+        self._model = model
+        self.provenance = provenance
+
+    @property
+    def model(self) -> AnyModel:
+        """The model."""
+        return self._model
+
+    @property
+    def singers(self) -> tuple[str, ...]:
+        """Names of the singers of its training data."""
+        return self._model.singers.names
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate at which it works, Hz."""
+        return self._model.config.sample_rate
+
+
 @dataclass(frozen=True)
 class _Described:
     """The header's settings of a model, of whichever kind."""
 
-    config: ModelConfig | SwiftConfig | SoloConfig
+    config: family.Config
 
 
 def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bool = False) -> None:
@@ -198,7 +224,9 @@ def read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelFileError(f"{path}: damaged, its checksum does not fit its content; copy it again from its source")
     broken = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
     if broken:
-        raise ModelFileError(f"{path}: tensor {broken[0]} holds NaN or infinity")
+        raise ModelFileError(
+            f"{path}: tensor {broken[0]} holds NaN or infinity, so it cannot be used; take an earlier copy"
+        )
     return tensors, header
 
 

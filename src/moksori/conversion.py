@@ -30,7 +30,7 @@ from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.audio.transposition import Outside
-from moksori.checkpoint import Provenance
+from moksori.checkpoint import Provenance, Trained
 from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation import generator, sampling
@@ -94,7 +94,7 @@ class Report:
     note: str = ""  # why the format differs from what was asked, if it does
 
 
-class Voice:
+class Voice(Trained[Converter]):
     """A trained model, ready to convert: the public face of the package.
 
     >>> voice = load("model.safetensors")                                       # doctest: +SKIP
@@ -102,24 +102,8 @@ class Voice:
     """
 
     def __init__(self, model: Converter, provenance: Provenance) -> None:
-        self._model = model.eval()
+        super().__init__(model, provenance)
         self._tracker = PitchTracker()
-        self.provenance = provenance
-
-    @property
-    def singers(self) -> tuple[str, ...]:
-        """Names of the singers it knows."""
-        return self._model.singers.names
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate at which the model itself works, Hz."""
-        return self._model.config.sample_rate
-
-    @property
-    def model(self) -> Converter:
-        """The model."""
-        return self._model
 
     @property
     def is_told_the_pitch(self) -> bool:

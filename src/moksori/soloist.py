@@ -22,7 +22,7 @@ from moksori import checkpoint
 from moksori.audio import features, frames, level, mulaw, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
-from moksori.checkpoint import Provenance
+from moksori.checkpoint import Provenance, Trained
 from moksori.errors import UserError
 from moksori.generation import generator, priming, sampling
 from moksori.models.solo import N_MELODY_ROWS, Solo
@@ -58,32 +58,16 @@ class SoloOptions:
             raise ValueError(f"streams must be at least 1, not {self.streams}")
 
 
-class Soloist:
-    """A trained WaveNet by itself.
+class Soloist(Trained[Solo]):
+    """A trained WaveNet by itself. It can be asked for one of its singers if it is told who sings.
 
     >>> soloist = load("runs/vocoder")                                          # doctest: +SKIP
     >>> clip = soloist.generate(Wish(like=recording, singer="kumi"))            # doctest: +SKIP
     """
 
     def __init__(self, model: Solo, provenance: Provenance) -> None:
-        self._model = model.eval()
+        super().__init__(model, provenance)
         self._tracker = PitchTracker()
-        self.provenance = provenance
-
-    @property
-    def singers(self) -> tuple[str, ...]:
-        """Names of the singers of its training data; it can be asked for one of them if it is told who sings."""
-        return self._model.singers.names
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate of what it generates, Hz."""
-        return self._model.config.sample_rate
-
-    @property
-    def model(self) -> Solo:
-        """The model."""
-        return self._model
 
     def hear(self, recording: Clip) -> Tensor:
         """What this net is told of a recording, brought to the level of its training.
