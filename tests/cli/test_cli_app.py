@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from calling import Moksori
 
 import moksori as package
-from moksori import errors
+from moksori import checkpoint, errors
 from moksori.cli import app, console, convert
+from moksori.evaluation import report as reports
+from moksori.evaluation.report import CONVERSION, Item, Report
 
 VERBS = sorted(command.name or "" for command in app.app.registered_commands)
 
@@ -98,6 +101,43 @@ class TestInfo:
         done = moksori("info", tmp_path)
         assert done.code == 5
         assert "no such file" in done.err
+
+    def test_what_a_terminal_would_obey_is_shown_as_text(
+        self, moksori: Moksori, tmp_path: Path, model_file: Path
+    ) -> None:
+        # The terms of a stranger's model file once cleared the screen.
+        model, provenance = checkpoint.read_model(model_file)
+        path = tmp_path / "strange.safetensors"
+        checkpoint.write_model(path, model, dataclasses.replace(provenance, licence_note="free\x1b[2J\nfor all"))
+        assert "free\\x1b[2J\nfor all" in moksori("info", path).out
+        assert "\x1b" not in moksori("info", tmp_path / "\x1b[2J").err
+
+
+class TestFileLabels:
+    @pytest.mark.parametrize("name", ["가" * 100, "🎤" * 100, "../x", "a:b", "\x1b[2J"])
+    def test_a_label_is_short_and_no_path(self, name: str) -> None:
+        label = console.file_label(name)
+        assert 0 < len(label.encode()) <= 80
+        assert "/" not in label and label.isprintable()
+
+
+class TestCompare:
+    @pytest.fixture
+    def told(self, tmp_path: Path) -> Path:
+        item = Item("c", CONVERSION, "a/1.wav", "a", "b", 0.0, {"identified": 1.0}, {"own": "b"})
+        return reports.save(Report("t", "c", "d", "s", [], [], [], [item], {}, [], [], {}, {}), tmp_path)
+
+    def test_the_table_is_written_whatever_is_printed(self, moksori: Moksori, told: Path, tmp_path: Path) -> None:
+        table = tmp_path / "new" / "table.md"
+        done = moksori("compare", told, told, "--json", "-o", table)
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["n_pairs"] == {CONVERSION: 1}
+        assert table.read_text(encoding="utf-8").startswith("# ")
+
+    def test_a_place_that_cannot_be_written_is_told(self, moksori: Moksori, told: Path) -> None:
+        done = moksori("compare", told, told, "-o", told / "table.md")
+        assert done.code == 1
+        assert "cannot be written" in done.err and "choose another place with -o" in done.err
 
 
 class TestDurations:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +13,9 @@ from moksori.evaluation import singer_judge
 
 
 @pytest.fixture(autouse=True)
-def quick_judge_and_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(singer_judge, "_N_STEPS", 20)
     monkeypatch.setattr(singer_judge, "_N_CLIPS", 4)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_from_training_to_report_to_comparison_to_listening_test(

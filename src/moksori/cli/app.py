@@ -9,7 +9,7 @@ import sys
 import typer
 
 import moksori
-from moksori.cli import bench, compare, convert, doctor, evaluate, info, listen, prepare, study, train, wavenet
+from moksori.cli import bench, compare, console, convert, doctor, evaluate, info, listen, prepare, study, train, wavenet
 from moksori.errors import UserError
 
 # Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
@@ -63,5 +63,5 @@ def main() -> None:
     try:
         app(prog_name="moksori")
     except UserError as error:
-        typer.secho(f"moksori: {error}", fg="red", err=True)
+        typer.secho(console.harmless(f"moksori: {error}"), fg="red", err=True)
         sys.exit(error.exit_code)

@@ -32,7 +32,6 @@ def command(
 
     import torch
 
-    from moksori import atomic
     from moksori.evaluation import speed
     from moksori.models.autoencoder import ModelConfig
     from moksori.training import recipe as recipes
@@ -55,10 +54,6 @@ def command(
         )
     tables, plain = speed.markdown(found), json.dumps(asdict(found), indent=2)
     if output is not None:
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            atomic.write(output / "speed.json", plain.encode())
-            atomic.write(output / "speed.md", tables.encode())
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror}); choose another place with -o") from error
+        console.save(output / "speed.json", plain)
+        console.save(output / "speed.md", tables)
     typer.echo(plain if as_json else tables)

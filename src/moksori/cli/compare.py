@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from moksori.cli import console
+
 
 def command(
     first: Annotated[Path, typer.Argument(help="report.json, or its folder: what to compare with.")],
@@ -21,17 +23,14 @@ def command(
 
     "No clear difference" means that the 95 % interval holds 0: with these clips nobody can tell.
     """
-    from moksori import atomic
     from moksori.evaluation import compare, report
 
     found = compare.compare(report.load(first), report.load(second), seed)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=1))
-        return
     text = compare.markdown(found, _name(first), _name(second))
     if output is not None:
-        atomic.write(output, text.encode())
-    typer.echo(text, nl=False)
+        console.save(output, text)
+    plain = json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=1) + "\n"
+    typer.echo(plain if as_json else text, nl=False)
 
 
 def _name(path: Path) -> str:

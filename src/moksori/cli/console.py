@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from moksori import atomic
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,6 +96,55 @@ def staged() -> Iterator[Staged]:
 def say(text: str) -> None:
     """A line for the person at the terminal, beside the result."""
     typer.echo(text, err=True)
+
+
+def harmless(text: str) -> str:
+    """A text out of somebody else's file, for a terminal: control characters that it would obey become escapes.
+
+    >>> harmless("an\\x1b[2Jna, terms:\\n\\tfree")
+    'an\\\\x1b[2Jna, terms:\\n\\tfree'
+    """
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) == "Cc" and letter not in "\n\t" else letter
+        for letter in text
+    )
+
+
+def file_label(name: str) -> str:
+    """A singer's name as part of a file's name; never a path.
+
+    At most 80 bytes long: a file's name holds 255, and an emoji takes four.
+
+    >>> file_label("../민호?")
+    '.._민호_'
+    """
+    label = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
+    return label.encode()[:80].decode(errors="ignore")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        UserError: the disk refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place with -o") from error
+
+
+def save(path: Path, text: str) -> None:
+    """Write a result into a file, whole or not at all.
+
+    Raises:
+        UserError: the disk refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, text.encode())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place with -o") from error
 
 
 def transposition(text: str) -> float | str:

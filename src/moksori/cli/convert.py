@@ -96,7 +96,7 @@ def command(
     failures, sung = [], []
     for source, destination, shares in jobs:
         try:
-            _make_folder(destination.parent)
+            console.make_folder(destination.parent)
             report = _convert(voice, source, destination, shares, options)
             sung.append((source, destination, _label(shares), report))
             _print_done(source, destination, report, as_json)
@@ -144,9 +144,9 @@ def _mix(mix: str | None) -> dict[str, float]:
 
 def _label(shares: dict[str, float]) -> str:
     """How the voice is called in a file's name; never a path."""
-    names = "+".join(name if len(shares) == 1 else f"{name}{share:g}" for name, share in shares.items())
-    label = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in names)
-    return label.encode()[:80].decode(errors="ignore")  # a file's name holds 255 bytes, an emoji takes four
+    return console.file_label(
+        "+".join(name if len(shares) == 1 else f"{name}{share:g}" for name, share in shares.items())
+    )
 
 
 def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool) -> Iterator[tuple[Path, Path]]:
@@ -190,13 +190,6 @@ def _check_destinations(jobs: list[tuple[Path, Path]], force: bool) -> None:
         if os.path.lexists(destination) and not force:
             raise UserError(f"{destination}: exists already; use --force to overwrite it, or -o for another place")
         seen.add(real)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place with -o") from error
 
 
 def _convert(

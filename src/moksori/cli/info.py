@@ -36,7 +36,7 @@ def command(
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        typer.echo(f"{name:<{width}}  {value}")
+        typer.echo(console.harmless(f"{name:<{width}}  {value}"))
 
 
 def _facts(path: Path) -> dict[str, Any]:

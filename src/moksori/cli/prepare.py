@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,6 @@ from moksori.cli import console
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
-    from moksori.data.doctor import SingerHealth
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
         typer.echo(json.dumps(_report(corpus), ensure_ascii=False, indent=2))
     else:
         print_doctor(corpus)
-        typer.echo(f"\nPrepared in {output}. Next: moksori train {output} -o RUN")
+        typer.echo(f"\nPrepared in {output}. Next: moksori train {shlex.quote(str(output))} -o RUN")
 
 
 def prepare(songs: Path, output: Path, config: Any) -> Corpus:
@@ -49,13 +49,7 @@ def print_doctor(corpus: Corpus) -> None:
     """A line a singer, advice, and everything that was skipped with its reason."""
     from rich.table import Table
 
-    from moksori.audio.pitch import note_name
     from moksori.data import doctor
-
-    def span(found: SingerHealth) -> str:
-        if found.low_hz is None or found.high_hz is None:
-            return "-"
-        return f"{note_name(found.low_hz)} to {note_name(found.high_hz)}"
 
     found = doctor.examine(corpus)
     table = Table(box=None, pad_edge=False)
@@ -70,7 +64,7 @@ def print_doctor(corpus: Corpus) -> None:
             f"{singer.sung_minutes:.1f}",
             str(sum(singer.n_recordings.values())),
             str(held_out),
-            span(singer),
+            singer.range_notes,
             f"{singer.clipped_fraction:.2%}",
             f"{singer.noise_dbfs:.0f} dBFS",
             str(singer.n_doubles),

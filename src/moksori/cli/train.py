@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -63,6 +64,8 @@ def command(
     """
     from moksori.training import recipe as recipes
 
+    if texts is not None and not with_report:
+        raise UserError("--texts is for judging the voice afterwards; add --report, or leave it out")
     asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau)
     folder, corpus = train(asked, recipes.changed(recipe_of(output, recipe, "swift"), changes or []))
     if with_report:
@@ -188,11 +191,11 @@ def _next_command(config: Config, output: Path, corpus: Corpus) -> str:
     """What one does with a run, as a command."""
     from moksori.models.solo import SoloConfig
 
+    run, singer = shlex.quote(str(output)), f" -s {shlex.quote(corpus.singers[0])}"
     if not isinstance(config, SoloConfig):
-        return f'Convert: moksori convert SONG -m {output} -s "{corpus.singers[0]}"'
+        return f"Convert: moksori convert SONG -m {run}{singer}"
     length = " --like RECORDING" if config.is_told_a_recording else " --seconds 4"
-    singer = f' -s "{corpus.singers[0]}"' if config.is_told_the_singer else ""
-    return f"Listen: moksori wavenet generate {output}{length}{singer} -o OUT.flac"
+    return f"Listen: moksori wavenet generate {run}{length}{singer if config.is_told_the_singer else ''} -o OUT.flac"
 
 
 def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) -> None:

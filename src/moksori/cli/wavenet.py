@@ -102,8 +102,13 @@ def generate(
     voices: list[str | None] = [*singers] if singers else [None]
     for path, singer, number in itertools.product(paths, voices, range(count)):
         wishes.append(Wish(seconds, singer, heard[path] if path else None, None, primed))
-        names.append(".".join([path.stem if path else "clip", *([_label(singer)] if singer else []), f"{number:02d}"]))
+        names.append(
+            ".".join(
+                [path.stem if path else "clip", *([console.file_label(singer)] if singer else []), f"{number:02d}"]
+            )
+        )
     places = _places(output, names, force)
+    console.make_folder(places[0].parent)
     with console.counted("generating") as progress:
         clips = soloist.generate_all(
             wishes,
@@ -111,7 +116,6 @@ def generate(
             lambda share: progress(round(100 * share), 100, "%"),
         )
     for place, wish, clip in zip(places, wishes, clips, strict=True):
-        place.parent.mkdir(parents=True, exist_ok=True)
         files.write(place, _behind(primed, clip) if primed is not None and keep_prime else clip)
         if as_json:
             typer.echo(json.dumps({"result": str(place), "singer": wish.singer, "seconds": clip.seconds}))
@@ -156,11 +160,6 @@ def _places(output: Path, names: list[str], force: bool) -> list[Path]:
         if os.path.lexists(place) and not force:
             raise UserError(f"{place}: exists already; use --force to overwrite it, or -o for another place")
     return places
-
-
-def _label(singer: str) -> str:
-    """How a singer is called in a file's name; never a path."""
-    return "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in singer)[:80]
 
 
 def _behind(primed: Clip, clip: Clip) -> Clip:
