@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -12,19 +14,29 @@ def part_beside(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(8)}.part")
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside `path`; what is written under it takes the place of `path` when the `with` block ends well.
+
+    Raises:
+        OSError: the disk refused; the old file stays, and nothing is left behind.
+    """
+    part = part_beside(path)
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
 def write(path: Path, content: bytes) -> None:
     """Put bytes under a name, so that no reader and no crash meets half a file; the old one stays until then.
 
     Raises:
         OSError: the disk refused; nothing is left behind.
     """
-    part = part_beside(path)
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

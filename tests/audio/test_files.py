@@ -296,6 +296,21 @@ def test_minutes_of_vorbis_in_one_block_are_written(tmp_path: Path) -> None:
     assert files.probe(tmp_path / "x.ogg").n_samples == 300 * 24000
 
 
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".opus"])
+def test_a_lossy_format_loses_less_than_by_default(tmp_path: Path, suffix: str) -> None:
+    # By default a song of 320 kbit/s would come back with about 100.
+    voice = signals.glide(200.0, 400.0, 1.0, 48_000, n_harmonics=20, amplitude=0.1).samples
+    clip = Clip(voice + signals.noise(1.0, 48_000, np.random.default_rng(0), amplitude=0.02).samples, 48_000)
+    encoding = files.encoding_for(tmp_path / f"x{suffix}")
+    soundfile.write(tmp_path / f"default{suffix}", clip.samples, 48_000, encoding.subtype, format=encoding.format)
+    files.write(tmp_path / f"ours{suffix}", clip)
+    lost = [
+        np.square(files.read(tmp_path / f"{name}{suffix}").samples[: clip.n_samples] - clip.samples).mean()
+        for name in ("default", "ours")
+    ]
+    assert lost[1] < 0.5 * lost[0]
+
+
 def test_a_writer_can_follow_its_source(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "source.wav", np.zeros((9, 2)), 96000, "PCM_24")
     info = files.probe(tmp_path / "source.wav")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import types
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from moksori import atomic
 from moksori.audio import containers
 from moksori.audio.clip import Clip, Samples
 from moksori.errors import AudioFileError
@@ -48,6 +48,8 @@ _OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
 }
 SUFFIXES = frozenset(_OUTPUTS) | containers.SUFFIXES
 
+_LOSSY = {"MPEG_LAYER_III", "VORBIS", "OPUS"}
+_FINEST = 0.0  # libsndfile's scale: a result that is mixed and coded again should not have lost much before
 _ENCODER_SAMPLES = 1 << 14  # libsndfile's Vorbis encoder overflows its stack when it is given minutes at once
 
 
@@ -211,14 +213,20 @@ class Writer:
         self.n_clipped = 0  # samples that lay outside [-1, 1] and were clipped, over all channels
         self._sample_rate, self._n_channels = sample_rate, n_channels
         self._encoding = encoding or encoding_for(path)
-        self._part = path.with_name(f".{secrets.token_hex(8)}.part")
+        self._part = atomic.part_beside(path)
 
     def __enter__(self) -> Writer:
         _check_destination(self.path)
         encoding = self._encoding
         try:
             self._file = soundfile.SoundFile(
-                _name(self._part), "w", self._sample_rate, self._n_channels, encoding.subtype, format=encoding.format
+                _name(self._part),
+                "w",
+                self._sample_rate,
+                self._n_channels,
+                encoding.subtype,
+                format=encoding.format,
+                compression_level=_FINEST if encoding.subtype in _LOSSY else None,
             )
         except (soundfile.SoundFileError, ValueError) as error:
             self._part.unlink(missing_ok=True)

@@ -145,19 +145,14 @@ class _Work:
 
 def _build(path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress) -> list[int]:
     """Compute features into a temporary file that takes its name when it is complete; frames of each clip."""
-    temporary, counts = atomic.part_beside(path), []
-    try:
-        with open(temporary, "xb") as file:
-            for recording, rows in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
-                file.write(rows.tobytes())
-                counts.append(len(rows))
-                progress(len(counts), len(recordings), recording.source)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    counts = []
+    with atomic.replacing(path) as temporary, open(temporary, "xb") as file:
+        for recording, rows in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
+            file.write(rows.tobytes())
+            counts.append(len(rows))
+            progress(len(counts), len(recordings), recording.source)
+        file.flush()
+        os.fsync(file.fileno())
     return counts
 
 

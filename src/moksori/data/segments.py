@@ -253,25 +253,19 @@ def _is_current(path: Path, header_path: Path, header: dict[str, object]) -> boo
 def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress: Progress) -> None:
     """Encode all clips into a temporary file that takes its name when it is complete."""
     rows = layout(corpus, sample_rate)
-    temporary = atomic.part_beside(path)
+    with atomic.replacing(path) as temporary, open(temporary, "xb") as whole:
 
-    def encode(row: tuple[Recording, int, int]) -> str:
-        recording, start, length = row
-        # Each thread writes through a handle of its own. (A full disk kills a process that writes through a map.)
-        with open(temporary, "r+b") as file:
-            file.seek(start)
-            _encode(file, corpus, recording, sample_rate, length)
-        return recording.source
+        def encode(row: tuple[Recording, int, int]) -> str:
+            recording, start, length = row
+            # Each thread writes through a handle of its own. (A full disk kills a process that writes through a map.)
+            with open(temporary, "r+b") as file:
+                file.seek(start)
+                _encode(file, corpus, recording, sample_rate, length)
+            return recording.source
 
-    try:
-        with open(temporary, "xb") as whole:
-            for n_done, source in enumerate(map_in_order(encode, rows, workers), start=1):
-                progress(n_done, len(rows), source)
-            os.fsync(whole.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        for n_done, source in enumerate(map_in_order(encode, rows, workers), start=1):
+            progress(n_done, len(rows), source)
+        os.fsync(whole.fileno())
 
 
 def _encode(file: IO[bytes], corpus: Corpus, recording: Recording, sample_rate: int, length: int) -> None:
