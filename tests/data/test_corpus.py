@@ -123,3 +123,14 @@ def test_the_fingerprint_knows_what_training_sees_and_nothing_else(corpus: Corpu
     assert with_first(source="renamed.wav") == corpus.fingerprint
     assert with_first(gain_db=1.0) != corpus.fingerprint
     assert with_first(split="test" if corpus.recordings[0].split != "test" else "train") != corpus.fingerprint
+
+
+def test_the_span_of_a_singer_is_not_made_by_a_single_recording(corpus: Corpus) -> None:
+    one = corpus.recordings[0]
+    sung = [dataclasses.replace(one, f0_low_hz=100.0, f0_high_hz=200.0)] * 99
+    wrong = dataclasses.replace(one, f0_low_hz=50.0, f0_high_hz=400.0)  # by an octave either way
+    silent = dataclasses.replace(one, f0_low_hz=None, f0_high_hz=None)
+    assert corpus_module.span_hz([*sung, wrong, silent]) == (100.0, 200.0)
+    assert corpus_module.span_hz([wrong]) == (50.0, 400.0)
+    assert corpus_module.span_hz([silent]) is None
+    assert corpus_module.span_hz([]) is None

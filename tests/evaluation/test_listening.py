@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from moksori.audio import files, signals
 from moksori.errors import DataError
 from moksori.evaluation import listening, report
 from moksori.evaluation.listening import Options
-from moksori.evaluation.report import Item, Report
+from moksori.evaluation.report import Figure, Item, Report
 
 
 @pytest.fixture
@@ -157,14 +158,23 @@ class TestAnalysis:
             listening.analyse(tmp_path, [good])
 
     def test_more_raters_of_the_same_kind_narrow_the_interval(self) -> None:
-        few = np.repeat([[2.0], [4.0]], 10, axis=1)
-        wide, narrow = listening._interval(few, 0), listening._interval(np.tile(few, (10, 1)), 0)
-        assert wide == (2.0, 4.0)
-        assert narrow[1] - narrow[0] < 1.0
+        few = _scored(np.repeat([[2.0], [4.0]], 10, axis=1))
+        many = _scored(np.tile(np.repeat([[2.0], [4.0]], 10, axis=1), (10, 1)))
+        assert (few.low, few.high) == (2.0, 4.0)
+        assert many.high - many.low < 1.0
 
     def test_clips_are_drawn_too(self) -> None:
-        by_clip = np.repeat([[2.0, 4.0]], 30, axis=0)  # all raters agree, and the clips differ
-        assert listening._interval(by_clip, 0) == (2.0, 4.0)
+        by_clip = _scored(np.repeat([[2.0, 4.0]], 30, axis=0))  # all raters agree, and the clips differ
+        assert (by_clip.low, by_clip.high) == (2.0, 4.0)
+
+
+def _scored(table: npt.NDArray[np.float64]) -> Figure:
+    """The score of a row whose clips were rated so, raters x clips."""
+    key = {str(clip): {"row": report.TRUTH, "item": str(clip)} for clip in range(table.shape[1])}
+    ratings = {(str(rater), str(clip), "quality"): score for (rater, clip), score in np.ndenumerate(table)}
+    opinion = listening._opinion(report.TRUTH, "quality", ratings, key, seed=0)
+    assert opinion is not None and opinion.score.n == table.size
+    return opinion.score
 
 
 @pytest.mark.parametrize(("cell", "harmless"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("a=b", "a=b"), ("", "")])

@@ -15,10 +15,12 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+
+import numpy as np
 
 from moksori import atomic
 from moksori.errors import DataError
@@ -169,6 +171,19 @@ class Corpus:
         """
         rows = sorted((r.audio_sha256, r.singer, r.split, r.n_samples, r.gain_db, r.regions) for r in self.recordings)
         return hashlib.sha256(json.dumps([self.sample_rate, rows]).encode()).hexdigest()
+
+
+def span_hz(recordings: Iterable[Recording]) -> tuple[float, float] | None:
+    """From which pitch to which somebody sang, in Hz; None when nothing is voiced.
+
+    The 5th percentile over recordings of their low ends, and the 95th of the high ones: a tracker errs by octaves now
+    and then, so a single recording does not make a range.
+    """
+    found = [(r.f0_low_hz, r.f0_high_hz) for r in recordings if r.f0_low_hz is not None and r.f0_high_hz is not None]
+    if not found:
+        return None
+    lows, highs = zip(*found, strict=True)
+    return float(np.percentile(lows, 5)), float(np.percentile(highs, 95))
 
 
 def recording_from_dict(row: object, where: str) -> Recording:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moksori.audio import pitch
-from moksori.data.corpus import SAME_SOUND, Corpus, Recording
+from moksori.data.corpus import SAME_SOUND, Corpus, Recording, span_hz
 
 ENOUGH_MINUTES = 5.0  # of singing to train on; published results need 5 to 30 a singer
 POOR_MINUTES = 1.0  # below this a voice is not learnt
@@ -30,8 +30,8 @@ class SingerHealth:
     minutes: float  # of clips, all splits
     sung_minutes: float  # all splits
     training_minutes: float  # sung, in the training split
-    low_hz: float | None  # 5th percentile over recordings of their low ends; None when nothing is voiced
-    high_hz: float | None  # 95th percentile of the high ends
+    low_hz: float | None  # see `corpus.span_hz`; None when nothing is voiced
+    high_hz: float | None
     clipped_fraction: float  # of all samples, 0..1
     noise_dbfs: float  # see `examine`
     n_doubles: int  # files skipped as the same sound as another
@@ -82,8 +82,7 @@ def general_advice(corpus: Corpus) -> list[str]:
 def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
     by_split = {split: corpus.of(split, singer) for split in ("train", "validation", "test")}
     recordings = [recording for of_split in by_split.values() for recording in of_split]
-    lows = [r.f0_low_hz for r in recordings if r.f0_low_hz is not None]
-    highs = [r.f0_high_hz for r in recordings if r.f0_high_hz is not None]
+    low_hz, high_hz = span_hz(recordings) or (None, None)
     lengths = [recording.seconds for recording in recordings]
     found = SingerHealth(
         singer=singer,
@@ -91,8 +90,8 @@ def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
         minutes=sum(lengths) / 60,
         sung_minutes=_sung_minutes(recordings),
         training_minutes=_sung_minutes(by_split["train"]),
-        low_hz=float(np.percentile(lows, 5)) if lows else None,
-        high_hz=float(np.percentile(highs, 95)) if highs else None,
+        low_hz=low_hz,
+        high_hz=high_hz,
         clipped_fraction=float(np.average([r.clipped_fraction for r in recordings], weights=lengths)),
         noise_dbfs=float(np.percentile([r.noise_dbfs for r in recordings], 25)),
         n_doubles=sum(_folder(s.source) == singer and s.reason.startswith(SAME_SOUND) for s in corpus.skipped),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from moksori import checkpoint
-from moksori.audio import level, resample, spectral
+from moksori.audio import files, level, resample, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.spectral import SpectralConfig
 from moksori.data import threads
@@ -76,8 +76,6 @@ def hear_recordings(
     corpus: Corpus, recordings: Sequence[Recording], seed: int, progress: Progress
 ) -> list[tuple[Recording, Tensor]]:
     """Features of recordings, each as it is and at two other pitches, one higher and one lower."""
-    from moksori.audio import files
-
     rng = np.random.default_rng(seed)
     moves = rng.uniform(1.0, _PITCH_RANGE_SEMITONES, (len(recordings), 2)).tolist()
 
@@ -139,13 +137,21 @@ def kept(corpus: Corpus, name: str, key: Mapping[str, object], net: nn.Module, f
         key: all that the weights depend on besides the recordings; JSON types.
         net: filled in place.
         fit: fits the net; called if nothing is kept, or what is kept is damaged or of another key.
+
+    Raises:
+        ModelFileError: the weights cannot be kept there.
     """
     whole = json.dumps({"data": corpus.fingerprint, **key}, sort_keys=True, ensure_ascii=False)
     path = corpus.folder / FOLDER / f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}.safetensors"
     if path.is_file() and _filled(net, path, whole):
         return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # told before the long work
+        raise ModelFileError(
+            f"{path.parent}: cannot be made ({error.strerror}); judges are kept beside the data; let it be written to"
+        ) from error
     fit()
-    path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write(path, "judge", net.state_dict(), {"key": whole})
 
 

@@ -12,8 +12,8 @@ see who listens. Everybody hears them in an order of their own.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,12 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
-import numpy.typing as npt
 
 from moksori import atomic
 from moksori.audio import files, level, resample
 from moksori.audio.clip import Clip
 from moksori.errors import AudioFileError, DataError
-from moksori.evaluation import report
+from moksori.evaluation import intervals, report
 from moksori.evaluation.report import Figure, Item, Report
 from moksori.evaluation.trials import evenly
 
@@ -40,7 +39,6 @@ _KEY_COLUMNS = ("trial", "row", "item", "source_singer", "target_singer", "repea
 _RATE = 24000  # Hz, of all clips: a rate would tell which is which
 _LEVEL_DBFS, _CEILING_DBFS = -23.0, -1.0  # one loudness, for the same reason
 _ABSENT_MINDED = 1.5  # points between the two scores of a repeated clip, on average, from which a rater is flagged
-_N_DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -266,27 +264,11 @@ def _opinion(
             cells[rater, key[trial]["item"]].append(score)
     if not cells:
         return None
-    raters, clips = sorted({rater for rater, _ in cells}), sorted({clip for _, clip in cells})
-    table = np.full((len(raters), len(clips)), math.nan)
-    for (rater, clip), scores in cells.items():
-        table[raters.index(rater), clips.index(clip)] = float(np.mean(scores))
-    low, high = _interval(table, seed)
-    mean = float(np.nanmean(table))
-    figure = Figure(mean, min(low, mean), max(high, mean), sum(map(len, cells.values())))
-    return Opinion(row, question, figure, len(raters), len(clips))
-
-
-def _interval(table: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """95 % interval of the mean of a table, raters x clips with holes: both are drawn, with replacement."""
-    rng = np.random.default_rng(seed)
-    n_raters, n_clips = table.shape
-    means = []
-    for _ in range(_N_DRAWS):
-        drawn = table[rng.integers(n_raters, size=n_raters)][:, rng.integers(n_clips, size=n_clips)]
-        if not np.isnan(drawn).all():
-            means.append(np.nanmean(drawn))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    raters, clips = {rater for rater, _ in cells}, {clip for _, clip in cells}
+    scores = [float(np.mean(given)) for given in cells.values()]
+    found = intervals.crossed(scores, [rater for rater, _ in cells], [clip for _, clip in cells], seed)
+    n_ratings = sum(map(len, cells.values()))
+    return Opinion(row, question, dataclasses.replace(found, n=n_ratings), len(raters), len(clips))
 
 
 def _flagged(ratings: dict[tuple[str, str, str], float], key: dict[str, dict[str, str]]) -> list[str]:

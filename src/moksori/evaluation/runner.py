@@ -21,7 +21,7 @@ from moksori import settings
 from moksori.audio import files
 from moksori.conversion import Voice
 from moksori.data import threads
-from moksori.data.corpus import Corpus, Recording
+from moksori.data.corpus import Corpus, Recording, span_hz
 from moksori.errors import AudioFileError, DataError
 from moksori.evaluation import (
     held_out,
@@ -42,6 +42,7 @@ from moksori.evaluation.report import Item, Judge, Report, Row, SingerData
 from moksori.evaluation.scoring import Heard, Panel
 from moksori.evaluation.trials import Texts, Trial
 from moksori.training import journal
+from moksori.training.folder import RunFolder
 
 AUDIO = "audio"  # folder of a report's sounds
 _GRID = (report.CONVERSION, report.RECONSTRUCTION)
@@ -139,7 +140,7 @@ def evaluate_voice(
         "parameters": sum(weights.numel() for weights in voice.model.parameters()),
         "backend": backend,  # what computed its codes; "" if it samples none
     } | settings.plain(voice.provenance)
-    curves = _curves(run / "journal.jsonl") if run else {}
+    curves = _curves(RunFolder(run).journal) if run else {}
     title = f"{run.name if run else voice.provenance.recipe or 'A voice'}: how good are its conversions?"
     told = work.report(title, made, items, chosen, options, notes, model, curves)
     return replace(told, tables={"Inside the model, on held-out recordings": _inside(voice, corpus, options)})
@@ -484,11 +485,7 @@ def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> lis
 
 def _singer_data(corpus: Corpus, singer: str, split: str) -> SingerData:
     trained = corpus.of("train", singer)
-    low = [recording.f0_low_hz for recording in trained if recording.f0_low_hz is not None]
-    high = [recording.f0_high_hz for recording in trained if recording.f0_high_hz is not None]
-    # A tracker errs by octaves now and then, so a single recording does not make a range.
-    low_hz = float(np.percentile(low, 5)) if low else None
-    high_hz = float(np.percentile(high, 95)) if high else None
+    low_hz, high_hz = span_hz(trained) or (None, None)
     minutes = sum(recording.sung_seconds for recording in trained) / 60
     return SingerData(singer, minutes, len(corpus.of(split, singer)), low_hz, high_hz)
 

@@ -49,7 +49,7 @@ _MIDDLE_MEL, _SPREAD_MEL = -5.0, 2.5  # of log-mels of singing
 
 
 def mel(log_mel: Tensor) -> Tensor:
-    """Log-mel `[B, M, F]` as channels of around 1."""
+    """Log-mel `[B, M, F]` as channels of around 1: what a decoder is told, and what every net hears."""
     return (log_mel - _MIDDLE_MEL) / _SPREAD_MEL
 
 

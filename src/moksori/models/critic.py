@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_MIDDLE, _SPREAD = -5.0, 2.5  # of log-mels
+from moksori.models import conditions
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Critic(nn.Module):
         return self._loss(mel, singer + self.n_singers)
 
     def _loss(self, mel: Tensor, label: Tensor) -> Tensor:
-        seen = (mel - _MIDDLE) / _SPREAD
+        seen = conditions.mel(mel)
         losses = []
         for net in (self.of_moments, self.of_wholes):
             scores = net(seen).float()  # [B, 2 N, F']

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from moksori.models import conditions
+
 _DILATIONS = (1, 2, 4)
-_MIDDLE, _SPREAD = -5.0, 2.5  # of log-mels, so that the net sees values around 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class MelEncoder(nn.Module):
         self.last = nn.Conv1d(width, config.latent_channels, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        hidden = self.first((mel - _MIDDLE) / _SPREAD)
+        hidden = self.first(conditions.mel(mel))
         for layer in self.layers:
             hidden = hidden + layer(hidden)
         z: Tensor = self.last(functional.avg_pool1d(hidden, self.config.pool_frames, ceil_mode=True))

@@ -14,7 +14,7 @@ from moksori import settings
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance, Range
 from moksori.data.batches import Batches
-from moksori.data.corpus import Corpus
+from moksori.data.corpus import Corpus, span_hz
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import family
@@ -148,12 +148,8 @@ def _ranges(corpus: Corpus) -> dict[str, Range]:
     ranges = {}
     for name in corpus.singers:
         voiced = [r for r in corpus.of("train", name) if r.f0_median_hz]
-        if voiced:
-            # A tracker errs by octaves now and then, so a single recording does not make a range.
-            low, high = (
-                float(np.percentile([getattr(r, bound) for r in voiced], share))
-                for bound, share in (("f0_low_hz", 5), ("f0_high_hz", 95))
-            )
+        if span := span_hz(voiced):
+            low, high = span
             medians = np.log([float(r.f0_median_hz or 0) for r in voiced])
             middle = float(np.average(medians, weights=[r.seconds for r in voiced]))
             median = min(max(math.exp(middle), low), high)
