@@ -404,12 +404,13 @@ class TestInterruption:
             for _ in range(20):
                 process.send_signal(signal.SIGINT)
                 try:
-                    _, said = process.communicate(timeout=2)
+                    _, said = process.communicate(timeout=5)
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        assert process.returncode == 130
-        assert b"Traceback" not in said
+        # A press too many, while Python ends, makes it end by the signal itself: a shell calls that 130, too.
+        assert process.returncode in (130, -signal.SIGINT)
+        assert b"Traceback" not in said or process.returncode == -signal.SIGINT
         assert tree(tmp_path) == ["long.wav"]
 
 
