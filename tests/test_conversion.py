@@ -95,6 +95,19 @@ class TestShape:
         with pytest.raises(ValueError, match="finite and"):
             voice.convert(samples, 8000, singer="bass")
 
+    @pytest.mark.parametrize(
+        ("samples", "next_step"),
+        [
+            (np.full(400, 3000, np.int16), "divide 16-bit ones by 32768"),  # once taken for a hundred times full scale
+            (np.zeros((2, 400), np.float32), "transpose them"),  # once taken for two samples of 400 channels
+        ],
+    )
+    def test_sound_of_another_layout_is_refused_with_the_next_step(
+        self, voice: Voice, samples: Any, next_step: str
+    ) -> None:
+        with pytest.raises(ValueError, match=next_step):
+            voice.convert(samples, 8000, singer="bass")
+
 
 class TestLevel:
     @pytest.mark.parametrize("factor", [8.0, 2.0**-3, 2.0**-10, 2.0**-13])

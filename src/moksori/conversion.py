@@ -159,11 +159,17 @@ class Voice(Trained[Converter]):
 
         Raises:
             UserError: an unknown singer, or a share that is not positive.
-            ValueError: the samples are not a finite, not empty array of one or two dimensions.
+            ValueError: the samples are not a finite, not empty array of floats of one or two dimensions, or have more
+                than 64 channels: then time and channels are most likely the wrong way round.
         """
-        found = np.asarray(samples, np.float32)
+        given = np.asarray(samples)
+        if not np.issubdtype(given.dtype, np.floating):
+            raise ValueError(f"samples are {given.dtype}; expected floats in [-1, 1], so divide 16-bit ones by 32768")
+        found = given.astype(np.float32)
         if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
             raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
+        if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
+            raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
         mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
         blocks, _ = self._convert(lambda: iter([mono]), sample_rate, singer, options or ConvertOptions(), progress)
         converted = np.concatenate(list(blocks))
