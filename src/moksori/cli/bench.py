@@ -40,8 +40,8 @@ def command(
     settings = recipes.load(recipe)
     if not isinstance(settings.model, ModelConfig):
         raise UserError(
-            f"recipe {recipe} trains no voice that samples codes; choose paper, melody or small. How fast swift sings, "
-            "`moksori convert --json` tells"
+            f"recipe {recipe} trains no voice that samples codes; choose paper, melody or small. To see how fast swift "
+            "sings, let it convert a song: `moksori convert SONG -s kumi`"
         )
     with console.counted("measuring") as progress:
         found = speed.measure(

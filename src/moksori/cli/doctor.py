@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
-_EXTRAS = {
-    "av": ("av", "m4a and video files"),
-    "tensorboard": ("tensorboard", "curves while training"),
-    "judges": ("resemblyzer", "a public speaker encoder in reports"),
+_EXTRAS = {  # extra -> modules that it needs, what it is for
+    "av": (("av",), "m4a and video files"),
+    "tensorboard": (("tensorboard",), "curves while training"),
+    "judges": (
+        ("resemblyzer", "webrtcvad", "pkg_resources", "librosa"),
+        "a public speaker encoder and a second pitch tracker in reports",
+    ),
+    "studies": (("sacrebleu",), "BLEU in the study of back-translation"),
 }
 
 
@@ -28,9 +32,11 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     from moksori.generation.engine import trial
 
     found = {"moksori": moksori.__version__, **speed.machine(), "engine": speed.engine_in_words(trial.verdict())}
-    for extra, (module, purpose) in _EXTRAS.items():
-        is_there = importlib.util.find_spec(module) is not None
-        found[f"extra [{extra}]"] = "there" if is_there else f"missing ({purpose}); pip install 'moksori[{extra}]'"
+    for extra, (modules, purpose) in _EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        found[f"extra [{extra}]"] = (
+            f"missing {', '.join(missing)} ({purpose}); pip install 'moksori[{extra}]'" if missing else "there"
+        )
     if torch.cuda.is_available():
         found["GPU"] = torch.cuda.get_device_name(0)
     if as_json:
