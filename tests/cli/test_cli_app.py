@@ -121,6 +121,22 @@ class TestFileLabels:
         assert "/" not in label and label.isprintable()
 
 
+class TestPlainStream:
+    def test_a_long_work_says_now_and_then_how_far_it_is(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # A judge was taught for twenty minutes without a word in the log.
+        now = 0.0
+        monkeypatch.setattr(console.time, "monotonic", lambda: now)
+        with console.counted("preparing") as progress, console.staged() as stage:
+            for step in range(7):
+                now = 10.0 * step
+                progress(step, 9, "song.wav")
+                stage("teaching", step, 6)
+        said = capsys.readouterr().err.splitlines()
+        assert said == ["preparing: 3 of 9", "teaching: 3 of 6", "preparing: 6 of 9", "teaching: 6"]
+
+
 class TestCompare:
     @pytest.fixture
     def told(self, tmp_path: Path) -> Path:

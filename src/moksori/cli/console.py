@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
 
 _SHOWN = 6  # places told of notes outside a range
+_LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -57,8 +59,8 @@ def duration_text(seconds: float) -> str:
 
 @contextlib.contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar for `progress(done, total, name)`; on a plain stream it stays silent."""
-    console = stderr()
+    """A progress bar for `progress(done, total, name)`; on a plain stream, a line each half minute."""
+    console, lines = stderr(), _Lines()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -68,7 +70,26 @@ def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, name="", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name[-40:])
+
+        def tell(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, name=name[-40:])
+            if bar.disable:
+                lines.tell(what, done, total)
+
+        yield tell
+
+
+class _Lines:
+    """What a plain stream is told of a long work now and then, so that nobody takes it for stuck."""
+
+    def __init__(self) -> None:
+        self._next_seconds = time.monotonic() + _LINE_SECONDS
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Say how far the work is, if nothing was said for a while."""
+        if time.monotonic() >= self._next_seconds:
+            say(f"{what}: {done} of {total}")
+            self._next_seconds = time.monotonic() + _LINE_SECONDS
 
 
 Staged = Callable[[str, int, int], None]
@@ -77,8 +98,8 @@ Staged = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def staged() -> Iterator[Staged]:
-    """A bar for each stage of a long work; on a plain stream, a line when a stage is done."""
-    console = stderr()
+    """A bar for each stage of a long work; on a plain stream, a line each half minute, and when a stage is done."""
+    console, lines = stderr(), _Lines()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
@@ -87,8 +108,10 @@ def staged() -> Iterator[Staged]:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
             bar.update(tasks[stage], completed=done, total=total)
-            if done >= total and not console.is_terminal:
+            if bar.disable and done >= total:
                 say(f"{stage}: {total}")
+            elif bar.disable:
+                lines.tell(stage, done, total)
 
         yield tell
 
