@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
+from typing import cast
 
 import torch
 
-from moksori.data.batches import Batch
-from moksori.models.autoencoder import Autoencoder
+from moksori.data.batches import Batch, Batches
+from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import losses, recipe, shards
 from moksori.training.learner import learners_for
+from moksori.training.media import CodeMedium
+from moksori.training.phases import Update
 from moksori.training.reconstruct import Reconstruction
+from moksori.training.shards import Differentiated
 
 WAYS = [(1, 1), (1, 2), (2, 1)]  # (shards, threads of torch)
 N_ROUNDS = 5
@@ -26,20 +31,24 @@ def step(model: Autoencoder, batch: Batch, n_shards: int) -> None:
     """One training step of phase 1, as the loop takes it."""
     settings, team = recipe.load("small"), shards.Team(n_shards)
     learners = learners_for(model, settings.optimiser)
-    phase = Reconstruction(model, batches=None)  # type: ignore[arg-type]
+    phase = Reconstruction(CodeMedium(model), cast(Batches, None))  # it is given its batch
     parts = [phase.updates(part, 0, torch.Generator()) for part in shards.split(batch, n_shards, torch.device("cpu"))]
-    for name in ("classifier", "autoencoder"):
-        learner = learners[name]
 
-        def differentiate(updates, learner=learner):  # type: ignore[no-untyped-def]
-            return learner.gradients(losses.total(next(updates).losses, settings.losses))
+    def differentiate(updates: Iterator[Update]) -> Differentiated:
+        update = next(updates)
+        total = losses.total(update.losses, settings.losses)
+        named = {name: loss.item() for name, loss in update.losses.items()}
+        return Differentiated(update.learner, named, total.item(), learners[update.learner].gradients(total))
 
-        learner.step(team.side_by_side(differentiate, parts)[0], 0)
+    for _ in ("classifier", "autoencoder"):
+        found = shards.mean(team.side_by_side(differentiate, parts))
+        learners[found.learner].step(found.gradients, 0)
 
 
 def main() -> None:
     """Print the table."""
     settings = recipe.load("small")
+    assert isinstance(settings.model, ModelConfig)
     model = Autoencoder(settings.model, [str(i) for i in range(8)])
     codes = torch.randint(0, 256, (settings.segments.batch_size, settings.segment_samples))
     batch = Batch(codes, torch.arange(len(codes)) % 8)
