@@ -15,8 +15,6 @@ from moksori.errors import UserError
 
 Counts = NDArray[np.float64]
 
-_ORDERS = 4
-
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
     """Corpus BLEU, 0 to 100, of lower-cased text, one reference each."""

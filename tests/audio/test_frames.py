@@ -36,8 +36,9 @@ def test_padding_then_cropping_gives_the_samples_back(n_samples: int, shape: tup
     assert np.array_equal(frames.crop(padded, n_samples), samples)
 
 
-def test_a_time_goes_to_samples_and_back() -> None:
-    assert frames.samples_to_seconds(frames.seconds_to_samples(1.25, 24000), 24000) == 1.25
+def test_a_time_becomes_the_nearest_sample() -> None:
+    assert frames.seconds_to_samples(1.25, 24000) == 30000
+    assert [frames.seconds_to_samples(place / 24000, 24000) for place in (0.4, 0.6)] == [0, 1]
 
 
 def test_impossible_lengths_are_refused() -> None:

@@ -16,7 +16,7 @@ def test_steps_after_a_refresh_learn_from_the_pool_and_the_rest_is_phase_1() -> 
     turns = Turns(CONFIG)
     learning = [10, 11, 12, 13, 18, 19, 20, 21, 26, 27, 28, 29]
     assert [step for step in range(30) if turns.is_back_translation(step)] == learning
-    assert [step for step in range(30) if turns.is_refresh(step)] == [10, 18, 26]
+    assert [step for step in range(30) if turns.place(step) == 0] == [10, 18, 26]
     assert [turns.place(step) for step in range(8, 20)] == [None, None, 0, 1, 2, 3, None, None, None, None, 0, 1]
 
 
@@ -37,7 +37,7 @@ def test_a_share_of_the_budget_begins_phase_2_once() -> None:
         False,
     ]
     assert turns.first_step == 8
-    assert turns.is_refresh(8)
+    assert turns.place(8) == 0
 
 
 def test_a_plateau_of_the_held_out_loss_begins_phase_2() -> None:

@@ -63,11 +63,6 @@ def seconds_to_samples(seconds: float, sample_rate: int) -> int:
     return round(seconds * sample_rate)
 
 
-def samples_to_seconds(n_samples: int, sample_rate: int) -> float:
-    """Return the time of a sample position."""
-    return n_samples / sample_rate
-
-
 def rescaled_length(n_samples: int, from_rate: int, to_rate: int) -> int:
     """Return how many samples a clip has at another rate: `ceil(n_samples * to_rate / from_rate)`.
 

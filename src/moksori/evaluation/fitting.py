@@ -27,7 +27,6 @@ from moksori.data.corpus import Corpus, Recording
 from moksori.errors import ModelFileError
 
 HEARING = SpectralConfig(sample_rate=16000, window_samples=1024, hop_samples=160, n_mels=80, low_hz=40.0)
-FRAMES_A_SECOND = 100
 FOLDER = "judges"  # below the data folder
 
 _LEVEL_DBFS = -23.0  # every clip is brought to this level where it is sung

@@ -94,10 +94,6 @@ class Turns:
         """Whether a step, counted from 0, learns from the pool."""
         return self.place(step) is not None
 
-    def is_refresh(self, step: int) -> bool:
-        """Whether a new pool is sung before a step."""
-        return self.place(step) == 0
-
     def spend(self, step: int, share: float) -> bool:
         """Take note of the share of the budget that is spent before a step; whether that makes it phase 2's first."""
         return self.config.start == "share" and share >= self.config.start_share and self._begin(step)
