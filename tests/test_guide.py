@@ -79,6 +79,15 @@ def test_the_navigation_lists_every_page(language: str) -> None:
     assert sorted(_pages_in(nav)) == sorted([*PAGES, "NOTES"])
 
 
+@pytest.mark.parametrize("page", sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")]), ids=lambda path: path.stem)
+def test_a_table_is_in_one_piece(page: Path) -> None:
+    # A blank line before the last row of a table once left it standing as text.
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.M):
+        rows = table.splitlines()
+        assert len(rows) > 1 and re.fullmatch(r"[|:\- ]+", rows[1]), rows[0]
+
+
 def test_the_settings_of_both_languages_differ_in_words_only() -> None:
     plain = [
         re.sub(r'"[^"\n]*"', '""', re.sub(r"^(#|\[?copyright).*", "", text, flags=re.M))
