@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from moksori.audio import files, pitch, signals
+from moksori.audio import pitch, signals
 from moksori.audio.clip import Clip
-
-SONGS = Path(__file__).parents[2] / "../shared/data"
+from moksori.data import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +76,16 @@ def test_no_pitch_has_no_name(f0_hz: float) -> None:
         pitch.note_name(f0_hz)
 
 
-@pytest.mark.skipif(not (SONGS / "synthetic").is_dir(), reason="needs ../shared/data/synthetic beside the project")
-def test_an_invented_singer_is_tracked_within_a_quarter_tone_and_on_time(tracker: pitch.PitchTracker) -> None:
-    song = SONGS / "synthetic/syn_child/hotaru.flac"
-    track = tracker.track(files.read(song))
-    truth_hz = np.load(song.with_name("hotaru.f0.npy"))  # every 5 ms, 0 where unvoiced
+@pytest.mark.parametrize("singer", synthetic.SINGERS, ids=lambda singer: singer.name)
+def test_an_invented_singer_is_tracked_within_a_quarter_tone_and_on_time(
+    tracker: pitch.PitchTracker, singer: synthetic.Singer
+) -> None:
+    chance = np.random.default_rng(0)
+    sung = synthetic.render(synthetic.melody(singer, 10.0, chance), singer, 24_000, chance)
+    track, truth_hz = tracker.track(sung.clip), sung.f0_hz  # exact, 0 in rests
 
     def share_within(delay_seconds: float) -> float:
-        rows = np.round((track.times_seconds + delay_seconds) / 0.005).astype(int)
+        rows = np.round((track.times_seconds + delay_seconds) / sung.hop_seconds).astype(int)
         heard_hz = truth_hz[np.clip(rows, 0, len(truth_hz) - 1)]
         both = track.is_voiced & (heard_hz > 0)
         return float((np.abs(pitch.cents_between(track.f0_hz[both], heard_hz[both])) < 50).mean())
