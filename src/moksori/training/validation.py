@@ -36,11 +36,7 @@ def held_out(medium: Medium, segments: Sequence[Segment]) -> HeldOut:
     Raises:
         ValueError: fewer than 2 segments; there is nothing to shuffle.
     """
-    if len(segments) < 2:
-        raise ValueError("held-out figures need at least 2 segments")
-    device = medium.singers.table.weight.device
-    clips = torch.stack([segment.clip for segment in segments]).to(device)
-    singer = torch.tensor([segment.singer for segment in segments], device=device)
+    clips, singer = _stacked(medium, segments)
     parts = torch.split(clips, _BATCH)
     z = torch.cat([medium.encode(part, None) for part in parts])
     # Segments are sorted by singer: half a turn gives nearly all of them the latent of another singer's clip.
@@ -72,12 +68,8 @@ def held_out_alone(medium: SoloMedium, segments: Sequence[Segment]) -> dict[str,
     Raises:
         ValueError: fewer than 2 segments; there is nothing to shuffle.
     """
-    if len(segments) < 2:
-        raise ValueError("held-out figures need at least 2 segments")
-    device = medium.singers.table.weight.device
-    clips = torch.stack([segment.clip for segment in segments]).to(device)
-    vectors = medium.singers(torch.tensor([segment.singer for segment in segments], device=device))
-    told = medium.told(clips)
+    clips, singer = _stacked(medium, segments)
+    told, vectors = medium.told(clips), medium.singers(singer)
 
     def loss(told: torch.Tensor, vectors: torch.Tensor) -> float:
         split = (torch.split(rows, _BATCH) for rows in (clips, told, vectors))
@@ -89,3 +81,12 @@ def held_out_alone(medium: SoloMedium, segments: Sequence[Segment]) -> dict[str,
         turn = len(segments) // 2  # segments are sorted by singer: half a turn takes another singer's
         figures["shuffled_loss"] = loss(told.roll(turn, dims=0), vectors.roll(turn, dims=0))
     return figures
+
+
+def _stacked(medium: Medium | SoloMedium, segments: Sequence[Segment]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clips `[N, ...]` and singers `[N]`, on the medium's device; N at least 2, or there is nothing to shuffle."""
+    if len(segments) < 2:
+        raise ValueError("held-out figures need at least 2 segments")
+    device = medium.singers.table.weight.device
+    clips = torch.stack([segment.clip for segment in segments]).to(device)
+    return clips, torch.tensor([segment.singer for segment in segments], device=device)
