@@ -145,6 +145,12 @@ def test_a_drawing_refers_to_nothing_but_itself() -> None:
     assert not ids[0] & ids[1]
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_letters_are_text_and_nothing_to_warn_of() -> None:
+    drawing = figures.confusion_matrix([[1, 0], [0, 1]], ["안나", "minho 🎤"], "heard")
+    assert "안나" in drawing and "minho 🎤" in drawing
+
+
 def test_the_ink_is_that_of_the_page() -> None:
     svg = figures.confusion_matrix([[1]], ["a"], "t")
     assert "currentColor" in svg

@@ -109,6 +109,15 @@ def test_doubts_about_the_judge_and_about_few_clips_are_said() -> None:
     assert "nobody checked the judge" in _write(few, judges=[Judge("own", "", None, [])])[1]
 
 
+def test_a_handful_of_clips_carries_no_headline() -> None:
+    # Thirty steps of training once had "The voice is the target's" in large letters, for two clips of two.
+    for n, head in (
+        (9, "Whose voice it is cannot be told for sure. Heard as the target in 100% of 9"),
+        (10, "The voice"),
+    ):
+        assert _write(_row(report.CONVERSION, n, identified=1.0))[0].startswith(head)
+
+
 def test_judges_that_disagree_are_not_trusted() -> None:
     said = " ".join(_write(_row(report.CONVERSION, identified=0.95, identified_public=0.5)))
     assert "do not agree" in said

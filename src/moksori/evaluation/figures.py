@@ -11,6 +11,7 @@ import hashlib
 import html
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -272,7 +273,9 @@ def _svg(picture: Picture, described: str, *, is_tight: bool = True) -> str:
     _dress(picture)
     text = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "moksori", "font.family": "sans-serif"}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # The drawing holds letters, not their shapes: whoever shows it has the font of a singer's name, or has not.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         picture.savefig(
             text, format="svg", bbox_inches="tight" if is_tight else None, pad_inches=0.04,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},

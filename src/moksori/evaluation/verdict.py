@@ -19,6 +19,7 @@ _RELIABLE_RECOGNISER = 0.6  # one that misses more of real vowels says little of
 _SLOPPY_RESTS_DB = -30.0  # real rests lie 40 dB and more below the singing
 _CLIPPED = 1e-4  # of the samples: two a second at 24 kHz, which begins to be heard
 _FEW_CLIPS = 30  # fewer cannot tell one clip in ten from one in five
+_FEWEST_CLIPS = 10  # fewer carry no headline: of ten without a fault three may be wrong the next time (rule of three)
 _WIDE_INTERVAL = 0.2  # from "often" to "reliably": the verdict would be another one
 _FEW_OF_A_TARGET = 10  # conversions, of which a percentage would promise too much
 _LITTLE_MINUTES = 3.0  # of training, for a singer
@@ -50,7 +51,7 @@ def write(
     if converted is None or "identified" not in converted.figures:
         return ["There is nothing to judge: no recording was converted into another singer."]
     truth = by_name.get(report.TRUTH)
-    is_sure = not judges or _is_reliable(judges[0])
+    is_sure = (not judges or _is_reliable(judges[0])) and converted.n >= _FEWEST_CLIPS
     found = [
         _who(converted, truth, is_sure=is_sure),
         _caution(converted, judges),
