@@ -31,7 +31,7 @@ ROW_MEANINGS = {
     report.RECONSTRUCTION: "the same recordings, into their own singer: what the model costs without a change of voice",
     report.PARALLEL: "recordings whose words the target recorded, too, so that the right answer exists",
     report.PARALLEL_RECONSTRUCTION: "the target's recordings of those words, into the target itself",
-    report.COPY_SYNTHESIS: "sources through the model's rate and codes, without the model: the best it could do",
+    report.COPY_SYNTHESIS: "sources through the model's rate, and codes if it has any, without the model: its best",
     report.TRUTH: "real recordings of the targets: what the judges say of the real thing",
     report.COPY: "the source, handed in as its own conversion: all is right but the singer",
     report.SWAPPED: "a real recording of the target, of other words: the singer is right, and nothing else",
