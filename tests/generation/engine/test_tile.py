@@ -14,17 +14,32 @@ from numba import njit
 from moksori.generation.engine import cpu, packing, tile
 from moksori.generation.engine.tile import ARITHMETICS, Arithmetic
 
-HERE = [name for name in ARITHMETICS if "-" not in name]  # what any processor can compute
+# What any processor can compute, and what this one has an instruction for.
+HERE = [name for name in ARITHMETICS if "-" not in name] + [
+    name
+    for precision in cpu.PRECISIONS
+    if "-" in (name := cpu.arithmetic(precision, cpu.tier(cpu.features()), cpu.features()))
+]
 SHAPES = [(1, 1), (1, 2), (1, 4), (4, 1), (1, 8)]  # blocks of rows, streams
 
 
 def drawn(arithmetic: Arithmetic, shape: tuple[int, ...], seed: int) -> npt.NDArray[Any]:
-    """Numbers that the arithmetic holds exactly, as float64."""
+    """Numbers that the arithmetic's weights hold exactly, as float64."""
     chance = np.random.default_rng(seed)
     if arithmetic.is_integer:
         return chance.integers(-127, 128, shape).astype(np.float64)
     values = chance.standard_normal(shape).astype(np.float32)
     return (packing.to_bfloat16(values).astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+
+
+def inputs_of(arithmetic: Arithmetic, n_streams: int, k: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Vectors of several streams, as float64 `[B, k]` and as a tile reads them."""
+    vectors = drawn(arithmetic, (n_streams, k), 2)
+    if arithmetic.input_type is np.uint16:
+        return vectors, packing.to_bfloat16(vectors).ravel()
+    if arithmetic.input_type is np.uint8:
+        vectors += 128  # 1 to 255
+    return vectors, vectors.astype(arithmetic.input_type).ravel()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -39,11 +54,11 @@ def test_a_tile_is_the_product_of_a_matrix_and_some_vectors(name: str, lanes: in
         made(weights, 0, k * 2 * lanes, inputs, 0, k, sums, 3, len(sums) // n_streams, block, half, k)
 
     rows = drawn(arithmetic, (n_blocks * 2 * lanes, k), 1)
-    vectors = drawn(arithmetic, (n_streams, k), 2)
+    vectors, inputs = inputs_of(arithmetic, n_streams, k)
     width = n_blocks * 2 * lanes + 5
     sums = np.full(n_streams * width, 77, arithmetic.sum_type)
     packed = packing.packed(rows, arithmetic, lanes)
-    run(packed, vectors.astype(arithmetic.input_type).ravel(), sums, k, 2 * lanes, lanes)
+    run(packed, inputs, sums, k, 2 * lanes, lanes)
     by_stream = sums.reshape(n_streams, width)
     expected = vectors @ rows.T
     found = by_stream[:, 3 : 3 + n_blocks * 2 * lanes]
@@ -72,8 +87,8 @@ def whole_product(made: Any, lanes: int, n_blocks: int, n_streams: int) -> Any:
 def test_a_row_s_sum_does_not_depend_on_the_tile(name: str) -> None:
     """To the bit: every tile adds the products in the order of k."""
     arithmetic, lanes, k, results = ARITHMETICS[name], 8, 40, []
-    rows, vectors = drawn(arithmetic, (4 * 2 * lanes, k), 1), drawn(arithmetic, (8, k), 2)
-    weights, inputs = packing.packed(rows, arithmetic, lanes), vectors.astype(arithmetic.input_type).ravel()
+    rows, (_, inputs) = drawn(arithmetic, (4 * 2 * lanes, k), 1), inputs_of(arithmetic, 8, k)
+    weights = packing.packed(rows, arithmetic, lanes)
     for n_blocks, n_streams in SHAPES:
         sums = np.zeros(8 * 8 * lanes, arithmetic.sum_type)
         made = tile.make(arithmetic, lanes, n_blocks, n_streams)
