@@ -21,6 +21,10 @@ from moksori.training.recipe import Recipe
 # What is remembered of the machine stays in the checkout.
 os.environ.setdefault("MOKSORI_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "moksori"))
 
+# Where there is no GPU, Triton plays its kernels in Python. It asks for this when it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:

@@ -7,6 +7,7 @@ in shares, one a thread; which share a stream is in changes nothing in it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import queue
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from moksori.errors import UserError
 from moksori.generation.engine import trial
+from moksori.generation.fused import FusedBackend
 from moksori.generation.graphed import GraphBackend
 from moksori.generation.reference import ReferenceBackend
 from moksori.generation.streaming import StreamingBackend
@@ -78,19 +80,21 @@ AUTO = "auto"
 _TORCH: dict[str, Callable[[WaveNet], Backend]] = {
     "streaming": StreamingBackend,
     "graph": GraphBackend,
+    "fused": FusedBackend,
+    "fused16": functools.partial(FusedBackend, dtype=torch.float16),
     "reference": ReferenceBackend,
 }
 _ENGINE = ("float32", "bfloat16", "int8")
 BACKENDS = (*_ENGINE, *_TORCH)
 """Names of the ways to generate: the engine at three precisions; torch with ring buffers, step by step or replayed by a
-GPU; and the slow definition."""
+GPU; kernels of our own for a GPU, in float32 and float16; and the slow definition."""
 
 
 def usual_backend(decoder: WaveNet) -> str:
     """The name that "auto" stands for: the engine where it works, torch elsewhere.
 
-    On a GPU that is "streaming": "graph" is the faster one in principle, but has to be asked for until it has been
-    measured there.
+    On a GPU that is "streaming": "graph" and "fused" are the faster ones in principle, but have to be asked for until
+    they have been measured there.
     """
     weight = decoder.first.weight
     verdict = trial.verdict() if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
