@@ -41,8 +41,8 @@ ORDER = {
         "singers autoencoder swift solo family"
     ),
     "generation": (
-        "sampling windows stepwise reference streaming recorded graphed fused_kernels fused calibration engine generator "
-        "priming chunks code_song feature_song"
+        "sampling windows stepwise reference streaming recorded graphed fused_kernels fused calibration engine "
+        "generator priming chunks code_song feature_song"
     ),
     "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
     "training": (

@@ -1,6 +1,6 @@
 """The kernels beside the reference: played by Triton's interpreter, or by a GPU where there is one.
 
-The interpreter takes a hundredth of a second and more for a kernel, so nets are tiny and clips last some eight samples. It
+The interpreter takes some hundredths of a second for a kernel, so nets are tiny and clips last some eight samples. It
 runs one program after another, whole: what threads could do to each other it does not show. That a kernel never reads
 what it writes is therefore a test of its own.
 """
@@ -172,7 +172,7 @@ def launches(case: Case) -> list[tuple[str, tuple[int, ...], tuple[Any, ...], di
             self.name = name
 
         def __getitem__(self, programs: tuple[int, ...]) -> Any:
-            return lambda *given, **sizes: found.append((self.name, programs, given, sizes))
+            return lambda *taken, **sizes: found.append((self.name, programs, taken, sizes))
 
     backend = made(case)
     backend._kernels = SimpleNamespace(**{name: Recorder(name) for name in ("first", "layer", "head")})
@@ -197,8 +197,8 @@ def test_a_kernel_reads_nothing_that_it_writes(layers: int) -> None:
     }
     case = dataclasses.replace(SMALL, config=dataclasses.replace(SMALL.config, layers=layers))
     before: dict[str, int] = {}
-    for name, _, given, _ in launches(case):
-        arguments = dict(zip(getattr(fused_kernels, name).arg_names, given, strict=False))
+    for name, _, taken, _ in launches(case):
+        arguments = dict(zip(getattr(fused_kernels, name).arg_names, taken, strict=False))
         tensors = {key: value.data_ptr() for key, value in arguments.items() if isinstance(value, Tensor)}
         outputs = {tensors[key] for key in written[name]}
         assert not outputs & {place for key, place in tensors.items() if key not in written[name]}

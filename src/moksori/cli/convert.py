@@ -49,7 +49,8 @@ def command(
     backend: Annotated[
         str,
         typer.Option(
-            help="What computes voices that sample codes: float32, bfloat16, int8 (fastest), streaming, auto."
+            help="What computes voices that sample codes: float32, bfloat16, int8 (fastest), streaming; on a GPU also "
+            "graph, fused, fused16; auto."
         ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",

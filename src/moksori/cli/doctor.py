@@ -14,6 +14,7 @@ _EXTRAS = {  # extra -> modules that it needs, what it is for
         ("resemblyzer", "webrtcvad", "pkg_resources", "librosa"),
         "a public speaker encoder and a second pitch tracker in reports",
     ),
+    "gpu": (("triton",), "the fused kernels of generation on a GPU; it exists for Linux"),
     "studies": (("sacrebleu",), "BLEU in the study of back-translation"),
 }
 

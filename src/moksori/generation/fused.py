@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,16 +21,13 @@ from moksori.generation.recorded import Recorded, State
 from moksori.generation.streaming import Layer, Weights
 from moksori.models.wavenet import WaveNet
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 STREAMS = 16
 """That a program of a kernel takes: the fewest rows of a product on a tensor core."""
 
-# Rows and columns of weights that a program multiplies by at once, and its warps: as much as keeps a layer of the paper's
-# size within the registers (see the tests of the kernels).
-_BLOCK = {torch.float32: 32, torch.float16: 64}
-_N_WARPS = 8
+# Rows and columns of weights that a program multiplies by at once, and its warps: as much as keeps a layer of the
+# paper's size within the registers (see the tests of the kernels).
+BLOCK = {torch.float32: 32, torch.float16: 64}
+N_WARPS = 8
 
 
 class FusedBackend(Recorded):
@@ -47,10 +44,10 @@ class FusedBackend(Recorded):
             UserError: Triton is missing, or the decoder is not on a GPU.
         """
         self._kernels = _kernels(decoder.first.weight.device)
-        self._block = _BLOCK[dtype]
+        self._block = BLOCK[dtype]
         super().__init__(_in_type(_padded(streaming.pack(decoder), self._block), dtype))
-        width = self._weights.first.shape[1]
-        self._skips = self._weights.skips.split(width)  # of the first convolution, and of every layer
+        width, n_skips = self._weights.first.shape[1], len(self._weights.skips_bias)
+        self._skips = self._weights.skips.reshape(-1, width, n_skips)  # of the first convolution, and of every layer
 
     def _scratch(self, frames: Tensor) -> list[Tensor]:
         """The position of the turn under way; two sums of skips; where the last layer puts what nobody reads."""
@@ -65,7 +62,7 @@ class FusedBackend(Recorded):
         programs = (-(-n_streams // STREAMS),)
         now, sums, other_sums, unread = state.scratch
         sizes = {"SKIP": len(weights.skips_bias), "TAPS": kernel_size, "STREAMS": STREAMS, "BLOCK": self._block}
-        sizes |= {"num_warps": _N_WARPS}
+        sizes |= {"num_warps": N_WARPS}
         width = weights.first.shape[1]
         rings = [*state.rings, unread]
         kernels.first[programs](
@@ -108,22 +105,24 @@ def _kernels(device: torch.device) -> Any:
 
 def _padded(weights: Weights, block: int) -> Weights:
     """The same net with widths that are powers of two and at least a block; what is added is 0 and stays 0."""
-    width, skip = (max(block, 1 << (size - 1).bit_length()) for size in (weights.first.shape[1], len(weights.hidden)))
-    kernel_size = len(weights.first)
+    (kernel_size, narrow), n_skips = weights.first.shape, len(weights.hidden)
+    width, skip = (max(block, 1 << (size - 1).bit_length()) for size in (narrow, n_skips))
     n_told = len(weights.hidden_condition)
 
     def pad_layer(layer: Layer) -> Layer:
-        halves = layer.taps.unflatten(1, (2, -1)).unflatten(0, (kernel_size, -1))  # [K * R, 2R] -> [K, R, 2, R]
+        # What goes to the sigmoid and what goes to the tanh is padded apart.
+        taps = layer.taps.reshape(kernel_size, narrow, 2, narrow)
+        condition = layer.condition.reshape(n_told, 2, narrow)
         return replace(
             layer,
-            taps=_widened(halves, kernel_size, width, 2, width).flatten(2, 3).flatten(0, 1),
-            condition=_widened(layer.condition.unflatten(1, (2, -1)), n_told, 2, width).flatten(1, 2),
-            bias=_widened(layer.bias.unflatten(0, (2, -1)), 2, width).flatten(),
+            taps=_widened(taps, kernel_size, width, 2, width).reshape(kernel_size * width, 2 * width),
+            condition=_widened(condition, n_told, 2, width).reshape(n_told, 2 * width),
+            bias=_widened(layer.bias.reshape(2, narrow), 2, width).flatten(),
             residual=_widened(layer.residual, width, width),
             residual_bias=_widened(layer.residual_bias, width),
         )
 
-    sources = weights.skips.unflatten(0, (1 + len(weights.layers), -1))  # [(1 + L) * R, S] -> [1 + L, R, S]
+    sources = weights.skips.reshape(1 + len(weights.layers), narrow, n_skips)
     return Weights(
         first=_widened(weights.first, kernel_size, width),
         first_bias=_widened(weights.first_bias, width),

@@ -1,9 +1,9 @@
 """The three kernels of `fused`, in the language of Triton: the first convolution, a layer, the head with the pick.
 
-A program takes 16 streams, the fewest rows of a product of matrices on a tensor core, through the whole of a kernel; the
-last one has fewer. Widths are powers of two, filled up with zeros. Everything is computed in float32; what is
-multiplied by the weights is first brought to their type. A position is less than 2^31 (at 16 kHz, 37 hours), a place in a
-tensor may be more.
+A program takes 16 streams, the fewest rows of a product on a tensor core, through the whole of a kernel; the last one
+has fewer. Widths are powers of two, filled up with zeros. Everything is computed in float32; what is multiplied by the
+weights is first brought to their type. A position is less than 2^31 (at 16 kHz, 37 hours), a place in a tensor may be
+more.
 
 A kernel never reads what it writes: the threads of a program run side by side, and nothing holds those that write until
 the others have read. So the input of now goes into a slot of the next layer's ring that no tap of this turn asks for,

@@ -6,8 +6,8 @@ turn: no tensor is made anew, no number comes from the CPU. So the position is a
 written at places computed from it, codes are picked and uniforms are looked up on the device. The more streams, the
 less each one costs.
 
-A ring has a slot for each of the last (K - 1) d inputs, as in `streaming`, and one more for the input of now: what a
-turn writes, it does not overwrite anything that the same turn reads.
+A ring has a slot for each of the last (K - 1) d inputs, as in `streaming`, and one more for the input of now, so
+that writing it overwrites nothing that the same turn reads.
 
 On a CPU the same turns run one by one without a recording, which is how they are tested where there is no GPU.
 """
@@ -96,7 +96,7 @@ class Recorded(ABC):
     @torch.inference_mode()
     def step(self, state: State, previous: Tensor | None) -> tuple[Tensor, State]:
         """Score the next code; see `generator.Backend.step`. One is picked, too, until the next call knows better."""
-        with torch.cuda.device_of(state.position):
+        with torch.cuda.device_of(state.position):  # type: ignore[no-untyped-call]
             self._begin(state, previous)
             self._turn(state)
         return state.logits.clone(), state
@@ -109,7 +109,7 @@ class Recorded(ABC):
         n_samples = uniforms.shape[1]
         state.uniforms[:n_samples] = uniforms.T
         state.temperature.fill_(temperature)
-        with torch.cuda.device_of(state.position):
+        with torch.cuda.device_of(state.position):  # type: ignore[no-untyped-call]
             self._begin(state, previous)
             for _ in range(n_samples):
                 if state.graph is not None:
