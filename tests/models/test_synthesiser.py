@@ -149,3 +149,20 @@ def test_a_song_without_pitch_has_a_course_all_the_same() -> None:
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least|windows"):
         SynthesiserConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("f0_hz", "harmonics", "noise"), [(110.0, -3.0, -30.0), (440.0, -3.0, -5.0), (0.0, -3.0, -4.0)]
+)
+def test_a_frame_is_as_loud_as_expected_and_no_louder_than_asked(f0_hz: float, harmonics: float, noise: float) -> None:
+    controls = _controls(torch.full((1, F), f0_hz), harmonics, noise, tilt=-2.0)
+
+    def loudness_dbfs(controls: Controls) -> float:
+        return 10 * _render(controls, _white())[7200:16800].square().mean().log10().item()
+
+    expected = synthesiser.expected_dbfs(controls, CONFIG)
+    assert expected[0, 50].item() == pytest.approx(loudness_dbfs(controls), abs=1.0)
+    tamed = synthesiser.no_louder(controls, expected - 20.0, CONFIG)
+    assert loudness_dbfs(tamed) == pytest.approx(loudness_dbfs(controls) - 20.0, abs=0.1)
+    as_it_was = synthesiser.no_louder(controls, expected + 1.0, CONFIG)
+    assert torch.equal(as_it_was.harmonics, controls.harmonics) and torch.equal(as_it_was.noise, controls.noise)

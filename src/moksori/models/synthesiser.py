@@ -116,6 +116,23 @@ def expected_power(controls: Controls, config: SynthesiserConfig, window_samples
     return harmonics * comb + noise_share(window_samples) * noise
 
 
+def expected_dbfs(controls: Controls, config: SynthesiserConfig) -> Tensor:
+    """The RMS that the sound of each frame will have, `[B, F]`, if envelopes are smooth from harmonic to harmonic.
+
+    Harmonics lie f0 apart, so the sum of their powers a^2 / 2 is the mean of the envelope times (rate / 2) / f0.
+    """
+    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(controls.harmonics)  # [bins, bands]
+    harmonics, noise = ((read @ torch.exp(2.0 * bands)).mean(dim=1) for bands in (controls.harmonics, controls.noise))
+    n_harmonics = config.sample_rate / 2 / controls.f0_hz.clamp(min=LOWEST_HZ) * (controls.f0_hz > 0)
+    return 10.0 * torch.log10((harmonics * n_harmonics / 2 + noise).clamp(min=1e-12))
+
+
+def no_louder(controls: Controls, level_dbfs: Tensor, config: SynthesiserConfig) -> Controls:
+    """The same controls, but where the sound of a frame would be louder than a level `[B, F]`, that loud."""
+    over_nepers = (expected_dbfs(controls, config) - level_dbfs).clamp(min=0.0)[:, None] * (math.log(10.0) / 20.0)
+    return Controls(controls.f0_hz, controls.harmonics - over_nepers, controls.noise - over_nepers)
+
+
 def noise_share(window_samples: int) -> float:
     """The share of white noise's power that a bin of a Hann window sees, on the scale where a sine's is its square."""
     return 6.0 / window_samples
