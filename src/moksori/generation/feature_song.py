@@ -28,7 +28,7 @@ STRETCH_FRAMES = 1000  # 10 s: bounds the memory; more would hardly be faster
 _HALF_WINDOW = features.HEARD // 2
 
 # A singer who never recorded a rest at some pitch is made to sing it aloud: bursts of 46 dB above the source were
-# measured, rests louder than the singing. Frames of singers' own recordings are sung at most 7 dB too loud.
+# measured, rests louder than the singing. This much room is left, as the level that is told is not exact.
 _HEADROOM_DB = 6.0
 
 
