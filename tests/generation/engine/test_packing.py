@@ -38,6 +38,22 @@ def test_bfloat16_is_the_nearest_number_of_eight_bits() -> None:
     assert torch.equal(torch.from_numpy(rounded), torch.from_numpy(values).bfloat16().float())  # torch's is the judge
 
 
+def test_a_pair_of_bfloat16_is_a_word_that_is_itself_the_second_as_near_as_bfloat16_comes() -> None:
+    values = np.random.default_rng(0).standard_normal((10_000, 2)).astype(np.float32)
+    pairs = packing.to_bfloat16_pairs(values)
+    words = pairs.view(np.uint32)[:, 0]
+    assert np.array_equal(pairs[:, 0], packing.to_bfloat16(values[:, 0]))
+    assert (np.abs(words.view(np.float32) / values[:, 1] - 1) <= 2.0**-8).all()
+
+
+def test_pairs_of_bfloat16_stay_away_from_what_is_no_ordinary_number() -> None:
+    values = np.array([[0, 0], [1, 0], [-1, -0.0], [-1, 1e-39], [-1, 3.4028e38], [-1, -3.4028e38]], np.float32)
+    seconds = packing.to_bfloat16_pairs(values).view(np.uint32).view(np.float32)[:, 0]
+    assert np.isfinite(seconds).all() and seconds[0] == 0
+    assert (np.abs(seconds[1:4]) < 2.0**-125).all() and (np.abs(seconds[1:]) >= 2.0**-126).all()
+    assert seconds[4] > 3.3e38 and seconds[5] < -3.3e38
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_the_decoder_is_left_alone(precision: str) -> None:
     own = decoder()

@@ -42,6 +42,14 @@ def inputs_of(arithmetic: Arithmetic, n_streams: int, k: int) -> tuple[npt.NDArr
     return vectors, vectors.astype(arithmetic.input_type).ravel()
 
 
+def held(arithmetic: Arithmetic, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What a matrix is once it is packed: itself, but for the pairs of bfloat16."""
+    if arithmetic.name != "bfloat16":
+        return rows
+    words = packing.to_bfloat16_pairs(rows.reshape(len(rows), -1, 2)).view(np.uint32)
+    return np.concatenate([words << 16, words], axis=2).view(np.float32).reshape(rows.shape).astype(np.float64)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize("name", HERE)
@@ -60,7 +68,7 @@ def test_a_tile_is_the_product_of_a_matrix_and_some_vectors(name: str, lanes: in
     packed = packing.packed(rows, arithmetic, lanes)
     run(packed, inputs, sums, k, 2 * lanes, lanes)
     by_stream = sums.reshape(n_streams, width)
-    expected = vectors @ rows.T
+    expected = vectors @ held(arithmetic, rows).T
     found = by_stream[:, 3 : 3 + n_blocks * 2 * lanes]
     if arithmetic.is_integer:
         assert np.array_equal(found, expected)

@@ -15,7 +15,7 @@ A *block* is two vectors of rows, `2 * lanes`. Packed weights are `[block][k / g
 The arithmetics, by what is multiplied:
 
     float32        float32 weights, float32 inputs
-    bfloat16       bfloat16 weights widened to float32 as they are loaded, float32 inputs: half the memory traffic
+    bfloat16       pairs of bfloat16 weights, widened to float32 as they are loaded, and float32 inputs
     bfloat16-dot   pairs of bfloat16 weights and inputs, by the AVX-512 BF16 instruction
     int8           pairs of int8 weights with int16 inputs in [-127, 127], int32 sums
     int8-dot       fours of int8 weights with uint8 inputs, offset by 128, int32 sums, by the AVX-512 VNNI instruction
@@ -52,7 +52,7 @@ class Arithmetic:
     weight_type: type[np.generic]  # of packed weights; bfloat16 as the upper half of a float32
     input_type: type[np.generic]
     sum_type: type[np.generic]
-    group: int  # consecutive k that are multiplied by one instruction; k is padded to a multiple
+    group: int  # consecutive k that lie in one lane; k is padded to a multiple
 
     @property
     def is_integer(self) -> bool:
@@ -64,7 +64,7 @@ ARITHMETICS = {
     arithmetic.name: arithmetic
     for arithmetic in (
         Arithmetic("float32", np.float32, np.float32, np.float32, 1),
-        Arithmetic("bfloat16", np.uint16, np.float32, np.float32, 1),
+        Arithmetic("bfloat16", np.uint16, np.float32, np.float32, 2),
         Arithmetic("bfloat16-dot", np.uint16, np.uint16, np.float32, 2),
         Arithmetic("int8", np.int8, np.int16, np.int32, 2),
         Arithmetic("int8-dot", np.int8, np.uint8, np.int32, 4),
@@ -116,8 +116,9 @@ def emit(
     def times(value: ir.Value, factor: int) -> ir.Value:
         return builder.mul(value, ir.Constant(_LONG, factor))
 
-    def at(base: ir.Value, offset: ir.Value, kind: ir.Type) -> ir.Value:
-        return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
+    def at(base: ir.Value, offset: ir.Value, kind: ir.Type, further: int = 0) -> ir.Value:
+        place = builder.add(offset, ir.Constant(_LONG, further))
+        return builder.bitcast(builder.gep(base, [place]), kind.as_pointer())
 
     rows = [(block, half) for block in range(n_blocks) for half in range(2)]
     # Stack slots that LLVM turns into registers, one vector each.
@@ -144,10 +145,10 @@ def emit(
             loaded[block, half] = load_weights(builder, arithmetic, lanes, functools.partial(at, weights, place))
         for n in range(n_streams):
             place = builder.add(x_here, times(x_step, n))
-            x = broadcast(builder, arithmetic, lanes, functools.partial(at, inputs, place))
-            for row in rows:
-                slot = total[row, n]
-                builder.store(accumulate(builder, arithmetic, lanes, builder.load(slot), loaded[row], x), slot)
+            for part, x in enumerate(broadcast(builder, arithmetic, lanes, functools.partial(at, inputs, place))):
+                for row in rows:
+                    slot, w = total[row, n], loaded[row][part]
+                    builder.store(accumulate(builder, arithmetic, lanes, builder.load(slot), w, x), slot)
     for n in range(n_streams):
         for block, half in rows:
             inside = builder.add(times(block_stride, block), times(half_stride, half))
@@ -157,37 +158,40 @@ def emit(
 
 def load_weights(
     builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[[ir.Type], ir.Value]
-) -> ir.Value:
-    """One vector of rows, for one group of k, as `accumulate` wants it."""
+) -> list[ir.Value]:
+    """One vector of rows for one group of k, in as many parts as `accumulate` takes one by one."""
     if arithmetic.name == "float32":
-        return builder.load(at(ir.VectorType(_FLOAT, lanes)), align=4)
-    if arithmetic.name == "bfloat16":  # the upper 16 bits of a float32
-        halves = builder.load(at(ir.VectorType(_SHORT, lanes)), align=2)
-        wide = ir.VectorType(_INT, lanes)
-        shifted = builder.shl(builder.zext(halves, wide), ir.Constant(wide, [16] * lanes))
-        return builder.bitcast(shifted, ir.VectorType(_FLOAT, lanes))
+        return [builder.load(at(ir.VectorType(_FLOAT, lanes)), align=4)]
     if arithmetic.name == "int8":
         pairs = builder.load(at(ir.VectorType(_BYTE, 2 * lanes)), align=1)
-        return builder.sext(pairs, ir.VectorType(_SHORT, 2 * lanes))
-    return builder.load(at(ir.VectorType(_INT, lanes)), align=4)  # a group in each lane, as it lies
+        return [builder.sext(pairs, ir.VectorType(_SHORT, 2 * lanes))]
+    words = builder.load(at(ir.VectorType(_INT, lanes)), align=4)  # a group in each lane, as it lies
+    if arithmetic.name == "bfloat16":  # a word is the second weight as it lies, see `packing.to_bfloat16_pairs`
+        first = builder.shl(words, ir.Constant(words.type, [16] * lanes))
+        return [builder.bitcast(each, ir.VectorType(_FLOAT, lanes)) for each in (first, words)]
+    return [words]
 
 
-def broadcast(builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[[ir.Type], ir.Value]) -> ir.Value:
-    """The inputs of one group of k, the same in every lane."""
-    kind = _FLOAT if arithmetic.group == 1 else _INT
-    vector = ir.VectorType(kind, lanes)
-    first = builder.insert_element(
-        ir.Constant(vector, ir.Undefined), builder.load(at(kind), align=1), ir.Constant(_INT, 0)
-    )
-    everywhere = ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes)
-    x = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), everywhere)
-    return builder.bitcast(x, ir.VectorType(_SHORT, 2 * lanes)) if arithmetic.name == "int8" else x
+def broadcast(builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, at: Callable[..., ir.Value]) -> list[ir.Value]:
+    """The inputs of one group of k, the same in every lane, in the parts that `load_weights` makes."""
+    if arithmetic.input_type is np.float32:
+        each = [builder.load(at(_FLOAT, 4 * part), align=4) for part in range(arithmetic.group)]
+        return [_everywhere(builder, lanes, x) for x in each]
+    group = _everywhere(builder, lanes, builder.load(at(_INT), align=1))
+    return [builder.bitcast(group, ir.VectorType(_SHORT, 2 * lanes)) if arithmetic.name == "int8" else group]
+
+
+def _everywhere(builder: ir.IRBuilder, lanes: int, value: ir.Value) -> ir.Value:
+    """A number in every lane."""
+    nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes))
 
 
 def accumulate(
     builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, total: ir.Value, w: ir.Value, x: ir.Value
 ) -> ir.Value:
-    """`total + w * x` in every lane, over a group of k."""
+    """`total + w * x` in every lane, over one part of a group of k."""
     if arithmetic.name in ("float32", "bfloat16"):
         return builder.fadd(total, builder.fmul(w, x, flags=_FUSED), flags=_FUSED)
     if arithmetic.name == "int8":  # LLVM knows this shape as one instruction (x86: pmaddwd)

@@ -98,12 +98,13 @@ def _emit(builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, base: ir.Va
         builder.store(ir.Constant(vector, [0] * lanes), total)
     with cgutils.for_range(builder, n, intp=ir.IntType(64)):
         for total in totals:
-            builder.store(tile.accumulate(builder, arithmetic, lanes, builder.load(total), w, x), total)
+            for each_w, each_x in zip(w, x, strict=True):
+                builder.store(tile.accumulate(builder, arithmetic, lanes, builder.load(total), each_w, each_x), total)
     add = builder.add if arithmetic.is_integer else builder.fadd
     everything = functools.reduce(add, [builder.load(total) for total in totals])
     builder.store(everything, _at(builder, base, 0, vector), align=1)
 
 
-def _at(builder: ir.IRBuilder, base: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
-    place = builder.gep(base, [ir.Constant(ir.IntType(64), offset)])
+def _at(builder: ir.IRBuilder, base: ir.Value, offset: int, kind: ir.Type, further: int = 0) -> ir.Value:
+    place = builder.gep(base, [ir.Constant(ir.IntType(64), offset + further)])
     return builder.bitcast(place, kind.as_pointer())
