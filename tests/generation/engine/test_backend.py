@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moksori.generation import calibration, generator, sampling
+from moksori.generation.engine import backend as engine_backend
 from moksori.generation.engine import cpu, kernel, trial
 from moksori.generation.engine.backend import EngineBackend
 from moksori.generation.engine.trial import Verdict
@@ -124,6 +125,28 @@ def test_scoring_in_pieces_is_scoring_at_once(precision: str) -> None:
         parts.append(scores)
         previous = codes[:, stop - 1]
     assert torch.equal(torch.cat(parts, dim=2), whole)
+
+
+@every_precision
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_how_far_ahead_the_past_is_multiplied_changes_nothing(
+    precision: str, kernel_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, for dilations below and above it, and from calls that begin anywhere."""
+    own, conditioning = decoder(WaveNetConfig(2, 5, kernel_size, 20, 24)), told(3, 30)
+    codes, found = codes_for(conditioning), []
+    backend = made(own, precision, conditioning)
+    for most in (1, 2, 8):
+        monkeypatch.setattr(engine_backend, "_MOST_AHEAD", most)
+        monkeypatch.setattr(engine_backend, "_ALL_AHEAD", 3 * most)
+        state, previous, parts = backend.start(conditioning), None, []
+        assert state.arrays.ahead.shape[1] == most
+        for start, stop in ((0, 5), (5, 110), (110, 210)):
+            scores, state = backend.score(state, previous, codes[:, start:stop])
+            parts.append(scores)
+            previous = codes[:, stop - 1]
+        found.append(torch.cat(parts, dim=2))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
 
 @every_precision

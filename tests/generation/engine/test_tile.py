@@ -59,7 +59,7 @@ def test_a_tile_is_the_product_of_a_matrix_and_some_vectors(name: str, lanes: in
 
     @njit
     def run(weights, inputs, sums, k, block, half):  # type: ignore[no-untyped-def]
-        made(weights, 0, k * 2 * lanes, inputs, 0, k, sums, 3, len(sums) // n_streams, block, half, k)
+        made(weights, 0, k * 2 * lanes, inputs, 0, k, sums, 3, len(sums) // n_streams, block, half, k, False)
 
     rows = drawn(arithmetic, (n_blocks * 2 * lanes, k), 1)
     vectors, inputs = inputs_of(arithmetic, n_streams, k)
@@ -81,12 +81,12 @@ def whole_product(made: Any, lanes: int, n_blocks: int, n_streams: int) -> Any:
     """Four blocks of rows times eight vectors, by tiles of some shape."""
 
     @njit
-    def run(weights, inputs, sums, k):  # type: ignore[no-untyped-def]
+    def run(weights, inputs, sums, k, goes_on=False):  # type: ignore[no-untyped-def]
         block, width = k * 2 * lanes, 8 * lanes
         for b in range(0, 8, n_streams):
             for m in range(0, 4, n_blocks):
                 at = b * width + m * 2 * lanes
-                made(weights, m * block, block, inputs, b * k, k, sums, at, width, 2 * lanes, lanes, k)
+                made(weights, m * block, block, inputs, b * k, k, sums, at, width, 2 * lanes, lanes, k, goes_on)
 
     return run
 
@@ -107,11 +107,25 @@ def test_a_row_s_sum_does_not_depend_on_the_tile(name: str) -> None:
         assert np.array_equal(results[0], other)
 
 
+@pytest.mark.parametrize("name", HERE)
+def test_a_sum_taken_in_two_goes_is_the_sum_to_the_bit(name: str) -> None:
+    arithmetic, lanes, k, first = ARITHMETICS[name], 8, 40, 16
+    rows, vectors = drawn(arithmetic, (4 * 2 * lanes, k), 1), drawn(arithmetic, (8, k), 2)
+    for n_blocks, n_streams in SHAPES:
+        run = whole_product(tile.make(arithmetic, lanes, n_blocks, n_streams), lanes, n_blocks, n_streams)
+        sums = np.zeros((2, 8 * 8 * lanes), arithmetic.sum_type)
+        for at, start, stop, goes_on in ((0, 0, k, False), (1, 0, first, False), (1, first, k, True)):
+            weights = packing.packed(rows[:, start:stop], arithmetic, lanes)
+            inputs = vectors[:, start:stop].astype(arithmetic.input_type).ravel()
+            run(weights, inputs, sums[at], stop - start, goes_on)
+        assert np.abs(sums[0]).max() > 0 and np.array_equal(sums[0], sums[1])
+
+
 def machine_code(arithmetic: Arithmetic, tier: cpu.Tier, processor: str) -> str:
     """Assembly of the widest tile, for a processor that need not be here."""
     long, byte = ir.IntType(64), ir.IntType(8).as_pointer()
     module = ir.Module()
-    kinds = [byte if place in (0, 3, 6) else long for place in range(12)]
+    kinds = [byte if place in (0, 3, 6) else long for place in range(12)] + [ir.IntType(1)]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     tile.emit(builder, arithmetic, tier.lanes, 1, tier.tile_streams, list(function.args))

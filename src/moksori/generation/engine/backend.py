@@ -19,6 +19,8 @@ from moksori.models.wavenet import WaveNet
 _CALL_MULTIPLY_ADDS = 2e8
 _GATE_COST, _PICK_COST = 40, 5000  # what a gate, and picking a code, take in the time of so many products
 _LONGEST_CALL = 250  # samples
+# Of how many coming samples the past is multiplied at once, of one stream and of all together; see `kernel._recall`.
+_MOST_AHEAD, _ALL_AHEAD = 8, 16
 _HEAD = {"int8": "bfloat16"}  # precision of the last two 1x1s, where it is not that of the layers
 
 
@@ -86,6 +88,8 @@ class EngineBackend:
         if n_channels != self._net.sizes.condition:
             raise ValueError(f"the decoder takes a condition of {self._net.sizes.condition} channels, not {n_channels}")
         sizes = self._net.sizes._replace(hop_samples=conditioning.hop_samples)
+        n_ahead = max(1, min(_MOST_AHEAD, _ALL_AHEAD // n_streams))
+        n_ahead = 1 << (n_ahead.bit_length() - 1)  # down to a power of two
         silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
         arrays = kernel.State(
             heard=np.full(n_streams * sizes.kernel_size, silence, np.float32),
@@ -95,6 +99,7 @@ class EngineBackend:
                 self._kernel.input_offset,  # what zero is kept as
                 self._kernel.body.input_type,
             ),
+            ahead=np.empty((sizes.n_layers, n_ahead, n_streams * 2 * sizes.residual), self._kernel.body.sum_type),
         )
         return State(
             arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, n_streams * n_channels).numpy()), n_streams

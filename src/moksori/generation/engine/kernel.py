@@ -74,7 +74,7 @@ class Weights(NamedTuple):
     first_bias: Floats  # [R]
     first_skip: Floats  # [K, S], the first convolution and its 1x1 to the skips in one
     skip_bias: Floats  # [S], of all skips together
-    taps: Packed  # [L, 2R * K * R]
+    taps: Packed  # [L, K, 2R * R], oldest tap first
     taps_scale: Floats  # [L, 2R], from a tile's sums to scores; 1 unless quantised
     inputs_gain: Floats  # [L], from a layer's inputs to what is kept of them; 1 unless quantised
     outputs: Packed  # [L, (R + S) * R], rows of the residual, then of the skip
@@ -93,6 +93,7 @@ class State(NamedTuple):
     heard: Floats  # [B * K], the last K codes as scalars, oldest first
     told: Floats  # [B * (L * 2R + S)], what the present frame adds to the scores and to the head
     rings: Packed  # [(K - 1) * sum of dilations, B * R], each layer's past inputs, one ring after another
+    ahead: Packed  # [L, n, B * 2R], sums for the scores of the present and coming samples; n is a power of two
 
 
 def _run(sizes, weights, state, frames, position, previous, uniforms, temperature, codes, logits):
@@ -117,8 +118,7 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
     taps, residual, skip = sizes.kernel_size, sizes.residual, sizes.skip
     told_width = sizes.n_layers * 2 * residual + skip
     x = np.empty(n_streams * residual, np.float32)
-    inputs = np.empty(n_streams * taps * residual, INPUT)  # of a layer's taps, oldest first
-    sums = np.empty(n_streams * max(2 * residual, residual + skip), SUM)
+    sums = np.empty(n_streams * (residual + skip), SUM)
     gated = np.empty(n_streams * residual, np.float32)
     kept = np.empty(n_streams * residual, INPUT)  # `gated` as a tile reads it
     skips = np.empty(n_streams * skip, np.float32)
@@ -141,22 +141,29 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
             slots = (taps - 1) * dilation
             ring = state.rings[slot : slot + slots]
             slot += slots
-            _hear(ring, position + t, dilation, taps, residual, n_streams, x, weights.inputs_gain[layer], inputs)
-            _layer(sizes, weights, layer, n_streams, inputs, state.told, sums, gated, kept, x, skips)
+            now, n_ahead = position + t, min(state.ahead.shape[1], dilation)
+            if now % n_ahead == 0:
+                _recall(sizes, weights, layer, n_streams, now, ring, state.ahead[layer, :n_ahead].reshape(-1))
+            newest = ring[now % slots]
+            KEEP(x, n_streams * residual, weights.inputs_gain[layer], newest)
+            past = state.ahead[layer, now % n_ahead]
+            _layer(sizes, weights, layer, n_streams, newest, state.told, past, sums, gated, kept, x, skips)
         # The head: ReLU, 1x1 plus the condition, ReLU, 1x1.
         for i in range(n_streams * skip):
             skips[i] = max(skips[i], np.float32(0))
         HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
-        HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, head_sums, skip, 2 * LANES, LANES)
         for b in range(n_streams):
             told = b * told_width + sizes.n_layers * 2 * residual
             for i in range(skip):
-                skips[b * skip + i] = max(head_sums[b * skip + i] + state.told[told + i], np.float32(0))
+                head_sums[b * skip + i] = state.told[told + i]
+        HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, head_sums, skip, 2 * LANES, LANES, True)
+        for i in range(n_streams * skip):
+            skips[i] = max(head_sums[i], np.float32(0))
         HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
-        HEAD_PRODUCT(weights.logits, N_CODES, skip, head_inputs, n_streams, head_sums, N_CODES, 2 * LANES, LANES)
         for b in range(n_streams):
             for i in range(N_CODES):
-                head_sums[b * N_CODES + i] += weights.logits_bias[i]
+                head_sums[b * N_CODES + i] = weights.logits_bias[i]
+        HEAD_PRODUCT(weights.logits, N_CODES, skip, head_inputs, n_streams, head_sums, N_CODES, 2 * LANES, LANES, True)
         if len(logits):
             for i in range(n_streams * N_CODES):
                 logits[t, i] = head_sums[i]
@@ -173,13 +180,11 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
 def _tell(sizes, weights, frame, n_streams, told):
     """What a frame of the condition, `[B * C]`, adds to every layer's scores and to the head."""
     width = sizes.n_layers * 2 * sizes.residual + sizes.skip
-    if sizes.condition:
-        PLAIN_PRODUCT(weights.condition, width, sizes.condition, frame, n_streams, told, width, 2 * LANES, LANES)
-    else:
-        told[:] = np.float32(0)
     for b in range(n_streams):
         for i in range(width):
-            told[b * width + i] += weights.condition_bias[i]
+            told[b * width + i] = weights.condition_bias[i]
+    if sizes.condition:
+        PLAIN_PRODUCT(weights.condition, width, sizes.condition, frame, n_streams, told, width, 2 * LANES, LANES, True)
 
 
 def _first(sizes, weights, heard, n_streams, x, skips):
@@ -198,40 +203,40 @@ def _first(sizes, weights, heard, n_streams, x, skips):
                 skips[b * skip + i] += weights.first_skip[tap, i] * scalar
 
 
-def _hear(ring, position, dilation, taps, residual, n_streams, x, gain, inputs):
-    """Gather what the taps read, `[B, K * R]`, oldest first, and put `x` into the ring.
+def _recall(sizes, weights, layer, n_streams, position, ring, ahead):
+    """What a layer's past adds to its scores, for n samples from `position` on: all taps but the newest.
 
-    The ring holds (K - 1) d inputs; that of d samples ago is (K - 1) d - d slots after the one about to be overwritten.
+    Written to `ahead`, `[n * B * 2R]`. The ring holds the last (K - 1) d inputs, the oldest where the next goes. Taps
+    reach back a multiple of d, so the coming d samples read what is there already. The products of n <= d of them are
+    done at once, as if they were so many more streams: these weights are read once in n samples. Position, d and n are
+    multiples of n, so what a tap reads for them lies side by side.
     """
-    slots = len(ring)
-    now = position % slots
+    residual, taps = sizes.residual, sizes.kernel_size
+    width, dilation = 2 * residual, len(ring) // (taps - 1)
+    n = len(ahead) // (n_streams * width)
     for tap in range(taps - 1):
-        past = ring[(now + tap * dilation) % slots]
-        for b in range(n_streams):
-            start = (b * taps + tap) * residual
-            for i in range(residual):
-                inputs[start + i] = past[b * residual + i]
-    newest = ring[now]
-    KEEP(x, n_streams * residual, gain, newest)
-    for b in range(n_streams):
-        start = (b * taps + taps - 1) * residual
-        for i in range(residual):
-            inputs[start + i] = newest[b * residual + i]
+        start = (position + tap * dilation) % len(ring)
+        past, goes_on = ring[start : start + n].reshape(-1), tap > 0
+        # Halves of a block are rows of the sigmoid and of the tanh, R apart.
+        PRODUCT(weights.taps[layer, tap], width, residual, past, n * n_streams, ahead, width, LANES, residual, goes_on)
 
 
-def _layer(sizes, weights, layer, n_streams, inputs, told, sums, gated, kept, x, skips):
-    """Dilated convolution plus condition, gate, residual and skip."""
+def _layer(sizes, weights, layer, n_streams, newest, told, scores, sums, gated, kept, x, skips):
+    """The newest tap of the dilated convolution, the condition, gate, residual and skip.
+
+    `scores`, `[B * 2R]`, hold the sums of the other taps, see `_recall`.
+    """
     residual, skip = sizes.residual, sizes.skip
     width, out_width = 2 * residual, residual + skip
     told_width = sizes.n_layers * width + skip
-    # Halves of a block are rows of the sigmoid and of the tanh, R apart.
-    PRODUCT(weights.taps[layer], width, sizes.kernel_size * residual, inputs, n_streams, sums, width, LANES, residual)
+    tap = sizes.kernel_size - 1
+    PRODUCT(weights.taps[layer, tap], width, residual, newest, n_streams, scores, width, LANES, residual, True)
     scale = weights.taps_scale[layer]
     for b in range(n_streams):
         at, here = b * width, b * told_width + layer * width
         for i in range(residual):
-            switch = np.float32(sums[at + i]) * scale[i] + told[here + i]
-            signal = np.float32(sums[at + residual + i]) * scale[residual + i] + told[here + residual + i]
+            switch = np.float32(scores[at + i]) * scale[i] + told[here + i]
+            signal = np.float32(scores[at + residual + i]) * scale[residual + i] + told[here + residual + i]
             gated[b * residual + i] = _gate(switch, signal)
     KEEP(gated, n_streams * residual, np.float32(GATED_GAIN), kept)
     # The residual of the last layer is read by nobody.
@@ -247,6 +252,7 @@ def _layer(sizes, weights, layer, n_streams, inputs, told, sums, gated, kept, x,
         out_width,
         2 * LANES,
         LANES,
+        False,
     )
     scale = weights.outputs_scale[layer]
     bias = weights.residual_bias[layer]
@@ -297,7 +303,7 @@ def _pick(scores, uniform, temperature, powers):
     return N_CODES - 1
 
 
-def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, half_stride):
+def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, half_stride, goes_on):
     """Rows times inputs, for every stream: `[n_rows, k] x [B, k] -> [B, width]`, tile by tile.
 
     Args:
@@ -310,6 +316,7 @@ def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, h
         width: from one stream's sums to the next's.
         block_stride: from one block's rows to the next's.
         half_stride: from a block's first half to its second.
+        goes_on: add to what stands in the sums.
     """
     n_blocks, block = n_rows // (2 * LANES), 2 * LANES * k
     if CHECKED:
@@ -320,24 +327,30 @@ def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, h
         m = 0
         while m + 4 <= n_blocks:
             s = m * block_stride
-            LONE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k)
+            LONE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k, goes_on)
             m += 4
         while m < n_blocks:
             s = m * block_stride
-            SINGLE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k)
+            SINGLE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k, goes_on)
             m += 1
         return
     for m in range(n_blocks):
         w, s = m * block, m * block_stride
         b = 0
         while b + TILE_STREAMS <= n_streams:
-            WIDE_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+            WIDE_TILE(
+                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
+            )
             b += TILE_STREAMS
         while b + 2 <= n_streams:
-            PAIR_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+            PAIR_TILE(
+                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
+            )
             b += 2
         if b < n_streams:
-            SINGLE_TILE(weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k)
+            SINGLE_TILE(
+                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
+            )
 
 
 def _keep_float32(values, n, gain, kept):
@@ -426,6 +439,7 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
     keep, body_product = keeper(body), product(body)
     bound = {
         "LANES": tier.lanes,
+        "KEEP": keep,
         "INPUT": body.input_type,
         "SUM": body.sum_type,
         "HEAD_INPUT": head.input_type,
@@ -433,7 +447,7 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
         "HEAD_PRODUCT": product(head),
         "_tell": compiled(_tell, label, LANES=tier.lanes, PLAIN_PRODUCT=product(plain)),
         "_first": compiled(_first, label),
-        "_hear": compiled(_hear, label, KEEP=keep),
+        "_recall": compiled(_recall, label, LANES=tier.lanes, PRODUCT=body_product),
         "_layer": compiled(
             _layer,
             label,

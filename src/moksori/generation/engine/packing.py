@@ -70,10 +70,10 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
     inputs_step = np.array([max(peak, 1e-6) / 127 for peak in peaks] if made.is_quantised else [1.0] * len(layers))
     taps, outputs = [], []
     for layer, step in zip(layers, inputs_step, strict=True):
-        taps.append(_quantised(_taps_of(layer, residual), made.body, lanes, step, pairs=True))
+        taps.append(_quantised(_taps_of(layer, residual), made.body, lanes, step, config.kernel_size, pairs=True))
         rows = np.concatenate([_pointwise(layer.residual, residual, residual), _pointwise(layer.skip, skip, residual)])
         gated_step = 1 / kernel.GATED_GAIN if made.is_quantised else 1.0
-        outputs.append(_quantised(rows, made.body, lanes, gated_step, pairs=False))
+        outputs.append(_quantised(rows, made.body, lanes, gated_step))
     first = _first_of(decoder, residual)
     first_bias = _bias(decoder.first, residual)
     first_skip = _pointwise(decoder.first_skip, skip, residual)
@@ -94,7 +94,7 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
         first_bias=_floats(first_bias),
         first_skip=_floats((first_skip @ first).T),
         skip_bias=_floats(skip_bias),
-        taps=_aligned([rows.packed for rows in taps]),
+        taps=_aligned([rows.packed.reshape(config.kernel_size, -1) for rows in taps]),
         taps_scale=_floats(np.stack([rows.scale for rows in taps])),
         inputs_gain=_floats(1 / inputs_step),
         outputs=_aligned([rows.packed for rows in outputs]),
@@ -176,12 +176,17 @@ class _Rows:
     total: Doubles  # [N], what a constant input of one step would add
 
 
-def _quantised(rows: Doubles, arithmetic: Arithmetic, lanes: int, step: float, pairs: bool) -> _Rows:
-    if not arithmetic.is_integer:
-        return _Rows(packed(rows, arithmetic, lanes, pairs), np.ones(len(rows)), np.zeros(len(rows)))
-    scale = np.maximum(np.abs(rows).max(axis=1), 1e-12) / 127
-    whole = np.rint(rows / scale[:, None])
-    return _Rows(packed(whole, arithmetic, lanes, pairs), scale * step, whole.sum(axis=1) * scale * step)
+def _quantised(
+    rows: Doubles, arithmetic: Arithmetic, lanes: int, step: float, taps: int = 1, pairs: bool = False
+) -> _Rows:
+    """Quantise a matrix if the arithmetic wants that, and pack what each tap reads by itself."""
+    scale, total = np.ones(len(rows)), np.zeros(len(rows))
+    if arithmetic.is_integer:
+        of_row = np.maximum(np.abs(rows).max(axis=1), 1e-12) / 127
+        rows, scale = np.rint(rows / of_row[:, None]), of_row * step
+        total = rows.sum(axis=1) * scale
+    parts = [packed(part, arithmetic, lanes, pairs) for part in np.split(rows, taps, axis=1)]
+    return _Rows(np.concatenate(parts), scale, total)
 
 
 def _taps_of(layer: GatedResidual, residual: int) -> Doubles:

@@ -20,7 +20,8 @@ The arithmetics, by what is multiplied:
     int8           pairs of int8 weights with int16 inputs in [-127, 127], int32 sums
     int8-dot       fours of int8 weights with uint8 inputs, offset by 128, int32 sums, by the AVX-512 VNNI instruction
 
-Every sum adds its products in the order of k, whatever M and N are, so the result does not depend on the tile.
+Every sum adds its products in the order of k, whatever M and N are, so the result does not depend on the tile. A tile
+may go on from the sums of another, so it does not matter either into how many tiles k is cut.
 """
 
 from __future__ import annotations
@@ -76,20 +77,20 @@ def make(arithmetic: Arithmetic, lanes: int, n_blocks: int, n_streams: int) -> C
     """Make a tile of M blocks of rows and N streams, to be called from numba.
 
     The function made is `tile(weights, weight_start, weight_stride, inputs, input_start, input_stride, sums, sum_start,
-    sum_stride, block_stride, half_stride, k)`: flat contiguous arrays, with starts and strides in elements. For stream
-    n, block m, half h of it and lane r it writes, at
+    sum_stride, block_stride, half_stride, k, goes_on)`: flat contiguous arrays, starts and strides in elements. For
+    stream n, block m, half h of it and lane r it writes, at
 
         sum_start + n sum_stride + m block_stride + h half_stride + r
 
-    the sum over k of weights[m, k, h, r] inputs[n, k], and neither reads nor writes anything else. Nothing is checked
-    here; `kernel._product` is the only caller.
+    the sum over k of weights[m, k, h, r] inputs[n, k], on top of what stood there if it goes on, and neither reads nor
+    writes anything else. Nothing is checked here; `kernel._product` is the only caller.
     """
 
     # numba asks for the signature when it meets a call, and for the code when it compiles it.
     @intrinsic
-    def tile(typing, weights, w0, w_stride, inputs, x0, x_stride, sums, s0, s_stride, block, half, k):
+    def tile(typing, weights, w0, w_stride, inputs, x0, x_stride, sums, s0, s_stride, block, half, k, goes_on):
         whole = types.int64
-        signature = types.void(weights, whole, whole, inputs, whole, whole, sums, whole, whole, whole, whole, whole)
+        signature = types.void(weights, whole, whole, inputs, whole, whole, sums, *[whole] * 5, types.boolean)
 
         def generate(context, builder, signature, arguments):
             values = list(arguments)
@@ -108,7 +109,7 @@ def emit(
     builder: ir.IRBuilder, arithmetic: Arithmetic, lanes: int, n_blocks: int, n_streams: int, arguments: list[ir.Value]
 ) -> None:
     """Write the tile's instructions; `arguments` as of `make`, arrays as pointers to bytes."""
-    weights, w0, w_stride, inputs, x0, x_stride, sums, s0, s_stride, block_stride, half_stride, k = arguments
+    weights, w0, w_stride, inputs, x0, x_stride, sums, s0, s_stride, block_stride, half_stride, k, goes_on = arguments
     vector = ir.VectorType(_INT if arithmetic.is_integer else _FLOAT, lanes)
     weight_bytes, input_bytes = (np.dtype(kind).itemsize for kind in (arithmetic.weight_type, arithmetic.input_type))
     vector_bytes = lanes * arithmetic.group * weight_bytes
@@ -121,11 +122,19 @@ def emit(
         return builder.bitcast(builder.gep(base, [place]), kind.as_pointer())
 
     rows = [(block, half) for block in range(n_blocks) for half in range(2)]
+    places = {}
+    for n in range(n_streams):
+        for block, half in rows:
+            inside = builder.add(times(block_stride, block), times(half_stride, half))
+            place = times(builder.add(builder.add(s0, times(s_stride, n)), inside), 4)
+            places[(block, half), n] = at(sums, place, vector)
     # Stack slots that LLVM turns into registers, one vector each.
-    zero = ir.Constant(vector, [0] * lanes)
-    total = {(row, n): cgutils.alloca_once_value(builder, zero) for row in rows for n in range(n_streams)}
+    total = {key: cgutils.alloca_once(builder, vector) for key in places}
     for slot in total.values():
-        builder.store(zero, slot)
+        builder.store(ir.Constant(vector, [0] * lanes), slot)
+    with builder.if_then(goes_on):
+        for key, place in places.items():
+            builder.store(builder.load(place, align=4), total[key])
     w_start, w_step, x_start, x_step = (
         times(value, size)
         for value, size in (
@@ -149,11 +158,8 @@ def emit(
                 for row in rows:
                     slot, w = total[row, n], loaded[row][part]
                     builder.store(accumulate(builder, arithmetic, lanes, builder.load(slot), w, x), slot)
-    for n in range(n_streams):
-        for block, half in rows:
-            inside = builder.add(times(block_stride, block), times(half_stride, half))
-            place = times(builder.add(builder.add(s0, times(s_stride, n)), inside), 4)
-            builder.store(builder.load(total[(block, half), n]), at(sums, place, vector), align=4)
+    for key, place in places.items():
+        builder.store(builder.load(total[key]), place, align=4)
 
 
 def load_weights(

@@ -63,7 +63,7 @@ def _whole_tile(arithmetic: Arithmetic, lanes: int, n_streams: int) -> Any:
         for _ in range(n):
             for m in range(_TILE_BLOCKS):
                 at = m * width
-                made(weights, at * k, 0, inputs, 0, k, sums, at, _TILE_BLOCKS * width, 0, lanes, k)
+                made(weights, at * k, 0, inputs, 0, k, sums, at, _TILE_BLOCKS * width, 0, lanes, k, False)
 
     return run
 
