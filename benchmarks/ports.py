@@ -56,7 +56,7 @@ def assembly(arithmetic: Arithmetic, lanes: int, shape: tuple[int, int], process
     """A tile's instructions for a processor that need not be here."""
     byte, long = ir.IntType(8).as_pointer(), ir.IntType(64)
     module = ir.Module()
-    kinds = [byte if place in (0, 3, 6) else long for place in range(12)]
+    kinds = [byte if place in (0, 3, 6) else long for place in range(12)] + [ir.IntType(1)]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     tile.emit(builder, arithmetic, lanes, *shape, list(function.args))
@@ -107,7 +107,8 @@ def rate(mca: str, processor: str, lines: list[str], name: str, lanes: int) -> f
     if done.returncode or "not a recognized processor" in done.stderr:
         sys.exit(f"{mca}: {done.stderr.strip()}")
     cycles = json.loads(done.stdout)["CodeRegions"][0]["SummaryView"]["TotalCycles"] / TURNS
-    return count(lines, MULTIPLY[name]) * lanes * ARITHMETICS[name].group / float(cycles)
+    in_a_lane = 1 if name == "bfloat16" else ARITHMETICS[name].group  # of a pair of bfloat16 each is multiplied by itself
+    return count(lines, MULTIPLY[name]) * lanes * in_a_lane / float(cycles)
 
 
 def cells(mca: str, processor: str, tier: cpu.Tier, name: str, shapes: tuple[tuple[int, int], ...]) -> list[str]:

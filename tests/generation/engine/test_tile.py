@@ -110,14 +110,13 @@ def test_a_row_s_sum_does_not_depend_on_the_tile(name: str) -> None:
 @pytest.mark.parametrize("name", HERE)
 def test_a_sum_taken_in_two_goes_is_the_sum_to_the_bit(name: str) -> None:
     arithmetic, lanes, k, first = ARITHMETICS[name], 8, 40, 16
-    rows, vectors = drawn(arithmetic, (4 * 2 * lanes, k), 1), drawn(arithmetic, (8, k), 2)
+    rows, (_, inputs) = drawn(arithmetic, (4 * 2 * lanes, k), 1), inputs_of(arithmetic, 8, k)
     for n_blocks, n_streams in SHAPES:
         run = whole_product(tile.make(arithmetic, lanes, n_blocks, n_streams), lanes, n_blocks, n_streams)
         sums = np.zeros((2, 8 * 8 * lanes), arithmetic.sum_type)
         for at, start, stop, goes_on in ((0, 0, k, False), (1, 0, first, False), (1, first, k, True)):
             weights = packing.packed(rows[:, start:stop], arithmetic, lanes)
-            inputs = vectors[:, start:stop].astype(arithmetic.input_type).ravel()
-            run(weights, inputs, sums[at], stop - start, goes_on)
+            run(weights, inputs.reshape(8, k)[:, start:stop].ravel(), sums[at], stop - start, goes_on)
         assert np.abs(sums[0]).max() > 0 and np.array_equal(sums[0], sums[1])
 
 
