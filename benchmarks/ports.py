@@ -107,7 +107,7 @@ def rate(mca: str, processor: str, lines: list[str], name: str, lanes: int) -> f
     if done.returncode or "not a recognized processor" in done.stderr:
         sys.exit(f"{mca}: {done.stderr.strip()}")
     cycles = json.loads(done.stdout)["CodeRegions"][0]["SummaryView"]["TotalCycles"] / TURNS
-    in_a_lane = 1 if name == "bfloat16" else ARITHMETICS[name].group  # of a pair of bfloat16 each is multiplied by itself
+    in_a_lane = 1 if name == "bfloat16" else ARITHMETICS[name].group  # a pair in two goes
     return count(lines, MULTIPLY[name]) * lanes * in_a_lane / float(cycles)
 
 

@@ -81,12 +81,12 @@ def whole_product(made: Any, lanes: int, n_blocks: int, n_streams: int) -> Any:
     """Four blocks of rows times eight vectors, by tiles of some shape."""
 
     @njit
-    def run(weights, inputs, sums, k, goes_on=False):  # type: ignore[no-untyped-def]
+    def run(weights, inputs, sums, k, goes_on):  # type: ignore[no-untyped-def]
         block, width = k * 2 * lanes, 8 * lanes
         for b in range(0, 8, n_streams):
             for m in range(0, 4, n_blocks):
                 at = b * width + m * 2 * lanes
-                made(weights, m * block, block, inputs, b * k, k, sums, at, width, 2 * lanes, lanes, k, goes_on)
+                made(weights, m * block, block, inputs, b * k, k, sums, at, width, 2 * lanes, lanes, k, goes_on != 0)
 
     return run
 
@@ -100,7 +100,7 @@ def test_a_row_s_sum_does_not_depend_on_the_tile(name: str) -> None:
     for n_blocks, n_streams in SHAPES:
         sums = np.zeros(8 * 8 * lanes, arithmetic.sum_type)
         made = tile.make(arithmetic, lanes, n_blocks, n_streams)
-        whole_product(made, lanes, n_blocks, n_streams)(weights, inputs, sums, k)
+        whole_product(made, lanes, n_blocks, n_streams)(weights, inputs, sums, k, 0)
         results.append(sums)
     assert np.abs(results[0]).max() > 0
     for other in results[1:]:
@@ -114,7 +114,7 @@ def test_a_sum_taken_in_two_goes_is_the_sum_to_the_bit(name: str) -> None:
     for n_blocks, n_streams in SHAPES:
         run = whole_product(tile.make(arithmetic, lanes, n_blocks, n_streams), lanes, n_blocks, n_streams)
         sums = np.zeros((2, 8 * 8 * lanes), arithmetic.sum_type)
-        for at, start, stop, goes_on in ((0, 0, k, False), (1, 0, first, False), (1, first, k, True)):
+        for at, start, stop, goes_on in ((0, 0, k, 0), (1, 0, first, 0), (1, first, k, 1)):
             weights = packing.packed(rows[:, start:stop], arithmetic, lanes)
             run(weights, inputs.reshape(8, k)[:, start:stop].ravel(), sums[at], stop - start, goes_on)
         assert np.abs(sums[0]).max() > 0 and np.array_equal(sums[0], sums[1])
