@@ -42,7 +42,7 @@ ORDER = {
     ),
     "generation": (
         "sampling windows stepwise reference streaming recorded graphed fused_kernels fused calibration engine "
-        "generator priming chunks code_song feature_song"
+        "generator priming chunks lockstep code_song feature_song"
     ),
     "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
     "training": (

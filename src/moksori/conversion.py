@@ -5,27 +5,31 @@
 
 A song is never in memory as a whole. It is read twice: once to measure its level (which tells the gain and where to
 cut) and its pitch, once to convert it, a stretch at a time. What comes out has the length of what went in, to the
-sample.
+sample. Songs that are converted in one call are sung side by side where that is faster (`generation/lockstep.py`), and
+each becomes what it becomes alone.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from moksori import checkpoint
 from moksori.audio import breaths, features, files, frames, level, mulaw, resample, transposition
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.features import FeatureConfig
+from moksori.audio.files import AudioInfo, Encoding
 from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
@@ -33,11 +37,11 @@ from moksori.audio.transposition import Outside
 from moksori.checkpoint import Provenance, Trained
 from moksori.data import threads
 from moksori.errors import UserError
-from moksori.generation import generator, sampling
-from moksori.generation.chunks import ChunkConfig, SeamCount
-from moksori.generation.code_song import CodeSong, SampleOptions, melody_of
+from moksori.generation import generator, lockstep
+from moksori.generation.chunks import UNCUT, ChunkConfig, Codes, SeamCount
+from moksori.generation.code_song import CodeSong
 from moksori.generation.feature_song import FeatureSong
-from moksori.models.autoencoder import Autoencoder
+from moksori.generation.lockstep import Opener, Part, Turn
 from moksori.models.family import Converter
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift
@@ -78,6 +82,20 @@ class ConvertOptions:
         generator.check_name(self.backend)
         if self.loudness not in LOUDNESS:
             raise UserError(f"unknown loudness {self.loudness!r}; expected {' or '.join(LOUDNESS)}")
+
+
+@dataclass(frozen=True)
+class SongFile:
+    """A sound file to be converted, where to, and by whom."""
+
+    source: Path
+    destination: Path
+    singer: str | Mapping[str, float]
+    transpose: float | str | None = None  # in place of what the options say
+
+
+SongsProgress = Callable[[int, float], None]
+"""Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
 
 
 @dataclass
@@ -171,8 +189,9 @@ class Voice(Trained[Converter]):
         if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
             raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
         mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
-        blocks, _ = self._convert(lambda: iter([mono]), sample_rate, singer, options or ConvertOptions(), progress)
-        converted = np.concatenate(list(blocks))
+        options = options or ConvertOptions()
+        opener = functools.partial(self._open, lambda: iter([mono]), sample_rate, singer, options, progress)
+        (converted,) = (_whole(*turn) for turn in self._sing([opener], options))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
     def convert_file(
@@ -193,21 +212,73 @@ class Voice(Trained[Converter]):
             AudioFileError: the source cannot be read, or the destination cannot be written.
             UserError: an unknown singer, or a share that is not positive.
         """
+        told = None if progress is None else lambda number, share: progress(share)
+        song = SongFile(source, destination, singer)
+        ((_, outcome),) = self.convert_files([song], options=options, progress=told)
+        if isinstance(outcome, UserError):
+            raise outcome
+        return outcome
+
+    def convert_files(
+        self,
+        songs: Sequence[SongFile],
+        *,
+        options: ConvertOptions | None = None,
+        progress: SongsProgress | None = None,
+    ) -> Iterator[tuple[int, Report | UserError]]:
+        """Convert sound files of any length in bounded memory, side by side where that is faster.
+
+        Each becomes what it becomes alone, see `convert_file`, and appears under its name as soon as it is complete.
+        One that fails leaves nothing, and the others do not notice.
+
+        Args:
+            songs: N files. The shorter ones come first, so that songs side by side are of about one length.
+            options: see `ConvertOptions`.
+            progress: told the number of a song, 0..N-1, and the share of it that is done.
+
+        Yields:
+            The number of a song that is done with, and its report, or why it failed.
+
+        Raises:
+            UserError: an unknown singer, a share that is not positive, or a backend that does not work here.
+        """
         options = options or ConvertOptions()
-        self.vector(singer)  # an unknown singer is told before any work
-        info = files.probe(source)
-        like = files.writable_like(info)
-        encoding = like if destination.suffix.lower() == like.suffix else files.encoding_for(destination)
+        for song in songs:
+            self.vector(song.singer)  # an unknown singer is told before any work
+        plans: dict[int, tuple[AudioInfo, Encoding]] = {}
+        for number, song in enumerate(songs):
+            try:
+                plans[number] = _planned(song)
+            except UserError as error:
+                yield number, error
+        order = sorted(plans, key=lambda number: plans[number][0].seconds)
+        stop = Event()
 
-        def read() -> Iterator[Samples]:
-            return files.read_mono_blocks(source)
+        def opener(number: int) -> Opener[_Song]:
+            song, rate = songs[number], plans[number][0].sample_rate
+            how = options if song.transpose is None else replace(options, transpose=song.transpose)
+            told = None if progress is None else functools.partial(progress, number)
 
-        with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
-            converted, report = self._convert(read, info.sample_rate, singer, options, progress)
-            for block in converted:
-                writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
-        report.n_clipped, report.note = writer.n_clipped, encoding.note
-        return report
+            def read() -> Iterator[Samples]:
+                return _until(stop, files.read_mono_blocks(song.source))
+
+            return functools.partial(self._open, read, rate, song.singer, how, told)
+
+        def outcome(numbered: tuple[int, _Singing]) -> tuple[int, Report | UserError]:
+            number, singing = numbered
+            try:
+                return number, _write(*singing, songs[number].destination, *plans[number])
+            except UserError as error:
+                return number, error
+
+        turns = zip(order, self._sing([opener(number) for number in order], options), strict=True)
+        try:
+            if isinstance(self._model, Swift) and len(order) > 1:  # nothing to share: each on a core of its own
+                yield from threads.map_in_order(outcome, turns, workers=0, stop=stop)
+            else:
+                yield from map(outcome, turns)
+        finally:
+            stop.set()  # songs that were being opened beside are of no use any more
 
     def convert_clips(
         self,
@@ -221,13 +292,13 @@ class Voice(Trained[Converter]):
         """Convert many short clips side by side: the fast way for a collection.
 
         A clip of codes is one stream from its first sample to its last, so clips of a few seconds come out as `convert`
-        makes them, and clips longer than a chunk without seams. Memory grows with the longest clip.
+        makes them, and clips longer than a chunk without seams. Memory grows with the clips.
 
         Args:
             clips: N sounds at any rates.
             singers: who sings each.
             transpose_semitones: of each clip, in place of what the options say.
-            options: see `ConvertOptions`; `chunks.streams` clips are generated in lockstep, on each core.
+            options: see `ConvertOptions`; no clip is cut, whatever they say of chunks.
             progress: told the share done.
 
         Returns:
@@ -237,24 +308,27 @@ class Voice(Trained[Converter]):
             UserError: an unknown singer, or a share that is not positive.
             ValueError: as many singers as clips are expected.
         """
-        options = options or ConvertOptions()
+        options = replace(options or ConvertOptions(), chunks=UNCUT)
         hows = [options] * len(clips)
         if transpose_semitones is not None:
             hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
-        jobs = [_Job(index, *job) for index, job in enumerate(zip(clips, singers, hows, strict=True))]
-        for job in jobs:
-            self.vector(job.singer)  # an unknown singer is told before any work
-        jobs.sort(key=lambda job: job.clip.seconds)  # streams of a group wait for its longest
-        n_streams = 1 if isinstance(self._model, Swift) else options.chunks.streams
-        groups = [jobs[start : start + n_streams] for start in range(0, len(jobs), n_streams)]
-        converted: dict[int, Clip] = {}
-        done = 0
-        for group in threads.map_in_order(self._convert_group, groups, workers=0):
-            converted.update(group)
-            done += len(group)
-            if progress is not None:
-                progress(done / len(jobs))
-        return [converted[index] for index in range(len(clips))]
+        for singer in singers:
+            self.vector(singer)  # an unknown singer is told before any work
+        told = None if progress is None else _in_all(len(clips), progress)
+
+        def opener(clip: Clip, singer: str | Mapping[str, float], how: ConvertOptions, number: int) -> Opener[_Song]:
+            own = None if told is None else functools.partial(told, number)
+            return functools.partial(self._open, lambda: iter([clip.samples]), clip.sample_rate, singer, how, own)
+
+        openers = [opener(*job) for job in zip(clips, singers, hows, range(len(clips)), strict=True)]
+        order = sorted(range(len(clips)), key=lambda number: clips[number].seconds)  # as in `convert_files`
+        turns = zip(order, self._sing([openers[number] for number in order], options), strict=True)
+        if isinstance(self._model, Swift):  # nothing to share: each on a core of its own
+            sung = threads.map_in_order(lambda turn: (turn[0], _whole(*turn[1])), turns, workers=0)
+        else:
+            sung = ((number, _whole(*turn)) for number, turn in turns)
+        whole = dict(sung)
+        return [Clip(whole[number], clip.sample_rate) for number, clip in enumerate(clips)]
 
     def represent(self, clip: Clip) -> Clip:
         """The clip as the model could at best say it, without the model.
@@ -271,57 +345,6 @@ class Voice(Trained[Converter]):
     def transposition(self, clip: Clip, singer: str | Mapping[str, float], options: ConvertOptions) -> float:
         """The semitones by which a clip is moved: as asked for, or chosen for the singer."""
         return self._transposition(self._tracker.track(clip), self._range(singer), options)
-
-    def _convert_group(self, jobs: list[_Job]) -> dict[int, Clip]:
-        """Convert a group of clips; by its number."""
-        if isinstance(self._model, Autoencoder):
-            return self._lockstep(self._model, jobs)
-        return {job.index: self._convert_clip(job) for job in jobs}
-
-    def _convert_clip(self, job: _Job) -> Clip:
-        samples = self.convert(job.clip.samples, job.clip.sample_rate, singer=job.singer, options=job.options)
-        return Clip(samples.clip(-1.0, 1.0), job.clip.sample_rate)
-
-    @torch.inference_mode()
-    def _lockstep(self, model: Autoencoder, jobs: list[_Job]) -> dict[int, Clip]:
-        """Convert a group of clips of one way of sampling, each in a stream of its own; by its number."""
-        if not model.is_told_the_melody:
-            for job in jobs:
-                _refuse_transposition(job.options)
-        hop, clips, options = model.hop_samples, [job.clip for job in jobs], jobs[0].options
-        gains_db = [
-            level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
-            for clip in clips
-        ]
-        codes = [self._codes(clip, gain_db) for clip, gain_db in zip(clips, gains_db, strict=True)]
-        longest = frames.padded_length(max(len(row) for row in codes), hop)
-        vectors = torch.stack([self.vector(job.singer) for job in jobs])
-
-        def latent(row: Tensor) -> Tensor:
-            padded = functional.pad(row, (0, -len(row) % hop), value=mulaw.SILENCE)
-            z = model.encode(padded.unsqueeze(0).to(vectors.device))[0]
-            return functional.pad(z, (0, longest // hop - z.shape[1]))
-
-        told = None
-        if model.is_told_the_melody:
-            melodies = [self._melody_of(job, gain_db, longest) for job, gain_db in zip(jobs, gains_db, strict=True)]
-            told = torch.stack(melodies).to(vectors)
-        conditioning = model.conditioning(torch.stack([latent(row) for row in codes]), vectors, told)
-        uniforms = sampling.uniforms(options.seed, 0, 0, longest).expand(len(jobs), -1)
-        backend = generator.backend_for(model.decoder, options.backend, self.provenance.layer_peaks)
-        # Groups are side by side already.
-        codes_sung = generator.generate(backend, conditioning, uniforms, options.temperature, workers=1)
-        generated = mulaw.decode(codes_sung).cpu().numpy()
-        return {
-            job.index: Clip(_at_rate_of(job.clip, row[: len(own)], self.sample_rate, -gain_db), job.clip.sample_rate)
-            for job, row, own, gain_db in zip(jobs, generated, codes, gains_db, strict=True)
-        }
-
-    def _melody_of(self, job: _Job, gain_db: float, n_samples: int) -> Tensor:
-        """What a model is told of a clip, `[2, F]`, for so many samples at its rate."""
-        track, measured = self._tracker.track(job.clip), level.measure(job.clip.samples, job.clip.sample_rate)
-        told = self._told_by(track, measured, job.singer, job.options, Report(gain_db=gain_db))
-        return melody_of(torch.from_numpy(told).float(), 0, n_samples, self._melody_config.hop_samples)
 
     def _gain_db_of(self, clip: Clip) -> float:
         return level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
@@ -340,14 +363,23 @@ class Voice(Trained[Converter]):
         with torch.no_grad():
             return self._model.singers.mix({singer: 1.0} if isinstance(singer, str) else singer)
 
-    def _convert(
+    def _sing(self, openers: Iterable[Opener[_Song]], options: ConvertOptions) -> Iterator[_Singing]:
+        """Songs in order with the codes of their parts; see `lockstep.sing`."""
+        if isinstance(self._model, Swift):
+            self.backend_name(options.backend)  # refuses one: nothing here would go by it
+            return ((Turn(opener), iter(())) for opener in openers)
+        backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
+        return lockstep.sing(openers, backend, options.temperature)
+
+    def _open(
         self,
         read: Blocks,
         rate: int,
         singer: str | Mapping[str, float],
         options: ConvertOptions,
         progress: Progress | None,
-    ) -> tuple[Iterator[Samples], Report]:
+    ) -> _Song:
+        """Listen to a recording once, and make it ready to be sung."""
         measured, track = self._measure(read, rate, options)
         gain_db = level.gain_for_singing(measured, self.provenance.level_dbfs)
         report = Report(measured.n_samples, rate, gain_db)
@@ -358,12 +390,32 @@ class Voice(Trained[Converter]):
                 yield into_model.push(level.apply_gain(block, gain_db))
             yield into_model.flush()
 
-        sung = self._sung(at_model_rate(), measured, track, singer, options, report, progress)
-        if options.keep_breaths and track is not None:
-            shares = breaths.shares(track.f0_hz, track.hop_seconds)
-            sung = breaths.kept(sung, at_model_rate(), shares, track.hop_seconds, self.sample_rate)
-        back_db = 0.0 if options.loudness == "normalise" else -gain_db
-        return self._at_source_rate(sung, measured, back_db), report
+        told = None
+        if self.is_told_the_pitch:
+            assert track is not None
+            told = self._told_by(track, measured, singer, options, report)
+        else:
+            _refuse_transposition(options)
+        vector, model = self.vector(singer), self._model
+        song: CodeSong | FeatureSong
+        if isinstance(model, Swift):
+            assert told is not None
+            song = FeatureSong(model, vector, told[0], options.seed)
+        else:
+            melody = None if told is None else torch.from_numpy(told).float()
+            song = CodeSong(model, vector, melody, options.seed, options.chunks, measured, at_model_rate(), progress)
+            report.seams = song.seams
+
+        def sound(codes: Iterator[Codes]) -> Iterator[Samples]:
+            """The song in another voice, at the rate of the recording."""
+            sung = song.sound(codes) if isinstance(song, CodeSong) else song.converted(at_model_rate(), progress)
+            if options.keep_breaths and track is not None:
+                shares = breaths.shares(track.f0_hz, track.hop_seconds)
+                sung = breaths.kept(sung, at_model_rate(), shares, track.hop_seconds, self.sample_rate)
+            back_db = 0.0 if options.loudness == "normalise" else -gain_db
+            return self._at_source_rate(sung, measured, back_db)
+
+        return _Song(report, sound, song if isinstance(song, CodeSong) else None)
 
     def _measure(self, read: Blocks, rate: int, options: ConvertOptions) -> tuple[Measurement, PitchTrack | None]:
         """Level, and pitch where anybody asks for it, in one reading."""
@@ -380,34 +432,6 @@ class Voice(Trained[Converter]):
         for _ in metered():
             pass
         return meter.result(), None
-
-    def _sung(
-        self,
-        source: Iterator[Samples],
-        measured: Measurement,
-        track: PitchTrack | None,
-        singer: str | Mapping[str, float],
-        options: ConvertOptions,
-        report: Report,
-        progress: Progress | None,
-    ) -> Iterator[Samples]:
-        """The song in another voice, at the model's rate."""
-        vector, model = self.vector(singer), self._model
-        told = None
-        if self.is_told_the_pitch:
-            assert track is not None
-            told = self._told_by(track, measured, singer, options, report)
-        else:
-            _refuse_transposition(options)
-        if isinstance(model, Swift):
-            assert told is not None
-            self.backend_name(options.backend)  # refuses one: nothing here would go by it
-            return FeatureSong(model, vector, told[0], options.seed).converted(source, progress)
-        melody = None if told is None else torch.from_numpy(told).float()
-        sampled = SampleOptions(
-            options.seed, options.temperature, options.backend, options.chunks, self.provenance.layer_peaks
-        )
-        return CodeSong(model, vector, melody, sampled, report.seams, progress).converted(source, measured)
 
     def _told_by(
         self,
@@ -471,13 +495,71 @@ class Voice(Trained[Converter]):
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A clip to be converted, with its number."""
+class _Song:
+    """A recording that was listened to once, and is ready to be sung; see `lockstep.Song`."""
 
-    index: int
-    clip: Clip
-    singer: str | Mapping[str, float]
-    options: ConvertOptions
+    report: Report
+    sound: Callable[[Iterator[Codes]], Iterator[Samples]]  # from the codes of its parts
+    code_song: CodeSong | None  # None where nothing is sung code by code, and there are no parts
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts it has."""
+        return 0 if self.code_song is None else self.code_song.n_parts
+
+    def parts(self) -> Iterator[Part]:
+        """Its parts in order, each made when it is asked for."""
+        return iter(()) if self.code_song is None else self.code_song.parts()
+
+    def progressed(self, n_samples: int) -> None:
+        """So many more samples of its parts are sung."""
+        if self.code_song is not None:
+            self.code_song.progressed(n_samples)
+
+
+_Singing = tuple[Turn[_Song], Iterator[Codes]]
+"""A song's turn, and the codes of its parts; see `lockstep.sing`."""
+
+
+def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    """The blocks, until nobody wants them any more."""
+    for block in blocks:
+        if stop.is_set():
+            raise CancelledError
+        yield block
+
+
+def _whole(turn: Turn[_Song], codes: Iterator[Codes]) -> Samples:
+    """A song's sound in one piece, `[T]`."""
+    return np.concatenate(list(turn.song.sound(codes)))
+
+
+def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
+    """What a song's file is, and how its result will be written."""
+    info = files.probe(song.source)
+    like = files.writable_like(info)
+    return info, like if song.destination.suffix.lower() == like.suffix else files.encoding_for(song.destination)
+
+
+def _write(turn: Turn[_Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
+    """Write what becomes of a song; it appears under its name when it is complete."""
+    song = turn.song
+    with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
+        for block in song.sound(codes):
+            writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
+    song.report.n_clipped, song.report.note = writer.n_clipped, encoding.note
+    return song.report
+
+
+def _in_all(n_songs: int, progress: Progress) -> SongsProgress:
+    """Tells how far all songs are, from how far each is."""
+    shares = [0.0] * n_songs
+
+    def told(number: int, share: float) -> None:
+        shares[number] = share
+        progress(sum(shares) / n_songs)
+
+    return told
 
 
 def _refuse_transposition(options: ConvertOptions) -> None:

@@ -262,7 +262,7 @@ def test_an_interrupted_conversion_leaves_what_is_done(
     from moksori.evaluation import trials
 
     chosen = trials.held_out(corpus, "test", 1, tmp_path, texts)
-    monkeypatch.setattr(making, "_STREAMS", 1)
+    monkeypatch.setattr(generator, "lockstep_streams", lambda backend: 1)  # one after another
 
     def stop(done: int, total: int) -> None:
         if done >= 3:

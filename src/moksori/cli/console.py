@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 import unicodedata
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from moksori import atomic
 from moksori.errors import UserError
@@ -20,7 +29,7 @@ from moksori.errors import UserError
 if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
 
-_SHOWN = 6  # places told of notes outside a range
+_SHOWN = 6  # places told of notes outside a range, or bars
 _LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -90,6 +99,37 @@ class _Lines:
         if time.monotonic() >= self._next_seconds:
             say(f"{what}: {done} of {total}")
             self._next_seconds = time.monotonic() + _LINE_SECONDS
+
+
+@contextlib.contextmanager
+def side_by_side(names: Sequence[str]) -> Iterator[Callable[[int, float], None]]:
+    """Bars for `progress(number, share)` of works that go on together: one for all, and one for each under way.
+
+    On a plain stream, a line now and then.
+    """
+    console, lines = stderr(), _Lines()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        whole = bar.add_task(f"{len(names)} songs", total=len(names), visible=len(names) > 1)
+        shares: dict[int, float] = {}
+        under_way: dict[int, TaskID] = {}
+
+        def tell(number: int, share: float) -> None:
+            shares[number] = share
+            done = sum(shares.values())
+            bar.update(whole, completed=done)
+            if bar.disable and len(names) > 1:
+                lines.tell("songs", math.floor(done), len(names))
+            elif bar.disable:
+                lines.tell(names[0], round(100 * share), 100)
+            if number not in under_way and share < 1 and len(under_way) < _SHOWN:
+                under_way[number] = bar.add_task(names[number], total=1.0)
+            if number in under_way:
+                bar.update(under_way[number], completed=share)
+                if share >= 1:
+                    bar.remove_task(under_way.pop(number))
+
+        yield tell
 
 
 Staged = Callable[[str, int, int], None]

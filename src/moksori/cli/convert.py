@@ -14,7 +14,7 @@ from moksori.cli import console
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
-    from moksori.conversion import ConvertOptions, Report, Voice
+    from moksori.conversion import Report
 
 SOME_FAILED = 7
 
@@ -62,23 +62,26 @@ def command(
 ) -> None:
     """Convert songs of any length and format; rate, channels, length and format stay as they are.
 
-    A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or the failure's own,
-    if there was only one song).
+    Several songs are converted side by side, the shorter ones first, and each is written as soon as it is done; Ctrl-C
+    leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
+    the failure's own, if there was only one song).
     """
     import torch
 
     import moksori
-    from moksori.conversion import ConvertOptions
-    from moksori.generation.chunks import ChunkConfig
+    from moksori.conversion import ConvertOptions, SongFile
+    from moksori.generation import generator
+    from moksori.generation.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
     voices = _voices(singers, mix)
-    # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.
-    torch.set_num_threads(1)
     voice = moksori.load(model, run.check_device(device))
     for shares in voices:
         voice.vector(shares)  # an unknown singer is told before any work
-    voice.backend_name(backend)  # and so is a backend that does not work here
+    # and so is a backend that does not work here
+    if voice.backend_name(backend) not in generator.ENGINE:
+        # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.
+        torch.set_num_threads(1)
     options = ConvertOptions(
         seed,
         console.transposition(transpose),
@@ -86,7 +89,7 @@ def command(
         loudness,
         temperature,
         backend,
-        chunks=ChunkConfig(streams=1, longest_seconds=float("inf")) if one_stream else ChunkConfig(),
+        chunks=UNCUT if one_stream else ChunkConfig(),
     )
     if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
         raise UserError(f"{output}: one file cannot take the songs of {len(voices)} singers; give a folder with -o")
@@ -94,22 +97,32 @@ def command(
         (*job, shares) for shares in voices for job in _jobs(songs, output, _label(shares), is_single=len(voices) == 1)
     ]
     _check_destinations([job[:2] for job in jobs], force)
-    failures, sung = [], []
+    failures, sung, ready, labels = 0, [], [], []
     for source, destination, shares in jobs:
         try:
             console.make_folder(destination.parent)
-            report = _convert(voice, source, destination, shares, options)
-            sung.append((source, destination, _label(shares), report))
-            _print_done(source, destination, report, as_json)
+            ready.append(SongFile(source, destination, shares))
+            labels.append(_label(shares))
         except UserError as error:
             if len(jobs) == 1:
                 raise
-            failures.append((source, error))
+            failures += 1
             _print_failed(source, error, as_json)
+    with console.side_by_side([song.source.name for song in ready]) as progress:
+        for number, outcome in voice.convert_files(ready, options=options, progress=progress):
+            song = ready[number]
+            if isinstance(outcome, UserError):
+                if len(jobs) == 1:
+                    raise outcome
+                failures += 1
+                _print_failed(song.source, outcome, as_json)
+            else:
+                sung.append((song.source, song.destination, labels[number], outcome))
+                _print_done(song.source, song.destination, outcome, as_json)
     if page is not None and sung:
         _write_page(page, sung)
     if failures:
-        console.say(f"{len(jobs) - len(failures)} of {len(jobs)} songs converted; {len(failures)} failed, named above")
+        console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -191,19 +204,6 @@ def _check_destinations(jobs: list[tuple[Path, Path]], force: bool) -> None:
         if os.path.lexists(destination) and not force:
             raise UserError(f"{destination}: exists already; use --force to overwrite it, or -o for another place")
         seen.add(real)
-
-
-def _convert(
-    voice: Voice, source: Path, destination: Path, shares: dict[str, float], options: ConvertOptions
-) -> Report:
-    with console.counted(source.name) as progress:
-        return voice.convert_file(
-            source,
-            destination,
-            singer=shares,
-            options=options,
-            progress=lambda share: progress(round(100 * share), 100, "%"),
-        )
 
 
 def _print_done(source: Path, destination: Path, report: Report, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,14 +15,14 @@ Progress = Callable[[int, int, str], None]
 """Called with (recordings done, recordings in all, source of the one just done), from the caller's thread."""
 
 
-def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop: Event | None = None) -> Iterator[R]:
     """Apply `work` to every item on `workers` threads (0: one for each core).
 
     Decoding, resampling and the pitch network release the interpreter's lock, so threads are enough.
 
     Returns:
         Results in the order of the items, however the threads take turns. An exception of `work`, or one thrown by the
-        consumer (Ctrl-C), drops what has not begun.
+        consumer (Ctrl-C), drops what has not begun, and sets `stop` so that what has begun may end early.
 
     >>> list(map_in_order(str.upper, ["do", "re", "mi"], workers=2))
     ['DO', 'RE', 'MI']
@@ -30,4 +31,6 @@ def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> It
     try:
         yield from pool.map(work, items)
     finally:
+        if stop is not None:
+            stop.set()
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The sounds of an evaluation: a model converts held-out recordings, some dozens in lockstep.
+"""The sounds of an evaluation: a model converts held-out recordings, as many in lockstep as are fast.
 
 What lies in the folder already is kept if the same voice made it in the same way, so an evaluation that was interrupted
 goes on where it stopped.
@@ -7,6 +7,7 @@ goes on where it stopped.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +15,14 @@ from pathlib import Path
 
 from moksori import atomic
 from moksori.audio import files
-from moksori.conversion import ConvertOptions, Voice
-from moksori.errors import DataError
+from moksori.conversion import ConvertOptions, SongFile, Voice
+from moksori.errors import DataError, UserError
 from moksori.evaluation import report
 from moksori.evaluation.trials import Trial
 from moksori.generation import generator
-from moksori.generation.chunks import ChunkConfig
+from moksori.generation.chunks import UNCUT
 
 _MADE_BY = "made-by.json"
-_STREAMS = 48  # clips in lockstep: more would hardly be faster
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips that are done, and of all."""
@@ -145,23 +145,15 @@ Job = tuple[Path, str, float, Path]
 
 
 def _convert(voice: Voice, jobs: Sequence[Job], options: Options, progress: Progress) -> None:
-    """Write the conversions that are not there yet, some dozens at a time, so that a kill loses little."""
+    """Write the conversions that are not there yet, uncut: a recording is one stream, and has no seams."""
     missing = [job for job in jobs if not job[3].exists()]
-    chunks = ChunkConfig(streams=_STREAMS, longest_seconds=float("inf"))
-    how = replace(how_to(options), chunks=chunks)
-    clips = {source: files.read(source) for source, *_ in missing}
-    missing.sort(key=lambda job: clips[job[0]].seconds)
-    at_once = 2 * _STREAMS
-    for start in range(0, len(missing), at_once):
-        group = missing[start : start + at_once]
-        n_before = len(jobs) - len(missing) + start
+    songs = [SongFile(source, path, target, semitones) for source, target, semitones, path in missing]
+    n_before, shares = len(jobs) - len(missing), [0.0] * len(missing)
 
-        def told(share: float, n_before: int = n_before, n_group: int = len(group)) -> None:
-            progress(n_before + round(share * n_group), len(jobs))
+    def told(number: int, share: float) -> None:
+        shares[number] = share
+        progress(n_before + math.floor(sum(shares)), len(jobs))
 
-        sources, targets, semitones, paths = zip(*group, strict=True)
-        sung = voice.convert_clips(
-            [clips[source] for source in sources], targets, transpose_semitones=semitones, options=how, progress=told
-        )
-        for path, clip in zip(paths, sung, strict=True):
-            files.write(path, clip)
+    for _, outcome in voice.convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=told):
+        if isinstance(outcome, UserError):
+            raise outcome

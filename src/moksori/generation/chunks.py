@@ -60,6 +60,10 @@ class ChunkConfig:
         return round(self.lag_seconds * sample_rate)
 
 
+UNCUT = ChunkConfig(streams=1, longest_seconds=float("inf"))
+"""A song as a single chain, without seams."""
+
+
 @dataclass(frozen=True)
 class Chunk:
     """A stretch of the song, in samples at the model's rate."""

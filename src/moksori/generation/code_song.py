@@ -1,95 +1,93 @@
-"""A song on its way through a model that samples codes, group after group of chunks, each group in lockstep."""
+"""A song on its way through a model that samples codes, chunk after chunk.
+
+samples --encoder--> z --cut--> parts --> (`lockstep` sings them) --> codes --joined--> sound
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from moksori.audio import features, frames, level, mulaw
+from moksori.audio import features, frames, mulaw
 from moksori.audio.clip import Samples
-from moksori.generation import chunks, generator, sampling
-from moksori.generation.chunks import Chunk, ChunkConfig, Joiner, SeamCount
+from moksori.audio.level import Measurement
+from moksori.generation import chunks, sampling
+from moksori.generation.chunks import ChunkConfig, Codes, Joiner, SeamCount
+from moksori.generation.lockstep import Part
 from moksori.generation.windows import Window
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.conditions import Conditioning
 
 
-@dataclass(frozen=True)
-class SampleOptions:
-    """How codes are sampled."""
-
-    seed: int
-    temperature: float
-    backend: str
-    chunks: ChunkConfig
-    layer_peaks: tuple[float, ...] = ()  # of the decoder, see `calibration`
-
-
-@dataclass
 class CodeSong:
-    """One song on its way through the model, at the model's rate."""
+    """One song, to be sung by one singer; see `lockstep` for how its parts are sung.
 
-    model: Autoencoder
-    vector: Tensor  # [E]
-    told: Tensor | None  # pitch and level of the whole song, `[2, F]`, where the model is told them
-    options: SampleOptions
-    seams: SeamCount
-    progress: Callable[[float], None] | None
+    Args:
+        model: in evaluation mode, on any device.
+        vector: the singer's `[E]`.
+        told: pitch and level of the whole song, `[2, F]`, where the model is told them.
+        seed: of the sampling.
+        config: where the song is cut.
+        measured: the song's length and levels.
+        source: the song in blocks, at the model's rate and level.
+        progress: told the share done.
+    """
 
-    def converted(self, source: Iterator[Samples], measured: level.Measurement) -> Iterator[Samples]:
-        """Convert group after group of chunks, each group in lockstep."""
-        config, rate = self.model.config, self.model.config.sample_rate
-        n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
-        hop, field_samples = config.encoder.hop_samples, config.decoder.receptive_field
-        backend = generator.backend_for(self.model.decoder, self.options.backend, self.options.layer_peaks)
-        # The cuts depend on the song alone; how many chunks are generated at once, on the machine.
-        n_streams = generator.lockstep_streams(backend)
-        plan = chunks.plan(n_samples, rate, hop, field_samples, measured.frame_dbfs, self.options.chunks)
-        latents = _Latents(self.model, Window(source), frames.n_frames(n_samples, hop))
-        joiner = Joiner(rate, field_samples, self.options.chunks, self.seams)
-        for start in range(0, len(plan), n_streams):
-            yield from self._generate(plan[start : start + n_streams], latents, backend, joiner, n_samples)
-        yield joiner.finish(n_samples)
+    def __init__(
+        self,
+        model: Autoencoder,
+        vector: Tensor,
+        told: Tensor | None,
+        seed: int,
+        config: ChunkConfig,
+        measured: Measurement,
+        source: Iterator[Samples],
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.seams = SeamCount()
+        self._model, self._vector, self._told, self._seed, self._config = model, vector, told, seed, config
+        rate, self._field = model.config.sample_rate, model.config.decoder.receptive_field
+        self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
+        # The cuts depend on the song alone, not on the machine nor on other songs.
+        self._plan = chunks.plan(
+            self._n_samples, rate, model.hop_samples, self._field, measured.frame_dbfs, self._config
+        )
+        self._source, self._progress = source, progress
+        self._n_sung, self._n_to_sing = 0, sum(chunk.last - chunk.first for chunk in self._plan)
 
-    def _generate(
-        self, group: list[Chunk], z_of_song: _Latents, backend: generator.Backend, joiner: Joiner, n_samples: int
-    ) -> Iterator[Samples]:
-        hop, first = self.model.hop_samples, group[0].first
-        longest = frames.padded_length(max(chunk.last - chunk.first for chunk in group), hop)
-        z = z_of_song.read(first // hop, frames.n_frames(group[-1].last, hop))  # [D, F] from the group's first sample
+    @property
+    def n_parts(self) -> int:
+        """Chunks that the song is cut into."""
+        return len(self._plan)
 
-        def latent(chunk: Chunk) -> Tensor:
-            begin = (chunk.first - first) // hop
-            own = z[:, begin : begin + longest // hop]
-            return functional.pad(own, (0, longest // hop - own.shape[1]))
+    def parts(self) -> Iterator[Part]:
+        """The chunks, each encoded when it is asked for."""
+        hop = self._model.hop_samples
+        latents = _Latents(self._model, Window(self._source), frames.n_frames(self._n_samples, hop))
+        for chunk in self._plan:
+            n_samples = chunk.last - chunk.first
+            n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
+            z = latents.read(first, first + n_frames)  # [D, F]
+            melody = None
+            if self._told is not None:
+                told = melody_of(self._told, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
+                melody = told.to(self._vector)[None]
+            conditioning = self._model.conditioning(z[None], self._vector[None], melody)
+            yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 
-        vectors = self.vector.expand(len(group), -1)
-        latents = torch.stack([latent(chunk) for chunk in group])
-        melody = None if self.told is None else torch.stack([self._told(chunk.first, longest) for chunk in group])
-        conditioning: Conditioning = self.model.conditioning(latents, vectors, melody)
-        seed = self.options.seed
-        uniforms = torch.stack([sampling.uniforms(seed, 0, chunk.first, longest) for chunk in group])
-        before, span = group[0].start / n_samples, (group[-1].stop - group[0].start) / n_samples
-        done = 0
+    def progressed(self, n_samples: int) -> None:
+        """So many more samples of its parts are sung."""
+        self._n_sung += n_samples
+        if self._progress is not None and n_samples:
+            self._progress(self._n_sung / self._n_to_sing)
 
-        def told(n_steps: int) -> None:
-            nonlocal done
-            done += n_steps
-            if self.progress is not None:
-                self.progress(before + span * done / longest)
-
-        codes = generator.generate(backend, conditioning, uniforms, self.options.temperature, told)
-        for chunk, row in zip(group, codes.cpu().numpy().astype(np.uint8), strict=True):
-            yield joiner.push(chunk, row[: chunk.last - chunk.first])
-
-    def _told(self, first: int, n_samples: int) -> Tensor:
-        assert self.told is not None
-        return melody_of(self.told, first, n_samples, self.model.config.melody_hop_samples).to(self.vector)
+    def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
+        """The song's sound, chunk after chunk, from the codes of its parts."""
+        joiner = Joiner(self._model.config.sample_rate, self._field, self._config, self.seams)
+        for chunk, own in zip(self._plan, codes, strict=True):
+            yield joiner.push(chunk, own)
+        yield joiner.finish(self._n_samples)
 
 
 def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:

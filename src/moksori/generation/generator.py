@@ -84,8 +84,10 @@ _TORCH: dict[str, Callable[[WaveNet], Backend]] = {
     "fused16": functools.partial(FusedBackend, dtype=torch.float16),
     "reference": ReferenceBackend,
 }
-_ENGINE = ("float32", "bfloat16", "int8")
-BACKENDS = (*_ENGINE, *_TORCH)
+ENGINE = ("float32", "bfloat16", "int8")
+"""Names of the engine's ways to generate, which bring their own threads; torch is free for the rest of the work."""
+
+BACKENDS = (*ENGINE, *_TORCH)
 """Names of the ways to generate: the engine at three precisions; torch with ring buffers, step by step or replayed by a
 GPU; kernels of our own for a GPU, in float32 and float16; and the slow definition."""
 

@@ -15,8 +15,8 @@ from moksori.generation.engine.kernel import Floats
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 
-# Of one call: some hundredths of a second even for one stream, so that whoever waits may stop it.
-_CALL_MULTIPLY_ADDS = 2e8
+# Of one call: some hundredths of a second even for one stream on a slow processor, so that whoever waits may stop it.
+_CALL_MULTIPLY_ADDS = 1e8
 _GATE_COST, _PICK_COST = 40, 5000  # what a gate, and picking a code, take in the time of so many products
 _LONGEST_CALL = 250  # samples
 # Of how many coming samples the past is multiplied at once, of one stream and of all together; see `kernel._recall`.
