@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from moksori.data import threads
 from moksori.generation import generator, lockstep
 from moksori.generation.lockstep import Part, Turn
 from moksori.models.conditions import Conditioning
@@ -109,7 +110,7 @@ def test_streams_stand_idle_in_the_last_group_only(lengths: list[tuple[int, ...]
 
 
 def test_songs_are_opened_and_their_parts_made_when_there_is_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator, "n_cores", lambda: 2)
+    monkeypatch.setattr(threads, "n_cores", lambda: 2)
     opened = []
 
     def noted(tune: Tune) -> Callable[[], Tune]:
@@ -133,7 +134,7 @@ def test_songs_are_opened_and_their_parts_made_when_there_is_room_for_them(monke
 
 def test_the_next_songs_are_opened_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two songs whose openers wait for each other: alone, neither would be opened."""
-    monkeypatch.setattr(generator, "n_cores", lambda: 2)
+    monkeypatch.setattr(threads, "n_cores", lambda: 2)
     meeting = threading.Barrier(2, timeout=20)
 
     def waits(tune: Tune) -> Callable[[], Tune]:

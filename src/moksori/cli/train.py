@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import signal
 import threading
@@ -15,6 +14,7 @@ import typer
 
 from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
+from moksori.data import threads
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
         )
     note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
     # Shards are worked on side by side, so each gets its share of the cores.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen.segments.shards))
+    torch.set_num_threads(max(1, threads.n_cores() // chosen.segments.shards))
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)

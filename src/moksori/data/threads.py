@@ -15,6 +15,11 @@ Progress = Callable[[int, int, str], None]
 """Called with (recordings done, recordings in all, source of the one just done), from the caller's thread."""
 
 
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop: Event | None = None) -> Iterator[R]:
     """Apply `work` to every item on `workers` threads (0: one for each core).
 
@@ -27,7 +32,7 @@ def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop:
     >>> list(map_in_order(str.upper, ["do", "re", "mi"], workers=2))
     ['DO', 'RE', 'MI']
     """
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers or n_cores())
     try:
         yield from pool.map(work, items)
     finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from moksori.data import threads
 from moksori.generation import calibration, generator, sampling
 from moksori.generation.engine import trial
 from moksori.generation.engine.trial import Verdict
@@ -90,7 +91,7 @@ def machine() -> dict[str, str]:
         pass  # not Linux: what Python knows must do
     return {
         "processor": processor,
-        "cores": str(generator.n_cores()),
+        "cores": str(threads.n_cores()),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": f"{torch.__version__}, {'CUDA' if torch.cuda.is_available() else 'no GPU'}",
     }

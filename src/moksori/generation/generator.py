@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation.engine import trial
 from moksori.generation.fused import FusedBackend
@@ -144,12 +144,7 @@ def backend_for(decoder: WaveNet, name: str = AUTO, layer_peaks: Sequence[float]
 
 def n_workers(backend: Backend) -> int:
     """Threads that generate side by side: one for each core that this process may use, if the backend allows."""
-    return n_cores() if backend.is_parallel else 1
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads.n_cores() if backend.is_parallel else 1
 
 
 def lockstep_streams(backend: Backend) -> int:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.data import threads
 from moksori.generation import generator
 from moksori.generation.chunks import Codes
 from moksori.models.conditions import Conditioning
@@ -177,7 +178,7 @@ class _Waiting(Generic[S]):
         self._part = None
 
     def _all_parts(self, openers: Iterable[Opener[S]]) -> Iterator[tuple[Turn[S], Part]]:
-        pool = ThreadPoolExecutor(n_ahead := generator.n_cores())
+        pool = ThreadPoolExecutor(n_ahead := threads.n_cores())
         turns = map(Turn, openers)
         coming: deque[tuple[Turn[S], Future[None] | None]] = deque((turn, None) for turn in itertools.islice(turns, 1))
         try:
