@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,8 @@ from moksori.generation.lockstep import Opener, Part, Turn
 from moksori.models.family import Converter
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift
+
+R = TypeVar("R")
 
 SHIPPED_VOICE = "first.safetensors"
 TRANSPOSE = ("auto", "nearest")
@@ -264,7 +267,7 @@ class Voice(Trained[Converter]):
 
             return functools.partial(self._open, read, rate, song.singer, how, told)
 
-        def outcome(numbered: tuple[int, _Singing]) -> tuple[int, Report | UserError]:
+        def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
             number, singing = numbered
             try:
                 return number, _write(*singing, songs[number].destination, *plans[number])
@@ -273,10 +276,7 @@ class Voice(Trained[Converter]):
 
         turns = zip(order, self._sing([opener(number) for number in order], options), strict=True)
         try:
-            if isinstance(self._model, Swift) and len(order) > 1:  # nothing to share: each on a core of its own
-                yield from threads.map_in_order(outcome, turns, workers=0, stop=stop)
-            else:
-                yield from map(outcome, turns)
+            yield from self._each(outcome, turns, len(order), stop)
         finally:
             stop.set()  # songs that were being opened beside are of no use any more
 
@@ -323,11 +323,7 @@ class Voice(Trained[Converter]):
         openers = [opener(*job) for job in zip(clips, singers, hows, range(len(clips)), strict=True)]
         order = sorted(range(len(clips)), key=lambda number: clips[number].seconds)  # as in `convert_files`
         turns = zip(order, self._sing([openers[number] for number in order], options), strict=True)
-        if isinstance(self._model, Swift):  # nothing to share: each on a core of its own
-            sung = threads.map_in_order(lambda turn: (turn[0], _whole(*turn[1])), turns, workers=0)
-        else:
-            sung = ((number, _whole(*turn)) for number, turn in turns)
-        whole = dict(sung)
+        whole = dict(self._each(lambda turn: (turn[0], _whole(*turn[1])), turns, len(order)))
         return [Clip(whole[number], clip.sample_rate) for number, clip in enumerate(clips)]
 
     def represent(self, clip: Clip) -> Clip:
@@ -370,6 +366,14 @@ class Voice(Trained[Converter]):
             return ((Turn(opener), iter(())) for opener in openers)
         backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
         return lockstep.sing(openers, backend, options.temperature)
+
+    def _each(
+        self, work: Callable[[_Numbered], R], turns: Iterable[_Numbered], n_songs: int, stop: Event | None = None
+    ) -> Iterator[R]:
+        """Do the same with every song's turn, in order; where songs share no streams, each on a core of its own."""
+        if isinstance(self._model, Swift) and n_songs > 1:
+            return threads.map_in_order(work, turns, workers=0, stop=stop)
+        return map(work, turns)
 
     def _open(
         self,
@@ -519,6 +523,9 @@ class _Song:
 
 _Singing = tuple[Turn[_Song], Iterator[Codes]]
 """A song's turn, and the codes of its parts; see `lockstep.sing`."""
+
+_Numbered = tuple[int, _Singing]
+"""The same, with the song's number among those of the call."""
 
 
 def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:
