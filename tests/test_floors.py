@@ -49,6 +49,7 @@ ORDER = {
         "schedules losses perturb events learner average guard shards phases media tables predict reconstruct "
         "criticise mixup plateau turns choose backtranslate recipe validation samples journal board folder loop run"
     ),
+    "conversion": "options hearing song many voice",
     "evaluation": (
         "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "
         "public_judge ear audition making scoring verdict runner figures pages song_page listening compare "
@@ -64,6 +65,9 @@ STUDIES_ORDER = (
 )
 STUDIES_MAY_IMPORT = {"moksori.errors", "moksori.atomic"}
 STARTS_STUDIES = "moksori.cli.study"
+
+# The one room whose names are imported from the room itself: users write `from moksori.conversion import ...`.
+HAS_PUBLIC_NAMES = "moksori.conversion"
 
 # Two rooms of one floor do not know each other, but for settings, whose errors are those of the project.
 NEIGHBOURS = {("settings", "errors")}
@@ -171,11 +175,17 @@ def test_no_circles() -> None:
         visit(module, ())
 
 
-def test_inits_hold_only_a_docstring() -> None:
+def test_inits_hold_only_a_docstring_or_public_names() -> None:
     for path in FILES:
         if path.name == "__init__.py" and path.parent != SRC:
-            (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
-            assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant), path
+            docstring, *others = ast.parse(path.read_text(encoding="utf-8")).body
+            assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant), path
+            if _name(path) == HAS_PUBLIC_NAMES:
+                *imports, names = others
+                assert all(isinstance(statement, ast.ImportFrom) for statement in imports), path
+                assert isinstance(names, ast.Assign) and ast.unparse(names.targets[0]) == "__all__", path
+            else:
+                assert not others, path
 
 
 def _all_imports(path: Path) -> Iterator[tuple[str, bool]]:

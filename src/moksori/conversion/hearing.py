@@ -1,0 +1,146 @@
+"""A recording is heard once before it is sung: its level, its pitch, and the melody that the voice will be told.
+
+                .--> level --> gain, and where to cut
+    blocks -----|
+                '--> pitch --> moved to the singer's range
+
+What is told of the melody is both: pitch and level, frame by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from moksori.audio import features, frames, level, transposition
+from moksori.audio.clip import Samples
+from moksori.audio.features import FeatureConfig
+from moksori.audio.level import Measurement
+from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.transposition import Outside
+from moksori.checkpoint import Range
+from moksori.conversion.options import TRANSPOSE, ConvertOptions
+from moksori.errors import UserError
+from moksori.models.family import Converter
+from moksori.models.swift import Swift
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that can be read as often as is needed."""
+
+    read: Callable[[], Iterator[Samples]]  # starts from its beginning: mono blocks, float32 [n]
+    sample_rate: int  # Hz
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of a recording before it is sung."""
+
+    measured: Measurement
+    gain_db: float  # brings it to the level of the training data
+    track: PitchTrack | None  # None where nobody asked for its pitch
+
+
+def hear(recording: Recording, tracker: PitchTracker | None, level_dbfs: float) -> Heard:
+    """Read a recording once.
+
+    Args:
+        recording: of any length; it is never in memory as a whole.
+        tracker: tells the pitch, if anybody asks for it.
+        level_dbfs: of the singing in the training data.
+    """
+    meter = level.LevelMeter(recording.sample_rate)
+
+    def metered() -> Iterator[Samples]:
+        for block in recording.read():
+            meter.push(block)
+            yield block
+
+    track = None
+    if tracker is not None:
+        track = tracker.track_blocks(metered(), recording.sample_rate)
+    else:
+        for _ in metered():
+            pass
+    measured = meter.result()
+    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track)
+
+
+@dataclass(frozen=True)
+class Melody:
+    """What a voice is told of a song."""
+
+    told: npt.NDArray[np.float64]  # [2, F]: the pitch to be sung, Hz, 0 where unvoiced; the level of the source, dBFS
+    transpose_semitones: float  # from the source's pitch to the one to be sung
+    outside: list[Outside]  # where that leaves the singer's range
+
+
+def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Melody:
+    """The melody of a recording whose pitch was heard, moved to the singer.
+
+    Args:
+        heard: level and pitch.
+        singer: where the singer sang in training, if that is known.
+        options: say how far to move it.
+        config: how often the voice is told the melody, see `melody_config`.
+    """
+    assert heard.track is not None
+    measured = heard.measured
+    semitones = transpose_semitones(heard.track, singer, options)
+    n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, config.sample_rate)
+    n_frames, hop_seconds = frames.n_frames(n_samples, config.hop_samples), config.hop_samples / config.sample_rate
+    f0_hz = transposition.moved(features.f0_of(heard.track, n_frames, config), semitones)
+    outside = [] if singer is None else transposition.outside(f0_hz, hop_seconds, singer)
+    places = (np.arange(n_frames) + 0.5) * hop_seconds * measured.sample_rate / measured.hop_samples - 0.5
+    found_dbfs = measured.frame_dbfs if len(measured.frame_dbfs) else np.array([level.FLOOR_DBFS])
+    level_dbfs = np.interp(places, np.arange(len(found_dbfs)), found_dbfs) + heard.gain_db
+    return Melody(np.stack([f0_hz, np.maximum(level_dbfs, features.FLOOR_DBFS)]), semitones, outside)
+
+
+def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:
+    """How far a song is moved for a voice that is told the pitch: as asked for, or chosen for the singer."""
+    if not isinstance(options.transpose, str):
+        return float(options.transpose)
+    if singer is None:
+        return 0.0
+    choose = transposition.whole_octaves if options.transpose == "auto" else transposition.nearest
+    return choose(track.f0_hz, singer)
+
+
+def refuse_transposition(options: ConvertOptions) -> None:
+    """Say that a voice which hears the pitch for itself sings that one.
+
+    Raises:
+        UserError: another one was asked for.
+    """
+    if options.transpose not in (0, *TRANSPOSE):
+        raise UserError(
+            "this voice is not told the pitch, and sings the one it hears; it cannot transpose. Leave --transpose out, "
+            "or train with recipe swift"
+        )
+
+
+def range_of(singer: str | Mapping[str, float], known: Mapping[str, Range]) -> PitchRange | None:
+    """Where a voice sang in training, or where one between singers would have; None if not all of theirs are known."""
+    shares = {singer: 1.0} if isinstance(singer, str) else dict(singer)
+    if not set(shares) <= set(known):
+        return None
+    total = sum(shares.values())
+    ranges = [(known[name], share / total) for name, share in shares.items()]
+    return transposition.between([(PitchRange(r.low_hz, r.median_hz, r.high_hz), s) for r, s in ranges])
+
+
+def is_told_the_pitch(model: Converter) -> bool:
+    """Whether the melody comes from a pitch tracker, so that it can be transposed."""
+    return isinstance(model, Swift) or model.is_told_the_melody
+
+
+def melody_config(model: Converter) -> FeatureConfig:
+    """How often a model is told the melody."""
+    if isinstance(model, Swift):
+        return model.config.features
+    return FeatureConfig(model.config.sample_rate, model.config.melody_hop_samples)

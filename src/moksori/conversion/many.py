@@ -1,0 +1,178 @@
+"""Songs of one call: sung side by side where that is faster, and each becomes what it becomes alone.
+
+Those of a model that samples codes share the streams of a backend (`generation/lockstep.py`); those of a model that is
+told the melody go each on a core of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+import numpy as np
+
+from moksori.audio import files
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.files import AudioInfo, Encoding
+from moksori.conversion.hearing import Recording
+from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.song import Instrument, Song
+from moksori.data import threads
+from moksori.errors import UserError
+from moksori.generation import lockstep
+from moksori.generation.chunks import Codes
+from moksori.generation.lockstep import Opener, Turn
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class SongFile:
+    """A sound file to be converted, where to, and by whom."""
+
+    source: Path
+    destination: Path
+    singer: str | Mapping[str, float]
+    transpose: float | str | None = None  # in place of what the options say
+
+
+SongsProgress = Callable[[int, float], None]
+"""Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
+
+Singing = tuple[Turn[Song], Iterator[Codes]]
+"""A song's turn, and the codes of its parts; see `lockstep.sing`."""
+
+_Numbered = tuple[int, Singing]
+"""The same, with the song's number among those of the call."""
+
+
+def sing(openers: Iterable[Opener[Song]], instrument: Instrument, temperature: float) -> Iterator[Singing]:
+    """Songs in order with the codes of their parts; see `lockstep.sing`."""
+    if instrument.backend is None:
+        return ((Turn(opener), iter(())) for opener in openers)
+    return lockstep.sing(openers, instrument.backend, temperature)
+
+
+def whole(turn: Turn[Song], codes: Iterator[Codes]) -> Samples:
+    """A song's sound in one piece, `[T]`."""
+    return np.concatenate(list(turn.song.sound(codes)))
+
+
+def convert_files(
+    instrument: Instrument, songs: Sequence[SongFile], options: ConvertOptions, progress: SongsProgress | None
+) -> Iterator[tuple[int, Report | UserError]]:
+    """Sound files, side by side; see `Voice.convert_files`."""
+    plans: dict[int, tuple[AudioInfo, Encoding]] = {}
+    for number, song in enumerate(songs):
+        try:
+            plans[number] = _planned(song)
+        except UserError as error:
+            yield number, error
+    order = sorted(plans, key=lambda number: plans[number][0].seconds)
+    stop = Event()
+
+    def opener(number: int) -> Opener[Song]:
+        song, rate = songs[number], plans[number][0].sample_rate
+        how = options if song.transpose is None else replace(options, transpose=song.transpose)
+        told = None if progress is None else functools.partial(progress, number)
+        recording = Recording(lambda: _until(stop, files.read_mono_blocks(song.source)), rate)
+        return functools.partial(Song, instrument, recording, song.singer, how, told)
+
+    def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
+        number, singing = numbered
+        try:
+            return number, _write(*singing, songs[number].destination, *plans[number])
+        except UserError as error:
+            return number, error
+
+    openers = [opener(number) for number in order]
+    turns = zip(order, sing(openers, instrument, options.temperature), strict=True)
+    try:
+        yield from _each(outcome, turns, len(order), instrument, stop)
+    finally:
+        stop.set()  # songs that were being opened beside are of no use any more
+
+
+def convert_clips(
+    instrument: Instrument,
+    clips: Sequence[Clip],
+    singers: Sequence[str | Mapping[str, float]],
+    options: Sequence[ConvertOptions],
+    progress: Progress | None,
+) -> list[Clip]:
+    """Short clips, side by side; see `Voice.convert_clips`.
+
+    Args:
+        instrument: what to sing them with.
+        clips: N sounds.
+        singers: who sings each.
+        options: how to convert each; of one temperature.
+        progress: told the share done of all.
+    """
+    told = None if progress is None else _in_all(len(clips), progress)
+
+    def opener(clip: Clip, singer: str | Mapping[str, float], how: ConvertOptions, number: int) -> Opener[Song]:
+        own = None if told is None else functools.partial(told, number)
+        recording = Recording(lambda: iter([clip.samples]), clip.sample_rate)
+        return functools.partial(Song, instrument, recording, singer, how, own)
+
+    openers = [opener(*job) for job in zip(clips, singers, options, range(len(clips)), strict=True)]
+    order = sorted(range(len(clips)), key=lambda number: clips[number].seconds)  # as in `convert_files`
+    temperature = options[0].temperature if options else 1.0
+    turns = zip(order, sing([openers[number] for number in order], instrument, temperature), strict=True)
+    sung = dict(_each(lambda turn: (turn[0], whole(*turn[1])), turns, len(order), instrument))
+    return [Clip(sung[number], clip.sample_rate) for number, clip in enumerate(clips)]
+
+
+def _each(
+    work: Callable[[_Numbered], R],
+    turns: Iterable[_Numbered],
+    n_songs: int,
+    instrument: Instrument,
+    stop: Event | None = None,
+) -> Iterator[R]:
+    """Do the same with every song's turn, in order; where songs share no streams, each on a core of its own."""
+    if instrument.backend is None and n_songs > 1:
+        return threads.map_in_order(work, turns, workers=0, stop=stop)
+    return map(work, turns)
+
+
+def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    """The blocks, until nobody wants them any more."""
+    for block in blocks:
+        if stop.is_set():
+            raise CancelledError
+        yield block
+
+
+def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
+    """What a song's file is, and how its result will be written."""
+    info = files.probe(song.source)
+    like = files.writable_like(info)
+    return info, like if song.destination.suffix.lower() == like.suffix else files.encoding_for(song.destination)
+
+
+def _write(turn: Turn[Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
+    """Write what becomes of a song; it appears under its name when it is complete."""
+    song = turn.song
+    with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
+        for block in song.sound(codes):
+            writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
+    song.report.n_clipped, song.report.note = writer.n_clipped, encoding.note
+    return song.report
+
+
+def _in_all(n_songs: int, progress: Progress) -> SongsProgress:
+    """Tells how far all songs are, from how far each is."""
+    shares = [0.0] * n_songs
+
+    def told(number: int, share: float) -> None:
+        shares[number] = share
+        progress(sum(shares) / n_songs)
+
+    return told

@@ -1,0 +1,59 @@
+"""What is asked of a conversion, and what there is to say about it afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from moksori.audio.transposition import Outside
+from moksori.errors import UserError
+from moksori.generation import generator
+from moksori.generation.chunks import ChunkConfig, SeamCount
+
+TRANSPOSE = ("auto", "nearest")
+_FURTHEST = 36  # semitones
+LOUDNESS = ("follow", "normalise")
+
+Progress = Callable[[float], None]
+"""Told the share of the work done so far, 0..1; an exception that it raises ends the conversion."""
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How to convert; who sings is said apart."""
+
+    seed: int = 0
+    transpose: float | str = "auto"  # semitones; or "auto": whole octaves, "nearest": semitones, to the singer's range
+    keep_breaths: bool = False  # between the notes, the source itself is heard
+    loudness: str = "follow"  # "follow": as loud as the source; "normalise": sung at the level of the training data
+    temperature: float = 1.0  # codes: 1 samples the model's own law, 0 takes the most probable code every time
+    backend: str = generator.AUTO  # codes: what computes them
+    chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"temperature is {self.temperature}; expected a number from 0 (tame) to 1 (as learned)")
+        is_known = self.transpose in TRANSPOSE if isinstance(self.transpose, str) else abs(self.transpose) <= _FURTHEST
+        if not is_known:
+            raise UserError(
+                f"transpose is {self.transpose}; expected {', '.join(TRANSPOSE)}, or semitones from {-_FURTHEST} to "
+                f"{_FURTHEST}"
+            )
+        generator.check_name(self.backend)
+        if self.loudness not in LOUDNESS:
+            raise UserError(f"unknown loudness {self.loudness!r}; expected {' or '.join(LOUDNESS)}")
+
+
+@dataclass
+class Report:
+    """What there is to say about a conversion."""
+
+    n_samples: int = 0  # of the source, at its own rate
+    sample_rate: int = 0
+    gain_db: float = 0.0  # given to the source before the model heard it
+    transpose_semitones: float = 0.0  # what was sung is so much higher than the source
+    outside: list[Outside] = field(default_factory=list)  # where that leaves the singer's range
+    seams: SeamCount = field(default_factory=SeamCount)
+    n_clipped: int = 0  # samples of the result that had to be clipped
+    note: str = ""  # why the format differs from what was asked, if it does

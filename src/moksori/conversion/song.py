@@ -1,0 +1,158 @@
+"""One song, from its recording to its sound in another voice.
+
+    resample -> level -> codes    -> encoder -> z -> generator   -> codes -> level -> resample
+                  '----> features -> encoder -> z -> synthesiser -------------^
+
+It is read twice, and never in memory as a whole: once to be heard, which tells the gain, where to cut and the melody,
+and once to be sung, a stretch at a time. What comes out has the length of what went in, to the sample.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from moksori.audio import breaths, level
+from moksori.audio.clip import Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.audio.resample import StreamResampler
+from moksori.checkpoint import Provenance
+from moksori.conversion import hearing
+from moksori.conversion.hearing import Recording
+from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.generation.chunks import Codes
+from moksori.generation.code_song import CodeSong
+from moksori.generation.feature_song import FeatureSong
+from moksori.generation.generator import Backend
+from moksori.generation.lockstep import Part
+from moksori.models.family import Converter
+from moksori.models.swift import Swift
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What songs are sung with."""
+
+    model: Converter
+    provenance: Provenance
+    tracker: PitchTracker
+    backend: Backend | None  # computes the codes; None for a model that samples none
+
+
+class Song:
+    """A recording that was heard once, and is ready to be sung; see `lockstep.Song`.
+
+    Args:
+        instrument: what to sing it with.
+        recording: is read here for the first time, and again while it is sung.
+        singer: a name, or a mix of singers.
+        options: how to convert.
+        progress: told the share done.
+
+    Raises:
+        AudioFileError: the recording cannot be read.
+        UserError: an unknown singer, a share that is not positive, or a transposition that the voice cannot sing.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        recording: Recording,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions,
+        progress: Progress | None = None,
+    ) -> None:
+        model, provenance = instrument.model, instrument.provenance
+        is_told = hearing.is_told_the_pitch(model)
+        tracker = instrument.tracker if is_told or options.keep_breaths else None
+        self._heard = heard = hearing.hear(recording, tracker, provenance.level_dbfs)
+        self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
+        self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
+        self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
+
+        told = None
+        if is_told:
+            singer_range = hearing.range_of(singer, provenance.ranges)
+            melody = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
+            self.report.transpose_semitones, self.report.outside = melody.transpose_semitones, melody.outside
+            told = melody.told
+        else:
+            hearing.refuse_transposition(options)
+        vector = vector_of(model, singer)
+        self._sung: CodeSong | FeatureSong
+        if isinstance(model, Swift):
+            assert told is not None
+            self._sung = FeatureSong(model, vector, told[0], options.seed)
+        else:
+            melody_told = None if told is None else torch.from_numpy(told).float()
+            self._sung = CodeSong(
+                model, vector, melody_told, options.seed, options.chunks, heard.measured, self._source(), progress
+            )
+            self.report.seams = self._sung.seams
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts are sung code by code; none where nothing is."""
+        return self._sung.n_parts if isinstance(self._sung, CodeSong) else 0
+
+    def parts(self) -> Iterator[Part]:
+        """Its parts in order, each made when it is asked for."""
+        return self._sung.parts() if isinstance(self._sung, CodeSong) else iter(())
+
+    def progressed(self, n_samples: int) -> None:
+        """So many more samples of its parts are sung."""
+        if isinstance(self._sung, CodeSong):
+            self._sung.progressed(n_samples)
+
+    def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
+        """The song in another voice, at the rate of the recording and of its length to the sample.
+
+        Args:
+            codes: of its parts, in order.
+        """
+        options, track = self._options, self._heard.track
+        if isinstance(self._sung, CodeSong):
+            sung = self._sung.sound(codes)
+        else:
+            sung = self._sung.converted(self._source(), self._progress)
+        if options.keep_breaths and track is not None:
+            shares = breaths.shares(track.f0_hz, track.hop_seconds)
+            sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)
+        return self._at_source_rate(sung, 0.0 if options.loudness == "normalise" else -self._heard.gain_db)
+
+    def _at_source_rate(self, sung: Iterator[Samples], gain_db: float) -> Iterator[Samples]:
+        """As many samples as the source has, at its rate."""
+        measured = self._heard.measured
+        out_of_model = StreamResampler(self._model_rate, measured.sample_rate)
+        left = measured.n_samples
+        for block in sung:
+            ready = self._limited(level.apply_gain(out_of_model.push(block), gain_db)[:left])
+            left -= len(ready)
+            yield ready
+        yield self._limited(level.apply_gain(out_of_model.flush(), gain_db)[:left])
+
+    def _limited(self, samples: Samples) -> Samples:
+        """Codes know no more than full scale; a synthesiser does."""
+        return level.soft_limit(samples) if isinstance(self._sung, FeatureSong) else samples
+
+
+def _at_model_rate(recording: Recording, gain_db: float, model_rate: int) -> Iterator[Samples]:
+    """A recording from its beginning, at the model's rate and level."""
+    into_model = StreamResampler(recording.sample_rate, model_rate)
+    for block in recording.read():
+        yield into_model.push(level.apply_gain(block, gain_db))
+    yield into_model.flush()
+
+
+def vector_of(model: Converter, singer: str | Mapping[str, float]) -> Tensor:
+    """The embedding `[E]` of a singer, or of a mix of singers.
+
+    Raises:
+        UserError: an unknown singer, or a share that is not positive.
+    """
+    with torch.no_grad():
+        return model.singers.mix({singer: 1.0} if isinstance(singer, str) else singer)

@@ -1,0 +1,291 @@
+"""A trained voice: the public face of the package. Load one, and convert.
+
+    read -> mono -> heard once (`hearing.py`) -> read again, sung (`song.py`), several side by side (`many.py`) -> write
+
+What is asked, and what there is to say afterwards, stands in `options.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from moksori import checkpoint
+from moksori.audio import files, frames, level, mulaw, resample
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.checkpoint import Provenance, Trained
+from moksori.conversion import hearing, many
+from moksori.conversion.hearing import Recording
+from moksori.conversion.many import SongFile, SongsProgress
+from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.song import Instrument, Song, vector_of
+from moksori.errors import UserError
+from moksori.generation import generator
+from moksori.generation.chunks import UNCUT
+from moksori.models.family import Converter
+from moksori.models.solo import Solo
+from moksori.models.swift import Swift
+
+SHIPPED_VOICE = "first.safetensors"
+
+
+class Voice(Trained[Converter]):
+    """A trained model, ready to convert.
+
+    >>> voice = load("model.safetensors")                                       # doctest: +SKIP
+    >>> sung = voice.convert(samples, 44100, singer="kumi")                     # doctest: +SKIP
+    """
+
+    def __init__(self, model: Converter, provenance: Provenance) -> None:
+        super().__init__(model, provenance)
+        self._tracker = PitchTracker()
+
+    @property
+    def is_told_the_pitch(self) -> bool:
+        """Whether the melody comes from a pitch tracker, so that it can be transposed."""
+        return hearing.is_told_the_pitch(self._model)
+
+    def backend_name(self, asked: str = generator.AUTO) -> str:
+        """What computes the codes of this voice here: the backend asked for, or the one that "auto" stands for.
+
+        Returns:
+            One of `generator.BACKENDS`; "" for a voice that samples no codes.
+
+        Raises:
+            UserError: no backend of that name, it does not work here, or the voice samples no codes and needs none.
+        """
+        generator.check_name(asked)
+        if isinstance(self._model, Swift):
+            if asked != generator.AUTO:
+                raise UserError(
+                    f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
+                    "out, or take a voice of recipe paper, melody or small"
+                )
+            return ""
+        decoder = self._model.decoder
+        generator.backend_for(decoder, asked, self.provenance.layer_peaks)  # says what is missing for it
+        return generator.usual_backend(decoder) if asked == generator.AUTO else asked
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex digits) of the weights: tells one voice from another, whatever their files are called."""
+        return checkpoint.fingerprint(self._model.state_dict())
+
+    def convert(
+        self,
+        samples: npt.NDArray[np.floating],
+        sample_rate: int,
+        *,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Samples:
+        """Sing a recording with another voice.
+
+        Args:
+            samples: `[T]` or `[T, channels]`, in [-1, 1]. Channels are averaged, and the result stands in all of them.
+            sample_rate: Hz.
+            singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
+            options: see `ConvertOptions`.
+            progress: told the share done.
+
+        Returns:
+            float32 of the same shape.
+
+        Raises:
+            UserError: an unknown singer, or a share that is not positive.
+            ValueError: the samples are not a finite, not empty array of floats of one or two dimensions, or have more
+                than 64 channels: then time and channels are most likely the wrong way round.
+        """
+        given = np.asarray(samples)
+        if not np.issubdtype(given.dtype, np.floating):
+            raise ValueError(f"samples are {given.dtype}; expected floats in [-1, 1], so divide 16-bit ones by 32768")
+        found = given.astype(np.float32)
+        if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
+            raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
+        if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
+            raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
+        mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
+        options = options or ConvertOptions()
+        instrument, recording = self._instrument(options), Recording(lambda: iter([mono]), sample_rate)
+        opener = functools.partial(Song, instrument, recording, singer, options, progress)
+        (converted,) = (many.whole(*turn) for turn in many.sing([opener], instrument, options.temperature))
+        return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
+
+    def convert_file(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Convert a sound file of any length in bounded memory.
+
+        The result has the rate, channels and length of the source, and its format too if the destination's suffix is
+        the source's. It appears under its name when it is complete.
+
+        Raises:
+            AudioFileError: the source cannot be read, or the destination cannot be written.
+            UserError: an unknown singer, or a share that is not positive.
+        """
+        told = None if progress is None else lambda number, share: progress(share)
+        song = SongFile(source, destination, singer)
+        ((_, outcome),) = self.convert_files([song], options=options, progress=told)
+        if isinstance(outcome, UserError):
+            raise outcome
+        return outcome
+
+    def convert_files(
+        self,
+        songs: Sequence[SongFile],
+        *,
+        options: ConvertOptions | None = None,
+        progress: SongsProgress | None = None,
+    ) -> Iterator[tuple[int, Report | UserError]]:
+        """Convert sound files of any length in bounded memory, side by side where that is faster.
+
+        Each becomes what it becomes alone, see `convert_file`, and appears under its name as soon as it is complete.
+        One that fails leaves nothing, and the others do not notice.
+
+        Args:
+            songs: N files. The shorter ones come first, so that songs side by side are of about one length.
+            options: see `ConvertOptions`.
+            progress: told the number of a song, 0..N-1, and the share of it that is done.
+
+        Yields:
+            The number of a song that is done with, and its report, or why it failed.
+
+        Raises:
+            UserError: an unknown singer, a share that is not positive, or a backend that does not work here.
+        """
+        options = options or ConvertOptions()
+        for song in songs:
+            self.vector(song.singer)  # an unknown singer is told before any work
+        return many.convert_files(self._instrument(options), songs, options, progress)
+
+    def convert_clips(
+        self,
+        clips: Sequence[Clip],
+        singers: Sequence[str | Mapping[str, float]],
+        *,
+        transpose_semitones: Sequence[float] | None = None,
+        options: ConvertOptions | None = None,
+        progress: Progress | None = None,
+    ) -> list[Clip]:
+        """Convert many short clips side by side: the fast way for a collection.
+
+        A clip of codes is one stream from its first sample to its last, so clips of a few seconds come out as `convert`
+        makes them, and clips longer than a chunk without seams. Memory grows with the clips.
+
+        Args:
+            clips: N sounds at any rates.
+            singers: who sings each.
+            transpose_semitones: of each clip, in place of what the options say.
+            options: see `ConvertOptions`; no clip is cut, whatever they say of chunks.
+            progress: told the share done.
+
+        Returns:
+            N clips, each of the rate and length of its source.
+
+        Raises:
+            UserError: an unknown singer, or a share that is not positive.
+            ValueError: as many singers as clips are expected.
+        """
+        options = replace(options or ConvertOptions(), chunks=UNCUT)
+        hows = [options] * len(clips)
+        if transpose_semitones is not None:
+            hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
+        for singer in singers:
+            self.vector(singer)  # an unknown singer is told before any work
+        return many.convert_clips(self._instrument(options), clips, singers, hows, progress)
+
+    def represent(self, clip: Clip) -> Clip:
+        """The clip as the model could at best say it, without the model.
+
+        Codes: through the model's rate, level and codes. A voice that is told the pitch has no such limit but its rate.
+        """
+        gain_db = self._gain_db_of(clip)
+        if isinstance(self._model, Swift):
+            own = resample.resample(clip.samples, clip.sample_rate, self.sample_rate)
+            return Clip(_at_rate_of(clip, own, self.sample_rate, 0.0), clip.sample_rate)
+        samples = mulaw.decode(self._codes(clip, gain_db)).numpy()
+        return Clip(_at_rate_of(clip, samples, self.sample_rate, -gain_db), clip.sample_rate)
+
+    def transposition(self, clip: Clip, singer: str | Mapping[str, float], options: ConvertOptions) -> float:
+        """The semitones by which a clip is moved: as asked for, or chosen for the singer."""
+        singer_range = hearing.range_of(singer, self.provenance.ranges) if self.is_told_the_pitch else None
+        return hearing.transpose_semitones(self._tracker.track(clip), singer_range, options)
+
+    def _gain_db_of(self, clip: Clip) -> float:
+        return level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
+
+    def _codes(self, clip: Clip, gain_db: float) -> Tensor:
+        """Codes `[T]` of a clip at the model's rate and level."""
+        samples = resample.resample(level.apply_gain(clip.samples, gain_db), clip.sample_rate, self.sample_rate)
+        return mulaw.encode(torch.from_numpy(samples))
+
+    def vector(self, singer: str | Mapping[str, float]) -> Tensor:
+        """The embedding `[E]` of a singer, or of a mix of singers.
+
+        Raises:
+            UserError: an unknown singer, or a share that is not positive.
+        """
+        return vector_of(self._model, singer)
+
+    def _instrument(self, options: ConvertOptions) -> Instrument:
+        """What songs are sung with.
+
+        Raises:
+            UserError: see `backend_name`.
+        """
+        backend = None
+        if isinstance(self._model, Swift):
+            self.backend_name(options.backend)  # refuses one: nothing here would go by it
+        else:
+            backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
+        return Instrument(self._model, self.provenance, self._tracker, backend)
+
+
+def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samples:
+    """Samples at the model's rate, brought to the rate and the length of a source."""
+    whole = level.apply_gain(resample.resample(samples, rate, clip.sample_rate), gain_db)
+    return frames.crop(np.pad(whole, (0, max(0, clip.n_samples - len(whole)))), clip.n_samples)
+
+
+def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
+    """Load a voice from a model file, or from the folder of a training run; without a path, the one that is shipped.
+
+    Of a run, the model with the best conversions is taken if they were scored, else the last one.
+
+    Raises:
+        ModelFileError: no model there, or it is damaged or foreign.
+        UserError: it is a WaveNet by itself, which has no voices to convert to.
+    """
+    if path is None:
+        with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
+            return _voice(shipped, device)
+    return _voice(checkpoint.model_file(path), device)
+
+
+def _voice(path: Path, device: str) -> Voice:
+    model, provenance = checkpoint.read_model(path, device)
+    if isinstance(model, Solo):
+        config = model.config
+        like = " --like SONG" if config.is_told_a_recording else ""
+        what = "sings a song again" if config.n_mels else "sings"
+        raise UserError(
+            f"{path}: holds a WaveNet by itself; it {what}, but takes nothing of a song over into another voice. To "
+            f"hear it: moksori wavenet generate {path}{like} -o OUT.flac; for a voice to convert to, use moksori train"
+        )
+    return Voice(model, provenance)

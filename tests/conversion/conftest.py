@@ -1,0 +1,21 @@
+"""Voices to convert with."""
+
+from __future__ import annotations
+
+import pytest
+from singing import RANGES, build
+
+from moksori.checkpoint import Provenance
+from moksori.conversion import Voice
+from moksori.models.swift import Swift
+from moksori.training.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def voice(tiny_recipe: Recipe) -> Voice:
+    return Voice(build(tiny_recipe), Provenance())
+
+
+@pytest.fixture
+def swift_voice(tiny_swift: Swift) -> Voice:
+    return Voice(tiny_swift, Provenance(ranges=RANGES))

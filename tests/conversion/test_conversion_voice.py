@@ -1,0 +1,228 @@
+"""A voice: what comes out has the shape of what went in; who sings; files and loading."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, song, vowel
+
+from moksori import checkpoint, conversion
+from moksori.audio import files
+from moksori.audio.clip import Clip
+from moksori.checkpoint import Provenance
+from moksori.conversion import Voice
+from moksori.errors import AudioFileError, ModelFileError, UserError
+
+
+class TestShape:
+    @pytest.mark.parametrize("rate", [1000, 8000, 11025, 22050, 44100, 48000, 96000])
+    def test_the_length_stays_to_the_sample(self, voice: Voice, rate: int) -> None:
+        for n_samples in (rate // 7, rate // 7 + 1):
+            found = voice.convert(song(n_samples, rate), rate, singer="bass", options=SHORT_CHUNKS)
+            assert found.shape == (n_samples,)
+            assert found.dtype == np.float32
+            assert np.isfinite(found).all()
+
+    @pytest.mark.parametrize("n_samples", [1, 2, 3, 39, 41])
+    def test_a_song_shorter_than_a_frame_or_the_receptive_field_converts(self, voice: Voice, n_samples: int) -> None:
+        assert len(voice.convert(song(n_samples, MODEL_RATE), MODEL_RATE, singer="bass")) == n_samples
+        assert len(voice.convert(song(n_samples, 44100), 44100, singer="bass")) == n_samples
+
+    @pytest.mark.parametrize("n_channels", [1, 2, 5])
+    def test_every_channel_gets_what_their_mean_becomes(self, voice: Voice, n_channels: int) -> None:
+        channels = np.random.default_rng(0).uniform(-0.3, 0.3, (1500, n_channels)).astype(np.float32)
+        found = voice.convert(channels, 8000, singer="bass")
+        mono = voice.convert(channels.mean(axis=1, dtype=np.float32), 8000, singer="bass")
+        assert found.shape == channels.shape
+        for channel in range(n_channels):
+            np.testing.assert_array_equal(found[:, channel], mono)
+
+    @pytest.mark.parametrize(
+        "samples",
+        [
+            np.zeros(0),
+            np.zeros((0, 2)),
+            np.zeros((2, 3, 4)),
+            np.float32(1),
+            np.array([0.0, np.nan]),
+            np.array([np.inf]),
+        ],
+    )
+    def test_what_is_no_sound_is_refused(self, voice: Voice, samples: Any) -> None:
+        with pytest.raises(ValueError, match="finite and"):
+            voice.convert(samples, 8000, singer="bass")
+
+    @pytest.mark.parametrize(
+        ("samples", "next_step"),
+        [
+            (np.full(400, 3000, np.int16), "divide 16-bit ones by 32768"),  # once taken for a hundred times full scale
+            (np.zeros((2, 400), np.float32), "transpose them"),  # once taken for two samples of 400 channels
+        ],
+    )
+    def test_sound_of_another_layout_is_refused_with_the_next_step(
+        self, voice: Voice, samples: Any, next_step: str
+    ) -> None:
+        with pytest.raises(ValueError, match=next_step):
+            voice.convert(samples, 8000, singer="bass")
+
+
+class TestFiles:
+    @pytest.mark.parametrize("n_channels", [1, 2, 5])
+    @pytest.mark.parametrize(
+        ("name", "subtype", "rate"),
+        [
+            ("a.wav", "PCM_U8", 8000),
+            ("a.wav", "PCM_16", 44100),
+            ("a.wav", "PCM_24", 96000),
+            ("a.wav", "PCM_32", 22050),
+            ("a.wav", "FLOAT", 48000),
+            ("a.wav", "DOUBLE", 11025),
+            ("a.flac", "PCM_16", 44100),
+            ("a.flac", "PCM_24", 96000),
+            ("a.ogg", "VORBIS", 44100),
+            ("a.aiff", "PCM_16", 32000),
+            ("A.WAV", "PCM_16", 16000),
+        ],
+    )
+    def test_rate_channels_length_and_format_stay(
+        self, voice: Voice, tmp_path: Path, name: str, subtype: str, rate: int, n_channels: int
+    ) -> None:
+        source, destination = tmp_path / name, tmp_path / f"converted{Path(name).suffix}"
+        n_samples = rate // 9
+        soundfile.write(source, np.repeat(song(n_samples, rate)[:, None], n_channels, axis=1), rate, subtype=subtype)
+        report = voice.convert_file(source, destination, singer="tenor", options=SHORT_CHUNKS)
+        before, after = files.probe(source), files.probe(destination)
+        assert dataclasses.replace(after, path=source) == before
+        assert (after.n_samples, report.n_samples, report.note) == (n_samples, n_samples, "")
+
+    @pytest.mark.parametrize(("rate", "n_channels"), [(8000, 1), (44100, 2), (48000, 1)])
+    def test_mp3_stays_mp3_of_the_same_length(self, voice: Voice, tmp_path: Path, rate: int, n_channels: int) -> None:
+        source, destination = tmp_path / "a.mp3", tmp_path / "b.mp3"
+        soundfile.write(source, np.repeat(song(rate // 4, rate)[:, None], n_channels, axis=1), rate)
+        voice.convert_file(source, destination, singer="tenor", options=SHORT_CHUNKS)
+        assert dataclasses.replace(files.probe(destination), path=source) == files.probe(source)
+
+    def test_m4a_becomes_flac_and_says_so(self, voice: Voice, tmp_path: Path) -> None:
+        av = pytest.importorskip("av")
+        with av.open(str(tmp_path / "a.m4a"), "w") as container:
+            stream = container.add_stream("aac", rate=16000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(song(4096, 16000)[None, :], format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        report = voice.convert_file(tmp_path / "a.m4a", tmp_path / "b.flac", singer="bass")
+        before, after = files.probe(tmp_path / "a.m4a"), files.probe(tmp_path / "b.flac")
+        assert (after.sample_rate, after.n_channels, after.n_samples) == (16000, 1, before.n_samples)
+        assert "16-bit FLAC" in report.note
+
+    def test_another_suffix_gives_another_format(self, voice: Voice, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "a.wav", song(900, 8000), 8000, subtype="PCM_24")
+        voice.convert_file(tmp_path / "a.wav", tmp_path / "a.flac", singer="bass")
+        found = files.probe(tmp_path / "a.flac")
+        assert (found.format, found.subtype, found.n_samples) == ("FLAC", "PCM_16", 900)
+
+    def test_a_file_converts_as_its_samples_do(self, voice: Voice, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "a.wav", song(3000, 16000), 16000, subtype="FLOAT")
+        voice.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", singer="bass", options=SHORT_CHUNKS)
+        expected = voice.convert(song(3000, 16000), 16000, singer="bass", options=SHORT_CHUNKS)
+        np.testing.assert_array_equal(soundfile.read(tmp_path / "b.wav", dtype="float32")[0], expected)
+
+    def test_nothing_is_left_behind_when_it_fails(self, voice: Voice, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "a.wav", song(3000, 8000), 8000)
+        (tmp_path / "b.wav").write_bytes(b"old")
+
+        def stop(share: float) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            voice.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", singer="bass", progress=stop)
+        assert (tmp_path / "b.wav").read_bytes() == b"old"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
+
+    def test_a_missing_song_and_an_unwritable_suffix_are_refused(self, voice: Voice, tmp_path: Path) -> None:
+        with pytest.raises(AudioFileError, match="no such file"):
+            voice.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", singer="bass")
+        soundfile.write(tmp_path / "a.wav", song(100, 8000), 8000)
+        with pytest.raises(AudioFileError, match=r"cannot write \.m4a"):
+            voice.convert_file(tmp_path / "a.wav", tmp_path / "b.m4a", singer="bass")
+
+
+class TestSingers:
+    def test_the_singer_is_heard(self, voice: Voice) -> None:
+        bass, tenor, between = (
+            voice.convert(song(1600, 8000), 8000, singer=singer)
+            for singer in ("bass", "tenor", {"bass": 1, "tenor": 1})
+        )
+        assert not np.array_equal(bass, tenor)
+        assert not np.array_equal(bass, between)
+        assert not np.array_equal(tenor, between)
+
+    def test_a_mix_is_the_weighted_mean_of_the_singers(self, voice: Voice) -> None:
+        mixed = voice.vector({"bass": 7, "tenor": 3})
+        torch.testing.assert_close(mixed, 0.7 * voice.vector("bass") + 0.3 * voice.vector("tenor"))
+        assert torch.equal(voice.vector({"bass": 0.2}), voice.vector("bass"))
+
+    @pytest.mark.parametrize(
+        ("singer", "said"),
+        [
+            ("nobody", "no singer named 'nobody'; it knows bass, tenor"),
+            ({"bass": 1, "nobody": 1}, "no singer named 'nobody'"),
+            ({"bass": -1}, "positive"),
+            ({"bass": float("nan")}, "positive"),
+            ({}, "positive"),
+        ],
+    )
+    def test_whoever_is_unknown_is_refused(self, voice: Voice, singer: Any, said: str) -> None:
+        with pytest.raises(UserError, match=said):
+            voice.convert(song(100, 8000), 8000, singer=singer)
+
+
+def test_the_representation_is_the_source_within_the_steps_of_its_codes(voice: Voice) -> None:
+    clip = Clip(song(1000, MODEL_RATE), MODEL_RATE)
+    represented = voice.represent(clip)
+    noise = represented.samples - clip.samples
+    assert 0 < np.square(noise).mean() < np.square(clip.samples).mean() * 10**-3.3  # 33 dB: eight bits, mu-law
+
+
+class TestLoad:
+    def test_a_model_file_and_a_run_folder_give_the_same_voice(self, voice: Voice, tmp_path: Path) -> None:
+        path = tmp_path / checkpoint.MODEL_FILE
+        checkpoint.write_model(path, voice.model, Provenance(level_dbfs=-30.0))
+        source = song(800, 8000)
+        for place in (path, str(path), tmp_path):
+            loaded = conversion.load(place)
+            assert (loaded.singers, loaded.sample_rate) == (("bass", "tenor"), MODEL_RATE)
+            assert loaded.provenance.level_dbfs == -30
+        plain = Voice(voice.model, Provenance(level_dbfs=-30.0)).convert(source, 8000, singer="bass")
+        np.testing.assert_array_equal(loaded.convert(source, 8000, singer="bass"), plain)
+
+    def test_of_a_run_the_best_model_is_taken_and_the_last_one_by_its_name(self, voice: Voice, tmp_path: Path) -> None:
+        for name, steps in (("model.safetensors", 9), ("best.safetensors", 5)):
+            checkpoint.write_model(tmp_path / name, voice.model, Provenance(steps=steps))
+        assert conversion.load(tmp_path).provenance.steps == 5
+        assert conversion.load(tmp_path / "model.safetensors").provenance.steps == 9
+
+    def test_a_folder_without_a_model_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelFileError, match=r"model\.safetensors: no such file"):
+            conversion.load(tmp_path)
+
+
+def test_length_and_channels_stay(swift_voice: Voice) -> None:
+    for n_samples in (1, 100, 4001, 30_000):
+        assert swift_voice.convert(vowel()[:n_samples], RATE, singer="tenor").shape == (n_samples,)
+    stereo = np.stack([vowel(), vowel()], axis=1)
+    sung = swift_voice.convert(stereo, RATE, singer="tenor")
+    assert sung.shape == stereo.shape and np.array_equal(sung[:, 0], sung[:, 1])
+
+
+def test_a_model_file_remembers_ranges_and_kind(swift_voice: Voice, tmp_path: Path) -> None:
+    checkpoint.write_model(tmp_path / "model.safetensors", swift_voice.model, swift_voice.provenance)
+    again = conversion.load(tmp_path)
+    assert again.is_told_the_pitch and again.provenance.ranges == RANGES
+    one, two = (v.convert(vowel(), RATE, singer="bass") for v in (swift_voice, again))
+    np.testing.assert_array_equal(one, two)
