@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, song, vowel
+from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, build, song, vowel
 
 from moksori import checkpoint, conversion
 from moksori.audio import files
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
-from moksori.conversion import Voice
+from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import AudioFileError, ModelFileError, UserError
+from moksori.generation import generator
+from moksori.models.wavenet import WaveNet
+from moksori.training.recipe import Recipe
 
 
 class TestShape:
@@ -187,6 +191,28 @@ def test_the_representation_is_the_source_within_the_steps_of_its_codes(voice: V
     represented = voice.represent(clip)
     noise = represented.samples - clip.samples
     assert 0 < np.square(noise).mean() < np.square(clip.samples).mean() * 10**-3.3  # 33 dB: eight bits, mu-law
+
+
+def test_a_backend_is_made_once_for_the_question_and_for_all_songs(
+    tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    make = generator.backend_for
+
+    def noted(decoder: WaveNet, name: str, layer_peaks: Sequence[float]) -> generator.Backend:
+        asked.append(name)
+        return make(decoder, name, layer_peaks)
+
+    monkeypatch.setattr(generator, "backend_for", noted)
+    voice = Voice(build(tiny_recipe), Provenance())
+    usual = voice.backend_name()
+    voice.convert(song(50, MODEL_RATE), MODEL_RATE, singer="bass")
+    clips = [Clip(song(50, MODEL_RATE), MODEL_RATE)] * 2
+    voice.convert_clips(clips, ["bass", "tenor"], options=ConvertOptions(backend=usual))
+    assert asked == [usual]
+    for name in ("reference", usual):  # only the last one is kept
+        voice.convert(song(50, MODEL_RATE), MODEL_RATE, singer="bass", options=ConvertOptions(backend=name))
+    assert asked == [usual, "reference", usual]
 
 
 class TestLoad:

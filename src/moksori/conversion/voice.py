@@ -31,6 +31,7 @@ from moksori.conversion.song import Instrument, Song, vector_of
 from moksori.errors import UserError
 from moksori.generation import generator
 from moksori.generation.chunks import UNCUT
+from moksori.generation.generator import Backend
 from moksori.models.family import Converter
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift
@@ -39,7 +40,7 @@ SHIPPED_VOICE = "first.safetensors"
 
 
 class Voice(Trained[Converter]):
-    """A trained model, ready to convert.
+    """A trained model, ready to convert; whoever changes its weights makes another voice of it.
 
     >>> voice = load("model.safetensors")                                       # doctest: +SKIP
     >>> sung = voice.convert(samples, 44100, singer="kumi")                     # doctest: +SKIP
@@ -48,6 +49,7 @@ class Voice(Trained[Converter]):
     def __init__(self, model: Converter, provenance: Provenance) -> None:
         super().__init__(model, provenance)
         self._tracker = PitchTracker()
+        self._made: tuple[str, Backend] | None = None  # the backend asked for last, and its name
 
     @property
     def is_told_the_pitch(self) -> bool:
@@ -63,17 +65,8 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: no backend of that name, it does not work here, or the voice samples no codes and needs none.
         """
-        generator.check_name(asked)
-        if isinstance(self._model, Swift):
-            if asked != generator.AUTO:
-                raise UserError(
-                    f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
-                    "out, or take a voice of recipe paper, melody or small"
-                )
-            return ""
-        decoder = self._model.decoder
-        generator.backend_for(decoder, asked, self.provenance.layer_peaks)  # says what is missing for it
-        return generator.usual_backend(decoder) if asked == generator.AUTO else asked
+        name, _ = self._backend(asked)
+        return name
 
     @property
     def fingerprint(self) -> str:
@@ -243,17 +236,29 @@ class Voice(Trained[Converter]):
         """
         return vector_of(self._model, singer)
 
+    def _backend(self, asked: str) -> tuple[str, Backend | None]:
+        """A backend by its name, see `backend_name`: made once, since that may take half a second."""
+        generator.check_name(asked)
+        if isinstance(self._model, Swift):
+            if asked != generator.AUTO:
+                raise UserError(
+                    f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
+                    "out, or take a voice of recipe paper, melody or small"
+                )
+            return "", None
+        decoder = self._model.decoder
+        name = generator.usual_backend(decoder) if asked == generator.AUTO else asked
+        if self._made is None or self._made[0] != name:
+            self._made = name, generator.backend_for(decoder, name, self.provenance.layer_peaks)
+        return self._made
+
     def _instrument(self, options: ConvertOptions) -> Instrument:
         """What songs are sung with.
 
         Raises:
             UserError: see `backend_name`.
         """
-        backend = None
-        if isinstance(self._model, Swift):
-            self.backend_name(options.backend)  # refuses one: nothing here would go by it
-        else:
-            backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
+        _, backend = self._backend(options.backend)
         return Instrument(self._model, self.provenance, self._tracker, backend)
 
 
