@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from moksori.audio.clip import Clip
-from moksori.checkpoint import Provenance, Range
+from moksori.audio.pitch import PitchRange
+from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.data import augment
 from moksori.data.corpus import Corpus
@@ -26,7 +27,7 @@ from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
 
 RATE, LATENT_HOP, HOP = 8000, 160, 40
-RANGES = {"bass": Range(80.0, 110.0, 160.0), "tenor": Range(160.0, 220.0, 330.0)}
+RANGES = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
 
 
 @pytest.fixture(scope="module")

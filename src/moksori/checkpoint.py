@@ -22,6 +22,7 @@ from torch import Tensor
 
 from moksori import atomic, settings
 from moksori.audio import files
+from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
 from moksori.models import family
 from moksori.models.family import Model
@@ -37,19 +38,6 @@ _KINDS = {"model": "a model", "training-state": "the state of a training run", "
 
 
 @dataclass(frozen=True)
-class Range:
-    """Where a singer sang in the training data, in Hz."""
-
-    low_hz: float
-    median_hz: float
-    high_hz: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low_hz <= self.median_hz <= self.high_hz:
-            raise ValueError(f"a range rises from above 0: {self}")
-
-
-@dataclass(frozen=True)
 class Provenance:
     """Where a model came from; what its header tells besides how to rebuild it."""
 
@@ -61,7 +49,7 @@ class Provenance:
     level_dbfs: float = -23.0  # sung level that the model was trained at; sources are brought to it
     licence_note: str = ""  # terms of the recordings and of the weights
     figures: dict[str, float] = field(default_factory=dict)  # last held-out figures, by name
-    ranges: dict[str, Range] = field(default_factory=dict)  # of each singer whose pitch was heard
+    ranges: dict[str, PitchRange] = field(default_factory=dict)  # of each singer whose pitch was heard
     layer_peaks: tuple[float, ...] = ()  # largest input of each decoder layer, for int8
 
 

@@ -57,7 +57,15 @@ def test_blocks_give_the_track_of_the_whole(tracker: pitch.PitchTracker) -> None
 def test_the_range_leaves_out_the_outer_twentieths_and_the_unvoiced() -> None:
     f0_hz = np.concatenate([np.arange(200.0, 301.0), np.zeros(50)])
     track = pitch.PitchTrack(f0_hz, (f0_hz > 0).astype(np.float64), f0_hz > 0, 0.016)
-    assert pitch.range_hz(track) == (205.0, 250.0, 295.0)
+    assert pitch.range_hz(track) == pitch.PitchRange(205.0, 250.0, 295.0)
+
+
+@pytest.mark.parametrize(
+    "hz", [(0.0, 100.0, 200.0), (100.0, 90.0, 200.0), (100.0, 150.0, 120.0), (1.0, float("nan"), 2.0)]
+)
+def test_a_range_that_does_not_rise_is_refused(hz: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="rises from above 0"):
+        pitch.PitchRange(*hz)
 
 
 def test_every_midi_note_has_its_name() -> None:

@@ -67,4 +67,4 @@ def test_a_whole_tone_beyond_counts_as_inside() -> None:
 
 def test_a_voice_between_two_has_a_range_between_theirs() -> None:
     found = transposition.between([(PitchRange(100, 200, 300), 0.5), (PitchRange(400, 800, 1200), 0.5)])
-    np.testing.assert_allclose(found, (200, 400, 600))
+    np.testing.assert_allclose([found.low_hz, found.median_hz, found.high_hz], [200, 400, 600])

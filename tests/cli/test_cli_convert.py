@@ -18,7 +18,8 @@ from calling import Moksori, write_song
 
 from moksori import checkpoint
 from moksori.audio import files
-from moksori.checkpoint import Provenance, Range
+from moksori.audio.pitch import PitchRange
+from moksori.checkpoint import Provenance
 from moksori.cli import convert
 from moksori.models.swift import Swift
 
@@ -261,7 +262,7 @@ class TestMelody:
 
     @pytest.fixture
     def swift_file(self, tiny_swift: Swift, tmp_path: Path) -> Path:
-        ranges = {"bass": Range(80.0, 110.0, 160.0), "tenor": Range(160.0, 220.0, 330.0)}
+        ranges = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
         checkpoint.write_model(tmp_path / "swift.safetensors", tiny_swift, Provenance(ranges=ranges))
         return tmp_path / "swift.safetensors"
 

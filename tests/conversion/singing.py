@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchTracker
-from moksori.checkpoint import Range
+from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.conversion import ConvertOptions
 from moksori.generation.chunks import ChunkConfig
 from moksori.models.autoencoder import Autoencoder
@@ -22,7 +21,7 @@ SHORT_CHUNKS = ConvertOptions(chunks=ChunkConfig(streams=3, **SHORT))
 ONE_CHAIN = ConvertOptions(chunks=ChunkConfig(streams=1, longest_seconds=float("inf")))
 
 RATE = 22_050  # Hz, of songs for a voice that is told the melody
-RANGES = {"bass": Range(80.0, 110.0, 160.0), "tenor": Range(160.0, 220.0, 330.0)}
+RANGES = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
 HERE = ConvertOptions(transpose=0)
 
 

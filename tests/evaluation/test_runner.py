@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from moksori.audio import files, resample
-from moksori.checkpoint import Provenance, Range
+from moksori.audio.pitch import PitchRange
+from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError, UserError
@@ -71,7 +72,7 @@ class TestAVoiceThatIsToldThePitch:
             torch.manual_seed(0)
             model = Swift(tiny_swift_recipe.model, corpus.singers)  # type: ignore[arg-type]
         torch.nn.init.constant_(model.decoder.last.bias, -3.0)  # type: ignore[arg-type]
-        low = Range(60.0, 70.0, 80.0)
+        low = PitchRange(60.0, 70.0, 80.0)
         voice = Voice(model, Provenance(data_fingerprint=corpus.fingerprint, ranges={corpus.singers[0]: low}))
         return runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,12 +70,25 @@ class PitchTracker:
         return PitchTrack(np.where(is_voiced, f0_hz, 0.0), confidence, is_voiced, HOP_SECONDS)
 
 
-class PitchRange(NamedTuple):
-    """Where a voice moves, in Hz."""
+@dataclass(frozen=True)
+class PitchRange:
+    """Where a voice moves, in Hz.
+
+    Raises:
+        ValueError: it does not rise from above 0.
+    """
 
     low_hz: float  # 5th percentile of the voiced frames
     median_hz: float
     high_hz: float  # 95th percentile
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low_hz <= self.median_hz <= self.high_hz:
+            raise ValueError(f"a range rises from above 0: {self}")
+
+    def rounded(self) -> PitchRange:
+        """The same to hundredths of a Hz, as ranges are written down."""
+        return PitchRange(round(self.low_hz, 2), round(self.median_hz, 2), round(self.high_hz, 2))
 
 
 def range_hz(track: PitchTrack) -> PitchRange | None:

@@ -98,7 +98,7 @@ def outside(f0_hz: Pitches, hop_seconds: float, singer: PitchRange) -> list[Outs
 
 def between(ranges: list[tuple[PitchRange, float]]) -> PitchRange:
     """The range of a voice between singers: geometric means, by shares that sum to 1; at least one singer."""
-    logs = sum(share * np.log(np.array(own)) for own, share in ranges)
+    logs = sum(share * np.log([own.low_hz, own.median_hz, own.high_hz]) for own, share in ranges)
     low, median, high = np.exp(logs).tolist()
     return PitchRange(low, median, high)
 

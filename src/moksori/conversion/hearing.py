@@ -21,7 +21,6 @@ from moksori.audio.features import FeatureConfig
 from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.transposition import Outside
-from moksori.checkpoint import Range
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
 from moksori.models.family import Converter
@@ -124,14 +123,13 @@ def refuse_transposition(options: ConvertOptions) -> None:
         )
 
 
-def range_of(singer: str | Mapping[str, float], known: Mapping[str, Range]) -> PitchRange | None:
+def range_of(singer: str | Mapping[str, float], known: Mapping[str, PitchRange]) -> PitchRange | None:
     """Where a voice sang in training, or where one between singers would have; None if not all of theirs are known."""
     shares = {singer: 1.0} if isinstance(singer, str) else dict(singer)
     if not set(shares) <= set(known):
         return None
     total = sum(shares.values())
-    ranges = [(known[name], share / total) for name, share in shares.items()]
-    return transposition.between([(PitchRange(r.low_hz, r.median_hz, r.high_hz), s) for r, s in ranges])
+    return transposition.between([(known[name], share / total) for name, share in shares.items()])
 
 
 def is_told_the_pitch(model: Converter) -> bool:

@@ -236,7 +236,7 @@ class _Worker:
         begin = take.regions[0][0]
         regions = tuple((start - begin, end - begin) for start, end in take.regions)
         voice = pitch.range_hz(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
-        low_hz, median_hz, high_hz = (round(hz, 2) for hz in voice) if voice else (None, None, None)
+        span = None if voice is None else voice.rounded()
         return Recording(
             singer=source.singer,
             source=source.name,
@@ -252,9 +252,9 @@ class _Worker:
             peak_dbfs=round(take.measured.peak_dbfs + take.gain_db, 3),
             clipped_fraction=round(take.clipped_fraction, 8),
             noise_dbfs=round(level.noise_dbfs(take.measured.frame_dbfs) + take.gain_db, 3),
-            f0_low_hz=low_hz,
-            f0_median_hz=median_hz,
-            f0_high_hz=high_hz,
+            f0_low_hz=None if span is None else span.low_hz,
+            f0_median_hz=None if span is None else span.median_hz,
+            f0_high_hz=None if span is None else span.high_hz,
         )
 
     def _store(self, recording: Recording, take: _Take) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from moksori import settings
 from moksori.audio.clip import Clip
-from moksori.checkpoint import Provenance, Range
+from moksori.audio.pitch import PitchRange
+from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus, span_hz
 from moksori.data.segments import Segment
@@ -106,7 +107,7 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
     first: Phase = Reconstruction(medium, batches)
     if isinstance(medium, FeatureMedium) and (losses.adversarial or losses.cycle):
         ranges = _ranges(corpus)
-        unknown = Range(_UNKNOWN_HZ, _UNKNOWN_HZ, _UNKNOWN_HZ)
+        unknown = PitchRange(_UNKNOWN_HZ, _UNKNOWN_HZ, _UNKNOWN_HZ)
         first = CriticisedReconstruction(
             medium, batches, [ranges.get(name, unknown).median_hz for name in corpus.singers]
         )
@@ -143,7 +144,7 @@ def _provenance(
     return describe
 
 
-def _ranges(corpus: Corpus) -> dict[str, Range]:
+def _ranges(corpus: Corpus) -> dict[str, PitchRange]:
     """Where each singer sang in training, over whole recordings; nobody whose pitch was never heard."""
     ranges = {}
     for name in corpus.singers:
@@ -153,7 +154,7 @@ def _ranges(corpus: Corpus) -> dict[str, Range]:
             medians = np.log([float(r.f0_median_hz or 0) for r in voiced])
             middle = float(np.average(medians, weights=[r.seconds for r in voiced]))
             median = min(max(math.exp(middle), low), high)
-            ranges[name] = Range(round(low, 2), round(median, 2), round(high, 2))
+            ranges[name] = PitchRange(low, median, high).rounded()
     return ranges
 
 
