@@ -42,9 +42,9 @@ ORDER = {
     ),
     "generation": (
         "sampling windows stepwise reference streaming recorded graphed fused_kernels fused calibration engine "
-        "generator priming chunks lockstep code_song feature_song"
+        "generator latents priming chunks lockstep code_song feature_song"
     ),
-    "generation.engine": "cpu exponential tile yardstick kernel packing backend trial",
+    "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb events learner average guard shards phases media tables predict reconstruct "
         "criticise mixup plateau turns choose backtranslate recipe validation samples journal board folder loop run"

@@ -5,24 +5,18 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from singing import HERE, MODEL_RATE, ONE_CHAIN, RATE, SHORT, SHORT_CHUNKS, build, song, vowel
+from singing import HERE, MODEL_RATE, ONE_CHAIN, RATE, SHORT, SHORT_CHUNKS, song, vowel
 
 from moksori import checkpoint
-from moksori.audio import files, level, mulaw
-from moksori.audio.clip import Samples
+from moksori.audio import files, level
 from moksori.conversion import ConvertOptions, Voice
-from moksori.generation import code_song
 from moksori.generation.chunks import ChunkConfig
-from moksori.generation.windows import Window
-from moksori.models.encoder import EncoderConfig
-from moksori.training.recipe import Recipe
 
 
 class TestLevel:
@@ -91,29 +85,6 @@ class TestCuts:
         voice.convert_file(tmp_path / "a.wav", tmp_path / "blocks.wav", singer="bass", options=SHORT_CHUNKS)
         whole, blocks = (soundfile.read(tmp_path / name)[0] for name in ("whole.wav", "blocks.wav"))
         np.testing.assert_array_equal(whole, blocks)
-
-    @pytest.mark.parametrize("block_samples", [1, 30, 10_000])
-    def test_pieces_of_a_song_have_the_latent_of_the_whole(
-        self, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, block_samples: int
-    ) -> None:
-        # A context of 31 samples, more than three frames: a piece that lacks any of it differs at its ends.
-        model = build(tiny_recipe, encoder=EncoderConfig(2, 4, 4, 3, 5, hop_samples=8))
-        with torch.no_grad():
-            for weight in model.encoder.parameters():
-                weight.abs_()  # nothing cancels, no ReLU shuts: the rim of the context, eight layers away, counts
-        hop, n_samples = 8, 1203
-        sound = np.random.default_rng(0).uniform(-1, 1, n_samples).astype(np.float32)
-        padded = np.concatenate([sound, np.zeros(-n_samples % hop, np.float32)])
-        with torch.inference_mode():
-            whole = model.encode(mulaw.encode(torch.from_numpy(padded))[None])[0]
-        n_frames = whole.shape[1]
-        monkeypatch.setattr(code_song._Latents, "_PIECE_SECONDS", 0.1)
-        blocks: Iterator[Samples] = (
-            sound[start : start + block_samples] for start in range(0, n_samples, block_samples)
-        )
-        latents = code_song._Latents(model, Window(blocks), n_frames)
-        for start, stop in [(0, 1), (0, 30), (7, 20), (7, 60), (58, 59), (59, n_frames)]:
-            torch.testing.assert_close(latents.read(start, stop), whole[:, start:stop], atol=0, rtol=1e-5)
 
     def test_chunks_sing_as_one_chain_does_up_to_the_first_seam(self, voice: Voice, tmp_path: Path) -> None:
         # At the model's own rate there is no filter that smears the seam.

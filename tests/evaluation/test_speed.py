@@ -9,6 +9,7 @@ from moksori.evaluation import speed
 from moksori.evaluation.speed import Way
 from moksori.generation.engine.trial import Verdict
 from moksori.models.autoencoder import ModelConfig
+from moksori.models.encoder import EncoderConfig
 from moksori.models.wavenet import WaveNetConfig
 from moksori.training.recipe import Recipe
 
@@ -20,6 +21,11 @@ def test_products_of_a_sample_by_hand() -> None:
     assert speed.decoder_multiply_adds(WaveNetConfig(1, 2, 3, 4, 6)) == 2 * (96 + 40) + 36 + 1536
 
 
+def test_products_of_the_encoder_by_hand() -> None:
+    """The paper's: 30 layers of three taps and a 1x1, 128 x 128 each."""
+    assert speed.encoder_multiply_adds(EncoderConfig()) == 30 * 4 * 128 * 128
+
+
 def test_every_backend_has_its_turns(tiny_recipe: Recipe) -> None:
     assert isinstance(tiny_recipe.model, ModelConfig)
     told: list[tuple[int, int]] = []
@@ -27,17 +33,22 @@ def test_every_backend_has_its_turns(tiny_recipe: Recipe) -> None:
         tiny_recipe.model, "tiny", rounds=2, seconds=0.01, progress=lambda what, done, total: told.append((done, total))
     )
     assert {rate.way.backend for rate in found.rates} == {"streaming", *found.verdict.precisions}
-    assert {done for done, _ in told} == {0, 1} and len(told) == 2 * len(found.rates)
+    assert {done for done, _ in told} == {0, 1} and len(told) == 2 * (len(found.rates) + len(found.encoding))
     plain = found.rates[0]
     assert plain.way == Way("streaming", 1, 1) and plain.times_plain == 1.0 and plain.share_of_bare is None
     for rate in found.rates:
         assert rate.samples_per_second > 0 and rate.times_real_time == rate.samples_per_second / 4000
         assert rate.share_of_bare is None or 0 < rate.share_of_bare < 1
+    assert [encoder.backend for encoder in found.encoding] == ["streaming", *found.verdict.precisions]
+    assert found.encoding[0].times_plain == 1.0
+    for encoder in found.encoding:
+        assert encoder.samples_per_second > 0 and encoder.times_real_time == encoder.samples_per_second / 4000
+        assert encoder.share_of_bare is None or 0 < encoder.share_of_bare < 1
     assert found.training is not None and found.training.seconds_per_second > 0
     assert all(found.tile[name] < 1.1 * bare for name, bare in found.bare.items())  # nothing beats bare multiply-adds
     assert json.loads(json.dumps(asdict(found)))["model"] == "tiny"
     tables = speed.markdown(found)
-    assert tables.count("\n| ") == 2 + len(found.rates) and "one core, float32" in tables
+    assert tables.count("\n| ") == 4 + len(found.rates) + len(found.encoding) and "one core, float32" in tables
 
 
 def test_a_stream_remembers_its_rings(tiny_recipe: Recipe) -> None:

@@ -28,6 +28,7 @@ from moksori.generation.chunks import Codes
 from moksori.generation.code_song import CodeSong
 from moksori.generation.feature_song import FeatureSong
 from moksori.generation.generator import Backend
+from moksori.generation.latents import Encode
 from moksori.generation.lockstep import Part
 from moksori.models.family import Converter
 from moksori.models.swift import Swift
@@ -40,7 +41,10 @@ class Instrument:
     model: Converter
     provenance: Provenance
     tracker: PitchTracker
-    backend: Backend | None  # computes the codes; None for a model that samples none
+    # Of a model that samples codes:
+    backend_name: str = ""
+    encode: Encode | None = None  # listens
+    backend: Backend | None = None  # computes the codes
 
 
 class Song:
@@ -88,9 +92,17 @@ class Song:
             assert told is not None
             self._sung = FeatureSong(model, vector, told[0], options.seed)
         else:
-            melody_told = None if told is None else torch.from_numpy(told).float()
+            assert instrument.encode is not None
             self._sung = CodeSong(
-                model, vector, melody_told, options.seed, options.chunks, heard.measured, self._source(), progress
+                model,
+                instrument.encode,
+                vector,
+                None if told is None else torch.from_numpy(told).float(),
+                options.seed,
+                options.chunks,
+                heard.measured,
+                self._source(),
+                progress,
             )
             self.report.seams = self._sung.seams
 

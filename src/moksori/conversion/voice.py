@@ -29,9 +29,8 @@ from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.song import Instrument, Song, vector_of
 from moksori.errors import UserError
-from moksori.generation import generator
+from moksori.generation import generator, latents
 from moksori.generation.chunks import UNCUT
-from moksori.generation.generator import Backend
 from moksori.models.family import Converter
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift
@@ -49,7 +48,7 @@ class Voice(Trained[Converter]):
     def __init__(self, model: Converter, provenance: Provenance) -> None:
         super().__init__(model, provenance)
         self._tracker = PitchTracker()
-        self._made: tuple[str, Backend] | None = None  # the backend asked for last, and its name
+        self._made: Instrument | None = None  # the one asked for last
 
     @property
     def is_told_the_pitch(self) -> bool:
@@ -65,8 +64,7 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: no backend of that name, it does not work here, or the voice samples no codes and needs none.
         """
-        name, _ = self._backend(asked)
-        return name
+        return self._instrument(asked).backend_name
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +107,7 @@ class Voice(Trained[Converter]):
             raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
         mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
         options = options or ConvertOptions()
-        instrument, recording = self._instrument(options), Recording(lambda: iter([mono]), sample_rate)
+        instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
         opener = functools.partial(Song, instrument, recording, singer, options, progress)
         (converted,) = (many.whole(*turn) for turn in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
@@ -165,7 +163,7 @@ class Voice(Trained[Converter]):
         options = options or ConvertOptions()
         for song in songs:
             self.vector(song.singer)  # an unknown singer is told before any work
-        return many.convert_files(self._instrument(options), songs, options, progress)
+        return many.convert_files(self._instrument(options.backend), songs, options, progress)
 
     def convert_clips(
         self,
@@ -201,7 +199,7 @@ class Voice(Trained[Converter]):
             hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
         for singer in singers:
             self.vector(singer)  # an unknown singer is told before any work
-        return many.convert_clips(self._instrument(options), clips, singers, hows, progress)
+        return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
 
     def represent(self, clip: Clip) -> Clip:
         """The clip as the model could at best say it, without the model.
@@ -236,30 +234,23 @@ class Voice(Trained[Converter]):
         """
         return vector_of(self._model, singer)
 
-    def _backend(self, asked: str) -> tuple[str, Backend | None]:
-        """A backend by its name, see `backend_name`: made once, since that may take half a second."""
+    def _instrument(self, asked: str) -> Instrument:
+        """What songs are sung with on a backend, see `backend_name`: made once, since that may take half a second."""
         generator.check_name(asked)
-        if isinstance(self._model, Swift):
+        model, provenance = self._model, self.provenance
+        if isinstance(model, Swift):
             if asked != generator.AUTO:
                 raise UserError(
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
                     "out, or take a voice of recipe paper, melody or small"
                 )
-            return "", None
-        decoder = self._model.decoder
-        name = generator.usual_backend(decoder) if asked == generator.AUTO else asked
-        if self._made is None or self._made[0] != name:
-            self._made = name, generator.backend_for(decoder, name, self.provenance.layer_peaks)
+            return Instrument(model, provenance, self._tracker)
+        name = generator.usual_backend(model.decoder) if asked == generator.AUTO else asked
+        if self._made is None or self._made.backend_name != name:
+            backend = generator.backend_for(model.decoder, name, provenance.layer_peaks)
+            encode = latents.encode_for(model.encoder, name)
+            self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
         return self._made
-
-    def _instrument(self, options: ConvertOptions) -> Instrument:
-        """What songs are sung with.
-
-        Raises:
-            UserError: see `backend_name`.
-        """
-        _, backend = self._backend(options.backend)
-        return Instrument(self._model, self.provenance, self._tracker, backend)
 
 
 def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samples:

@@ -1,4 +1,4 @@
-"""How fast a decoder generates and learns on this machine, beside what the machine could do at best.
+"""How fast a model encodes, generates and learns on this machine, beside what the machine could do at best.
 
 Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, after a
 reading of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 
 from moksori.data import threads
-from moksori.generation import calibration, generator, sampling
+from moksori.generation import calibration, generator, latents, sampling
 from moksori.generation.engine import trial
 from moksori.generation.engine.trial import Verdict
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.conditions import Conditioning
+from moksori.models.encoder import Encoder, EncoderConfig
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 from moksori.training import losses
 
@@ -56,6 +57,17 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class EncodingRate:
+    """How fast the encoder was on one thread beside a backend; medians over rounds."""
+
+    backend: str
+    samples_per_second: float
+    times_real_time: float
+    times_plain: float  # beside torch
+    share_of_bare: float | None  # of the products that a core could do, counted by CPU seconds
+
+
+@dataclass(frozen=True)
 class TrainingRate:
     """How fast a step of phase 1 was: forward and backward through encoder and decoder."""
 
@@ -76,6 +88,7 @@ class Speed:
     bare: dict[str, float]  # products a second of one core by arithmetic, in billions
     tile: dict[str, float]
     rates: list[Rate]
+    encoding: list[EncodingRate]
     training: TrainingRate | None
     peak_memory_mb: float | None  # of the whole process, where the system tells it
 
@@ -126,11 +139,13 @@ def measure(
         progress: see `Progress`.
     """
     verdict = trial.verdict()
-    decoder, told = _decoder(config)
+    model, told = _model(config)
+    decoder = model.decoder
     usual = generator.backend_for(decoder)
     ways = usual_ways(generator.n_workers(usual), usual.worker_streams, verdict.precisions)
     peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64), told)
     turns = {way: _Turn(decoder, way, told, peaks, seconds) for way in ways}
+    heard = [_EncoderTurn(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
     yardsticks = _Yardsticks(verdict)
     for done in range(rounds):
         for way in ways:
@@ -138,8 +153,13 @@ def measure(
                 progress(f"{way.backend}, {way.n_streams} streams, {way.n_workers} threads", done, rounds)
             yardsticks.read()
             turns[way].take()
+        for encoder in heard:
+            if progress is not None:
+                progress(f"{encoder.backend}, the encoder", done, rounds)
+            encoder.take()
     bare, tile = yardsticks.best()
     rates = [_rate(turns[way], turns[ways[0]], config.sample_rate, verdict, bare) for way in ways]
+    encoding = [_encoding_rate(encoder, heard[0], config, verdict, bare) for encoder in heard]
     training = _training(config, bare.get("float32")) if is_training_measured else None
     return Speed(
         name,
@@ -150,6 +170,7 @@ def measure(
         bare,
         tile,
         rates,
+        encoding,
         training,
         _peak_memory_mb(),
     )
@@ -160,6 +181,11 @@ def decoder_multiply_adds(config: WaveNetConfig) -> int:
     residual, skip = config.residual_channels, config.skip_channels
     layer = config.kernel_size * residual * 2 * residual + residual * (residual + skip)
     return len(config.dilations) * layer + skip * (skip + 256)
+
+
+def encoder_multiply_adds(config: EncoderConfig) -> int:
+    """Products of one sample; those of the stem, and of the head, which are taken once a frame, left out."""
+    return config.blocks * config.layers * (config.kernel_size + 1) * config.channels**2
 
 
 def markdown(speed: Speed) -> str:
@@ -174,10 +200,18 @@ def markdown(speed: Speed) -> str:
     lines += ["", "| backend | streams | threads | samples a second | times real time | times plain torch | of bare |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for rate in speed.rates:
-        way, share = rate.way, "" if rate.share_of_bare is None else f"{rate.share_of_bare:.0%}"
+        way = rate.way
         lines.append(
             f"| {way.backend} | {way.n_streams} | {way.n_workers} | {rate.samples_per_second:,.0f} | "
-            f"{rate.times_real_time:.3f} | {rate.times_plain:.1f} | {share} |"
+            f"{rate.times_real_time:.3f} | {rate.times_plain:.1f} | {_percent(rate.share_of_bare)} |"
+        )
+    lines += ["", "The encoder, on one thread:", ""]
+    lines += ["| beside backend | samples a second | times real time | times torch | of bare |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for encoder in speed.encoding:
+        lines.append(
+            f"| {encoder.backend} | {encoder.samples_per_second:,.0f} | {encoder.times_real_time:.3f} | "
+            f"{encoder.times_plain:.2f} | {_percent(encoder.share_of_bare)} |"
         )
     if speed.training is not None:
         share = "" if speed.training.share_of_bare is None else f", {speed.training.share_of_bare:.0%} of bare float32"
@@ -197,6 +231,10 @@ def engine_in_words(verdict: Verdict) -> str:
     ]
     words = f"{verdict.tier} vectors; {', '.join(by_precision)}; {verdict.usual_precision} when nobody says"
     return f"{words}. Missing: {verdict.reason}" if verdict.reason else words
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _peak_memory_mb() -> float | None:
@@ -245,6 +283,31 @@ class _Turn:
         return time.perf_counter() - wall, time.process_time() - busy
 
 
+class _EncoderTurn:
+    """One way of encoding, and how its turns went."""
+
+    def __init__(self, encoder: Encoder, backend: str, seconds: float) -> None:
+        self.backend = backend
+        self._encode = latents.encode_for(encoder, backend)
+        self._codes = torch.zeros(1, encoder.config.hop_samples, dtype=torch.int64)
+        took = min(self._run()[0] for _ in range(2))  # the first call may compile
+        self._codes = self._codes.repeat(1, max(1, round(seconds / max(took, 1e-6))))
+        self.wall: list[float] = []  # samples a second
+        self.busy: list[float] = []  # samples a CPU second
+
+    def take(self) -> None:
+        """Have a turn."""
+        wall, busy = self._run()
+        self.wall.append(self._codes.numel() / wall)
+        self.busy.append(self._codes.numel() / busy)
+
+    def _run(self) -> tuple[float, float]:
+        """Seconds by the clock, and of the cores."""
+        wall, busy = time.perf_counter(), time.process_time()
+        self._encode(self._codes)
+        return time.perf_counter() - wall, time.process_time() - busy
+
+
 class _Yardsticks:
     """What one core can multiply: the best of many readings, as a neighbour can only slow it down."""
 
@@ -285,12 +348,28 @@ class _Yardsticks:
 
 def _rate(turn: _Turn, plain: _Turn, sample_rate: int, verdict: Verdict, bare: dict[str, float]) -> Rate:
     way, wall, busy = turn.way, statistics.median(turn.wall), statistics.median(turn.busy)
-    arithmetics = dict(zip(verdict.precisions, verdict.arithmetics, strict=True))
-    peak = bare.get(arithmetics.get(way.backend, ""))
     products = getattr(turn._backend, "multiply_adds", None)
-    share = busy * products / (peak * 1e9) if peak and products else None
+    share = None if products is None else _share_of_bare(busy * products, way.backend, verdict, bare)
     ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
     return Rate(way, wall, busy, wall / sample_rate, ratio, share, turn.bytes_a_stream())
+
+
+def _encoding_rate(
+    turn: _EncoderTurn, plain: _EncoderTurn, config: ModelConfig, verdict: Verdict, bare: dict[str, float]
+) -> EncodingRate:
+    wall = statistics.median(turn.wall)
+    products = statistics.median(turn.busy) * encoder_multiply_adds(config.encoder)
+    precision = {PLAIN: "float32", "int8": "bfloat16"}.get(turn.backend, turn.backend)  # it is computed in
+    ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
+    share = _share_of_bare(products, precision, verdict, bare)
+    return EncodingRate(turn.backend, wall, wall / config.sample_rate, ratio, share)
+
+
+def _share_of_bare(products: float, precision: str, verdict: Verdict, bare: dict[str, float]) -> float | None:
+    """Which share of what a core could multiply so many products a second are."""
+    arithmetics = dict(zip(verdict.precisions, verdict.arithmetics, strict=True))
+    peak = bare.get(arithmetics.get(precision, ""))
+    return products / (peak * 1e9) if peak else None
 
 
 def _training(config: ModelConfig, bare: float | None) -> TrainingRate:
@@ -309,19 +388,16 @@ def _training(config: ModelConfig, bare: float | None) -> TrainingRate:
         logits = model.logits(codes, model.encode(codes), model.singers(torch.tensor([0])), told)
         torch.autograd.backward(losses.reconstruction(logits, codes))
         found.append(time.process_time() - began)
-    encoder = config.encoder
-    layers = encoder.blocks * encoder.layers * (encoder.kernel_size + 1) * encoder.channels**2
-    products = 3 * (layers + decoder_multiply_adds(config.decoder)) * config.sample_rate  # forward, and twice backward
+    products = encoder_multiply_adds(config.encoder) + decoder_multiply_adds(config.decoder)
+    products *= 3 * config.sample_rate  # forward, and twice backward
     seconds = min(found) * config.sample_rate / n_samples
     return TrainingRate(seconds, products, None if bare is None else products / (seconds * bare * 1e9))
 
 
-def _decoder(config: ModelConfig) -> tuple[WaveNet, Conditioning]:
-    """A decoder of random weights, and a second of conditions."""
+def _model(config: ModelConfig) -> tuple[Autoencoder, Conditioning]:
+    """A model of random weights, and a second of conditions for its decoder."""
     with torch.random.fork_rng():  # weights of any value do
-        decoder = Autoencoder(config, ["one", "other"]).decoder
+        model = Autoencoder(config, ["one", "other"]).eval()
     hop = config.melody_hop_samples or config.encoder.hop_samples
-    frames = torch.randn(
-        1, decoder.condition_channels, config.sample_rate // hop, generator=torch.Generator().manual_seed(0)
-    )
-    return decoder.eval(), Conditioning(frames, hop)
+    shape = 1, model.decoder.condition_channels, config.sample_rate // hop
+    return model, Conditioning(torch.randn(shape, generator=torch.Generator().manual_seed(0)), hop)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from moksori.audio import features, frames, mulaw
+from moksori.audio import features, frames
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
 from moksori.generation import chunks, sampling
 from moksori.generation.chunks import ChunkConfig, Codes, Joiner, SeamCount
+from moksori.generation.latents import Encode, Latents
 from moksori.generation.lockstep import Part
 from moksori.generation.windows import Window
 from moksori.models.autoencoder import Autoencoder
@@ -25,6 +26,7 @@ class CodeSong:
 
     Args:
         model: in evaluation mode, on any device.
+        encode: its encoder, see `latents.encode_for`.
         vector: the singer's `[E]`.
         told: pitch and level of the whole song, `[2, F]`, where the model is told them.
         seed: of the sampling.
@@ -37,6 +39,7 @@ class CodeSong:
     def __init__(
         self,
         model: Autoencoder,
+        encode: Encode,
         vector: Tensor,
         told: Tensor | None,
         seed: int,
@@ -46,7 +49,8 @@ class CodeSong:
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.seams = SeamCount()
-        self._model, self._vector, self._told, self._seed, self._config = model, vector, told, seed, config
+        self._model, self._encode, self._vector, self._told = model, encode, vector, told
+        self._seed, self._config = seed, config
         rate, self._field = model.config.sample_rate, model.config.decoder.receptive_field
         self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         # The cuts depend on the song alone, not on the machine nor on other songs.
@@ -63,8 +67,9 @@ class CodeSong:
 
     def parts(self) -> Iterator[Part]:
         """The chunks, each encoded when it is asked for."""
-        hop = self._model.hop_samples
-        latents = _Latents(self._model, Window(self._source), frames.n_frames(self._n_samples, hop))
+        hop, rate = self._model.hop_samples, self._model.config.sample_rate
+        n_frames = frames.n_frames(self._n_samples, hop)
+        latents = Latents(self._encode, self._model.config.encoder, rate, Window(self._source), n_frames)
         for chunk in self._plan:
             n_samples = chunk.last - chunk.first
             n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
@@ -96,36 +101,3 @@ def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Ten
     own = told[:, start : start + n_frames]
     quiet = told.new_tensor([[0.0], [features.FLOOR_DBFS]]).expand(-1, n_frames - own.shape[1])
     return torch.cat([own, quiet], dim=1)
-
-
-class _Latents:
-    """The latent of a song, encoded piece by piece: the same frames as if the song were encoded as a whole."""
-
-    _PIECE_SECONDS = 2.0  # bounds the memory of the encoder's layers
-
-    def __init__(self, model: Autoencoder, window: Window, n_frames: int) -> None:
-        self._model = model
-        self._window = window
-        self._n_frames = n_frames  # of the song
-        self._piece = max(1, round(self._PIECE_SECONDS * model.config.sample_rate / model.hop_samples))  # frames
-        self._z = model.singers.table.weight.new_zeros(model.config.encoder.latent_channels, 0)
-        self._start = 0  # first frame kept
-
-    def read(self, start: int, stop: int) -> Tensor:
-        """Frames `[start, stop)` of z, `[D, stop - start]`; starts never go back."""
-        parts = [self._z[:, start - self._start :]]
-        position = self._start + self._z.shape[1]
-        while position < stop:
-            parts.append(self._encode(position, position + self._piece))
-            position += self._piece
-        self._z, self._start = torch.cat(parts, dim=1), start
-        return self._z[:, : stop - start]
-
-    @torch.inference_mode()
-    def _encode(self, start: int, stop: int) -> Tensor:
-        hop = self._model.hop_samples
-        context = frames.n_frames(self._model.config.encoder.context_samples, hop)
-        begin = max(0, start - context)
-        samples = self._window.read(begin * hop, min(stop + context, self._n_frames) * hop)
-        heard = mulaw.encode(torch.from_numpy(samples)).unsqueeze(0).to(self._z.device)
-        return self._model.encode(heard)[0, :, start - begin : stop - begin]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -62,6 +63,12 @@ class Encoder(nn.Module):
             )
         )
         self.head = nn.Conv1d(config.channels, config.latent_channels, 1)
+
+    def layers(self) -> Iterator[CentredResidual]:
+        """The layers of the body, first to last."""
+        for layer in self.body:
+            assert isinstance(layer, CentredResidual)
+            yield layer
 
     def forward(self, codes: Tensor) -> Tensor:
         """Listen to clips of mu-law codes.

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from moksori.generation.engine import exponential, kernel
+from moksori.generation.engine import exponential, product
 from moksori.generation.engine.exponential import exp, nearest
 
 
-@njit(fastmath=kernel.FASTMATH)
+@njit(fastmath=product.FASTMATH)
 def _each(values, powers, wholes):  # type: ignore[no-untyped-def]
     for i in range(len(values)):
         powers[i] = exp(values[i])

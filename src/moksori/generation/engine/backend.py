@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moksori.audio import mulaw
 from moksori.generation.engine import cpu, kernel, packing
-from moksori.generation.engine.kernel import Floats
+from moksori.generation.engine.product import Floats
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 

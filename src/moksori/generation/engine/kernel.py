@@ -4,55 +4,38 @@
 in: `Sizes` (what the net is), `Weights` (what it learnt) and `State` (what it remembers). The matrix products are
 register tiles (`tile.py`); all else is ordinary numba, in loops that LLVM turns into vectors.
 
-One text serves every precision and every processor. `build` binds the names in capitals, which stand for what differs,
-and compiles a copy; numba keeps compiled copies on disk.
-
-Arrays are flat, and streams are rows: element i of stream b stands at `b * width + i`.
+One text serves every precision and every processor; `build` binds what differs, see `product.Compiler`. Arrays are
+flat, and streams are rows: element i of stream b stands at `b * width + i`.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from moksori.generation.engine import tile
 from moksori.generation.engine.cpu import Tier
-from moksori.generation.engine.exponential import exp, nearest
+from moksori.generation.engine.exponential import exp
+from moksori.generation.engine.product import Compiler, Floats, Packed, Wholes, input_offset
 from moksori.generation.engine.tile import ARITHMETICS, Arithmetic
-
-Floats = npt.NDArray[np.float32]
-Wholes = npt.NDArray[np.int64]
-Packed = npt.NDArray[Any]  # of an arithmetic's weight or input type
 
 N_CODES = 256
 
 # What `build` binds in each copy of the functions below; here nothing is bound.
 LANES = 0  # rows of a vector
-TILE_STREAMS = 0  # streams of the widest tile
-CHECKED = False  # bounds are checked
-INPUT_OFFSET = 0  # added to quantised inputs, to make them unsigned where the instruction wants that
 GATED_GAIN = 127.0  # of a quantised layer's gated signal, which is within 1; 1 unless quantised
 INPUT: Any = None  # type of what a layer's tiles read,
 SUM: Any = None  # and of what they write
 HEAD_INPUT: Any = None  # the same for the head
-PRODUCT: Any = None  # `_product` in the arithmetic of the layers,
+PRODUCT: Any = None  # `product._product` in the arithmetic of the layers,
 HEAD_PRODUCT: Any = None  # of the head,
 PLAIN_PRODUCT: Any = None  # and in float32
 KEEP: Any = None  # what is kept of float32 values for a layer's tiles,
 HEAD_KEEP: Any = None  # and for those of the head
-WIDE_TILE: Any = None  # a block of rows and `TILE_STREAMS` streams
-PAIR_TILE: Any = None  # and two streams
-SINGLE_TILE: Any = None  # and one
-LONE_TILE: Any = None  # four blocks and one stream
 
 
 class Sizes(NamedTuple):
@@ -303,88 +286,6 @@ def _pick(scores, uniform, temperature, powers):
     return N_CODES - 1
 
 
-def _product(weights, n_rows, k, inputs, n_streams, sums, width, block_stride, half_stride, goes_on):
-    """Rows times inputs, for every stream: `[n_rows, k] x [B, k] -> [B, width]`, tile by tile.
-
-    Args:
-        weights: packed, blocks of `2 * LANES` rows.
-        n_rows: a multiple of that.
-        k: length of a stream's inputs, a multiple of the arithmetic's group.
-        inputs: `[B * k]`.
-        n_streams: B.
-        sums: `[B * width]`, written.
-        width: from one stream's sums to the next's.
-        block_stride: from one block's rows to the next's.
-        half_stride: from a block's first half to its second.
-        goes_on: add to what stands in the sums.
-    """
-    n_blocks, block = n_rows // (2 * LANES), 2 * LANES * k
-    if CHECKED:
-        last = (n_streams - 1) * width + (n_blocks - 1) * block_stride + half_stride + LANES
-        if n_blocks * block > len(weights) or n_streams * k > len(inputs) or last > len(sums) or n_rows % (2 * LANES):
-            raise IndexError("a product reaches beyond its arrays")
-    if n_streams == 1:  # several blocks at once: one stream alone would wait for each addition
-        m = 0
-        while m + 4 <= n_blocks:
-            s = m * block_stride
-            LONE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k, goes_on)
-            m += 4
-        while m < n_blocks:
-            s = m * block_stride
-            SINGLE_TILE(weights, m * block, block, inputs, 0, k, sums, s, width, block_stride, half_stride, k, goes_on)
-            m += 1
-        return
-    for m in range(n_blocks):
-        w, s = m * block, m * block_stride
-        b = 0
-        while b + TILE_STREAMS <= n_streams:
-            WIDE_TILE(
-                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
-            )
-            b += TILE_STREAMS
-        while b + 2 <= n_streams:
-            PAIR_TILE(
-                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
-            )
-            b += 2
-        if b < n_streams:
-            SINGLE_TILE(
-                weights, w, block, inputs, b * k, k, sums, b * width + s, width, block_stride, half_stride, k, goes_on
-            )
-
-
-def _keep_float32(values, n, gain, kept):
-    """What a tile reads of `n` float32 values: themselves."""
-    for i in range(n):
-        kept[i] = values[i]
-
-
-def _keep_bfloat16(values, n, gain, kept):
-    """The upper half of each, rounded to the nearest, ties to even."""
-    bits = values.view(np.uint32)
-    for i in range(n):
-        rounded = bits[i] + np.uint32(0x7FFF) + ((bits[i] >> np.uint32(16)) & np.uint32(1))
-        kept[i] = np.uint16(rounded >> np.uint32(16))
-
-
-def _keep_int8(values, n, gain, kept):
-    """Times the gain, to the nearest whole number in [-127, 127]; offset where the instruction wants unsigned."""
-    for i in range(n):
-        whole = nearest(min(max(values[i] * gain, np.float32(-127)), np.float32(127)))
-        kept[i] = np.int32(whole + np.float32(INPUT_OFFSET))
-
-
-_KEEPERS: dict[Any, Callable[..., Any]] = {
-    np.float32: _keep_float32,
-    np.uint16: _keep_bfloat16,
-    np.int16: _keep_int8,
-    np.uint8: _keep_int8,
-}
-
-# Sums may be taken in any order that a compiler likes, but in `tile.py`; infinities and NaN stay what they are.
-FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
-
-
 @dataclass(frozen=True)
 class Kernel:
     """A compiled copy of the hot loop, and what it expects."""
@@ -401,11 +302,6 @@ class Kernel:
         return self.body.is_integer
 
 
-def input_offset(arithmetic: Arithmetic) -> int:
-    """What is added to quantised inputs, to make them unsigned where the instruction wants that."""
-    return 128 if arithmetic.input_type is np.uint8 else 0
-
-
 @functools.cache
 def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) -> Kernel:
     """Bind and compile a copy of the hot loop; it is compiled at its first call.
@@ -416,53 +312,25 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
         head_name: arithmetic of the last two 1x1s; not a quantised one.
         is_checked: check the bounds of every array, for tests.
     """
-    body, head, plain = ARITHMETICS[body_name], ARITHMETICS[head_name], ARITHMETICS["float32"]
-    offset = input_offset(body)
-
-    def compiled(template: Any, label: str, **bound: Any) -> Any:
-        # A copy with names of its own: numba takes globals for constants, and files what it compiled under the name.
-        name = f"{template.__name__}_{label}_{tier.name}{'_checked' * is_checked}_{_source_digest()}"
-        copy = FunctionType(template.__code__, {**template.__globals__, **bound}, name)
-        copy.__qualname__, copy.__module__ = name, template.__module__
-        return njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, boundscheck=is_checked)(copy)
-
-    def product(arithmetic: Arithmetic) -> Any:
-        sizes = {"WIDE_TILE": (1, tier.tile_streams), "PAIR_TILE": (1, 2), "SINGLE_TILE": (1, 1), "LONE_TILE": (4, 1)}
-        tiles = {name: tile.make(arithmetic, tier.lanes, *shape) for name, shape in sizes.items()}
-        constants = {"LANES": tier.lanes, "TILE_STREAMS": tier.tile_streams, "CHECKED": is_checked}
-        return compiled(_product, arithmetic.name, **tiles, **constants)
-
-    def keeper(arithmetic: Arithmetic) -> Any:
-        return compiled(_KEEPERS[arithmetic.input_type], arithmetic.name, INPUT_OFFSET=input_offset(arithmetic))
-
-    label = f"{body.name}_{head.name}".replace("-", "_")
-    keep, body_product = keeper(body), product(body)
-    bound = {
-        "LANES": tier.lanes,
-        "KEEP": keep,
-        "INPUT": body.input_type,
-        "SUM": body.sum_type,
-        "HEAD_INPUT": head.input_type,
-        "HEAD_KEEP": keeper(head),
-        "HEAD_PRODUCT": product(head),
-        "_tell": compiled(_tell, label, LANES=tier.lanes, PLAIN_PRODUCT=product(plain)),
-        "_first": compiled(_first, label),
-        "_recall": compiled(_recall, label, LANES=tier.lanes, PRODUCT=body_product),
-        "_layer": compiled(
-            _layer,
-            label,
-            LANES=tier.lanes,
-            KEEP=keep,
-            PRODUCT=body_product,
-            GATED_GAIN=GATED_GAIN if body.is_integer else 1.0,
-        ),
-        "_pick": compiled(_pick, label),
-    }
-    return Kernel(compiled(_run, label, **bound), body, head, tier.lanes, offset)
-
-
-@functools.cache
-def _source_digest() -> str:
-    """Changes with any file of this folder: numba looks at the file of a function, not at those that it uses."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    body, head = ARITHMETICS[body_name], ARITHMETICS[head_name]
+    compiler = Compiler(tier, is_checked)
+    label = f"{body.name}_{head.name}"
+    keep, product = compiler.keeper(body), compiler.product(body)
+    gain = GATED_GAIN if body.is_integer else 1.0
+    run = compiler.bind(
+        _run,
+        label,
+        LANES=tier.lanes,
+        KEEP=keep,
+        INPUT=body.input_type,
+        SUM=body.sum_type,
+        HEAD_INPUT=head.input_type,
+        HEAD_KEEP=compiler.keeper(head),
+        HEAD_PRODUCT=compiler.product(head),
+        _tell=compiler.bind(_tell, label, LANES=tier.lanes, PLAIN_PRODUCT=compiler.product(ARITHMETICS["float32"])),
+        _first=compiler.bind(_first, label),
+        _recall=compiler.bind(_recall, label, LANES=tier.lanes, PRODUCT=product),
+        _layer=compiler.bind(_layer, label, LANES=tier.lanes, KEEP=keep, PRODUCT=product, GATED_GAIN=gain),
+        _pick=compiler.bind(_pick, label),
+    )
+    return Kernel(run, body, head, tier.lanes, input_offset(body))

@@ -1,4 +1,4 @@
-"""A decoder's weights, laid out for the tiles; the decoder itself is left alone.
+"""Weights of a decoder or an encoder, laid out for the tiles; the net itself is left alone.
 
 Widths are padded with zeros to whole blocks of rows, so that any size of net runs: a padded channel has no bias and no
 weight, its gate is sigmoid(0) tanh(0) = 0, and it stays 0 for ever.
@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from moksori.generation.engine import kernel
-from moksori.generation.engine.kernel import Floats, Kernel, Packed, Sizes, Weights
+from moksori.generation.engine import encoder_kernel, kernel
+from moksori.generation.engine.encoder_kernel import EncoderKernel
+from moksori.generation.engine.kernel import Kernel, Sizes, Weights
+from moksori.generation.engine.product import Floats, Packed
 from moksori.generation.engine.tile import ARITHMETICS, Arithmetic
+from moksori.models.encoder import Encoder
 from moksori.models.layers import GatedResidual
 from moksori.models.wavenet import WaveNet
 
@@ -59,7 +62,7 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
     Raises:
         ValueError: weights that are not finite, or a quantised kernel without peaks.
     """
-    refuse_infinite(decoder)
+    refuse_infinite(decoder, "decoder")
     config, lanes = decoder.config, made.lanes
     block = 2 * lanes
     residual, skip = _up(config.residual_channels, block), _up(config.skip_channels, block)
@@ -109,15 +112,65 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
     return Net(Sizes(len(layers), config.kernel_size, residual, skip, condition, hop_samples), weights)
 
 
-def refuse_infinite(decoder: WaveNet) -> None:
-    """Refuse a decoder with weights that are not finite; it could only say nothing.
+@dataclass(frozen=True)
+class EncoderNet:
+    """All that a kernel needs to know of an encoder."""
+
+    sizes: encoder_kernel.Sizes
+    weights: encoder_kernel.Weights
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of one sample, the padding included, stem and head left out."""
+        return self.sizes.n_layers * (self.sizes.kernel_size + 1) * self.sizes.channels**2
+
+
+def pack_encoder(encoder: Encoder, made: EncoderKernel) -> EncoderNet:
+    """Lay out an encoder for a kernel.
+
+    Args:
+        encoder: on any device; its weights are copied.
+        made: the kernel.
+
+    Raises:
+        ValueError: weights that are not finite.
+    """
+    refuse_infinite(encoder, "encoder")
+    config, lanes = encoder.config, made.lanes
+    width, latent = _up(config.channels, 2 * lanes), _up(config.latent_channels, 2 * lanes)
+    layers = list(encoder.layers())
+    taps = [
+        _aligned([packed(tap, made.body, lanes) for tap in _tap_matrices(layer.dilated, width)]) for layer in layers
+    ]
+    mix = [packed(_pointwise(layer.mix, width, width), made.body, lanes) for layer in layers]
+    weights = encoder_kernel.Weights(
+        dilations=np.array([layer.dilated.dilation[0] for layer in layers], np.int64),
+        stem=_floats(np.stack([tap[:, 0] for tap in _tap_matrices(encoder.stem, width)])),
+        stem_bias=_floats(_bias(encoder.stem, width)),
+        taps=_aligned(taps),
+        taps_bias=_floats(np.stack([_bias(layer.dilated, width) for layer in layers])),
+        mix=_aligned(mix),
+        mix_bias=_floats(np.stack([_bias(layer.mix, width) for layer in layers])),
+        head=_aligned([packed(_pointwise(encoder.head, latent, width), ARITHMETICS["float32"], lanes)])[0],
+        head_bias=_floats(_bias(encoder.head, latent)),
+    )
+    sizes = encoder_kernel.Sizes(len(layers), config.kernel_size, width, latent, config.hop_samples)
+    return EncoderNet(sizes, weights)
+
+
+def refuse_infinite(net: nn.Module, called: str) -> None:
+    """Refuse a net with weights that are not finite; it could only say nothing.
+
+    Args:
+        net: any.
+        called: what it is to the user.
 
     Raises:
         ValueError: names the first such weight.
     """
-    for name, tensor in decoder.state_dict().items():
+    for name, tensor in net.state_dict().items():
         if not tensor.isfinite().all():
-            raise ValueError(f"the decoder's {name} is not finite; the model is damaged, or diverged in training")
+            raise ValueError(f"the {called}'s {name} is not finite; the model is damaged, or diverged in training")
 
 
 def packed(rows: Doubles, arithmetic: Arithmetic, lanes: int, pairs: bool = False) -> Packed:
@@ -196,6 +249,14 @@ def _taps_of(layer: GatedResidual, residual: int) -> Doubles:
     wide = np.zeros((2, residual, taps, residual))
     wide[:, :half, :, : weight.shape[1]] = weight.reshape(2, half, -1, taps).swapaxes(2, 3)
     return wide.reshape(2 * residual, taps * residual)
+
+
+def _tap_matrices(convolution: nn.Conv1d, width: int) -> list[Doubles]:
+    """Weights `[W, C, K]` as K matrices `[W, C]`, both sides padded to `width`; earliest tap first."""
+    weight = _array(convolution.weight)
+    n_rows, n_columns, taps = weight.shape
+    wide = np.pad(weight, ((0, width - n_rows), (0, width - n_columns), (0, 0)))
+    return [wide[:, :, tap] for tap in range(taps)]
 
 
 def _first_of(decoder: WaveNet, residual: int) -> Doubles:

@@ -83,7 +83,7 @@ def make(arithmetic: Arithmetic, lanes: int, n_blocks: int, n_streams: int) -> C
         sum_start + n sum_stride + m block_stride + h half_stride + r
 
     the sum over k of weights[m, k, h, r] inputs[n, k], on top of what stood there if it goes on, and neither reads nor
-    writes anything else. Nothing is checked here; `kernel._product` is the only caller.
+    writes anything else. Nothing is checked here; `product._product` is the only caller.
     """
 
     # numba asks for the signature when it meets a call, and for the code when it compiles it.

@@ -30,10 +30,14 @@ CACHE_VARIABLE = "MOKSORI_CACHE"
 _TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
 _TIERS = ("", "avx2", "portable")  # the best one, and what is tried after it has failed
 _TIMEOUT_SECONDS = 900
-_COMPARED = ("conditions", "layers", "wavenet")  # modules that the engine is compared with
+_COMPARED = ("conditions", "encoder", "layers", "wavenet")  # modules that the engine is compared with
 # Illegal instruction, memory that is not one's own, LLVM giving up; on Windows as NTSTATUS.
 _ENDED_BY_PROCESSOR = (-signal.SIGILL, -signal.SIGSEGV, -signal.SIGABRT, 0xC000001D, 0xC0000005, 3)
-_TOLERANCES = {"float32": 1e-4, "bfloat16": 0.03, "int8": 0.1}  # of logits, RMS; largest for float32
+_TOLERANCES = {
+    "float32": 1e-4,
+    "bfloat16": 0.03,
+    "int8": 0.1,
+}  # of logits and of z in its own spread, RMS; largest for float32
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,9 @@ def _main() -> None:
     from moksori.generation import calibration
     from moksori.generation.engine import cpu
     from moksori.generation.engine.backend import EngineBackend
+    from moksori.generation.engine.encoder import EngineEncoder
     from moksori.models.conditions import Conditioning
+    from moksori.models.encoder import Encoder, EncoderConfig
     from moksori.models.wavenet import WaveNet, WaveNetConfig
 
     torch.set_num_threads(1)
@@ -192,20 +198,26 @@ def _main() -> None:
     chance = torch.Generator().manual_seed(0)
     n_streams, hop_samples, n_frames = tier.tile_streams + 3, 50, 6  # a whole tile, a pair, and one alone
     decoder = WaveNet(WaveNetConfig(2, 5, 2, 40, 44), 5)  # at 16 lanes two blocks of channels, four of scores
+    encoder = Encoder(EncoderConfig(2, 4, 40, 3, 5, hop_samples))
     with torch.no_grad():
-        for weight in decoder.parameters():
+        for weight in (*decoder.parameters(), *encoder.parameters()):
             weight.uniform_(-0.2, 0.2, generator=chance)
     told = Conditioning(torch.randn(n_streams, 5, n_frames, generator=chance), hop_samples)
     codes = torch.randint(0, 256, (n_streams, told.n_samples), generator=chance)
     with torch.no_grad():
-        expected = decoder(codes, told)
+        expected, expected_z = decoder(codes, told), encoder(codes[:1])
     peaks = calibration.layer_peaks(decoder, codes, told)
     for precision in _TOLERANCES:
         backend = EngineBackend(decoder, precision, peaks)
         scores, _ = backend.score(backend.start(told), None, codes)
         alone, _ = backend.score(backend.start(Conditioning(told.frames[:1], hop_samples)), None, codes[:1])
-        off = torch.cat([scores - expected, alone - expected[:1]]).abs()
-        error = float(off.max() if precision == "float32" else off.square().mean().sqrt())
+        z = EngineEncoder(encoder, precision)(codes[:1])
+        scores_off = torch.cat([scores - expected, alone - expected[:1]])
+        z_off = (z - expected_z) / expected_z.std()
+        error = max(
+            float(off.abs().max() if precision == "float32" else off.square().mean().sqrt())
+            for off in (scores_off, z_off)
+        )
         answer = {
             "precision": precision,
             "error": error if error == error else 1e9,  # NaN is no JSON
