@@ -66,6 +66,29 @@ def test_without_a_report_there_is_a_quick_look_inside(
     assert "-o REPORT" in looked.err
 
 
+OF_CONVERSIONS = ["--clips=3", "--parallel=words", "--transpose=0", "--temperature=1", "--backend=int8"]
+OF_REPORTS = ["--texts=words.csv", "--tracker=pyin", "--players=0"]
+
+
+@pytest.mark.parametrize("option", OF_CONVERSIONS + OF_REPORTS)
+def test_what_counts_only_in_a_report_is_refused_without_one(
+    moksori: Moksori, tiny_corpus: Corpus, tmp_path: Path, option: str
+) -> None:
+    unused = moksori("evaluate", tmp_path, tiny_corpus.folder, option)  # once ignored, even as the default's value
+    assert unused.code == 1
+    assert f"{option.split('=')[0]}: counts only where a report is written; add -o REPORT" in unused.err
+
+
+@pytest.mark.parametrize("option", OF_CONVERSIONS)
+def test_how_to_convert_is_not_said_of_what_others_converted(
+    moksori: Moksori, tiny_corpus: Corpus, tmp_path: Path, option: str
+) -> None:
+    given = ("evaluate", tiny_corpus.folder, "--conversions", tmp_path)
+    for unused in (moksori(*given, option), moksori(*given, "-o", tmp_path / "report", option)):
+        assert unused.code == 1
+        assert f"{option.split('=')[0]}: the conversions are there already" in unused.err
+
+
 def test_wrong_calls_say_what_is_expected(moksori: Moksori, tiny_corpus: Corpus, tmp_path: Path) -> None:
     one = moksori("evaluate", tiny_corpus.folder, "-o", tmp_path / "r")
     assert one.code == 1
@@ -76,13 +99,6 @@ def test_wrong_calls_say_what_is_expected(moksori: Moksori, tiny_corpus: Corpus,
     nowhere = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path)
     assert nowhere.code == 1
     assert "needs -o REPORT" in nowhere.err
-    for paths, said in (
-        ((tmp_path, tiny_corpus.folder), "-o REPORT"),
-        ((tiny_corpus.folder, "--conversions", tmp_path), "others"),
-    ):
-        unused = moksori("evaluate", *paths, "--backend", "int8")
-        assert unused.code == 1
-        assert "--backend int8: no conversion is made" in unused.err and said in unused.err
     empty = moksori("evaluate", tiny_corpus.folder, "--conversions", tmp_path, "-o", tmp_path / "r")
     assert empty.code == 4
     assert "found 0 CSV files" in empty.err

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 PLAYERS = 24  # pairs to listen to in a page
 
+# Options that mean nothing where no report is written, or where the conversions were made by others.
+_OF_CONVERSIONS = ("clips", "parallel", "transpose", "temperature", "backend")
+_OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players")
+
 
 def command(
+    context: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -86,12 +91,10 @@ def command(
             "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
             f"found {len(paths)} path{'s' * (len(paths) != 1)}"
         )
-    if backend != "auto" and (output is None or conversions):
-        raise UserError(
-            f"--backend {backend}: no conversion is made "
-            + ("without -o REPORT; add one" if conversions is None else "where others made them; leave it out")
-        )
+    if conversions:
+        _refuse(context, _OF_CONVERSIONS, "the conversions are there already, made by others; leave it out")
     if output is None and conversions is None:
+        _refuse(context, _OF_REPORTS, "counts only where a report is written; add -o REPORT, or leave it out")
         _look_inside(paths[0], paths[1], split, seed, as_json)
         return
     if output is None:
@@ -114,7 +117,8 @@ def command(
     given: list[object] = [*paths, "-o", output]
     named = {"--conversions": conversions, "--parallel": parallel, "--texts": texts}
     given += [part for name, value in named.items() if value for part in (name, value)]
-    given += ["--clips", clips, "--split", split, "--tracker", tracker, "--temperature", temperature, "--seed", seed]
+    given += ["--split", split, "--tracker", tracker, "--seed", seed]
+    given += [] if conversions else ["--clips", clips, "--temperature", temperature]
     given += ["--transpose", transpose] if transpose != "auto" else []
     given += ["--backend", backend] if backend != "auto" else []
     with console.staged() as progress:
@@ -126,6 +130,18 @@ def command(
         else:
             report = judge(paths[0], corpus, output, given, progress, options, known, parallel)
     show(report, output, players, as_json=as_json)
+
+
+def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UserError: one of them was given; it says which, and why it would not count.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UserError(f"--{name}: {why}")
 
 
 def judge(
