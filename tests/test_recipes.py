@@ -87,7 +87,7 @@ def _clips(model: family.Converter) -> torch.Tensor:
     """Two latent frames of one clip a singer: enough for every layer, and seconds even for the paper's net."""
     chance = torch.Generator().manual_seed(0)
     if isinstance(model, Autoencoder):
-        codes = torch.randint(0, 256, (2, 2 * model.hop_samples), generator=chance)
+        codes = torch.randint(0, 256, (2, 2 * model.config.latent_hop_samples), generator=chance)
         if not model.is_told_the_melody:
             return codes
         rows = torch.tensor([[220.0], [-23.0]]).expand(2, -1, codes.shape[1])

@@ -57,7 +57,7 @@ def test_a_clip_passes_through_encoder_and_decoder(model: Autoencoder) -> None:
     vectors = model.singers(torch.tensor([1, 0]))
     assert z.shape == (2, 2, 4)
     conditioning = model.conditioning(z, vectors)
-    assert (list(conditioning.frames.shape), conditioning.hop_samples) == ([2, 5, 4], model.hop_samples)
+    assert (list(conditioning.frames.shape), conditioning.hop_samples) == ([2, 5, 4], model.config.latent_hop_samples)
     assert torch.equal(model.logits(heard, z, vectors), model.decoder(heard, conditioning))
     assert model.logits(heard, z, vectors).shape == (2, 256, 40)
 

@@ -51,7 +51,7 @@ def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: 
             f"{corpus.folder}: its singers are {', '.join(corpus.singers)}; "
             f"the model knows {', '.join(model.singers.names)}; evaluate on the data it was trained with"
         )
-    rate, hop = model.config.sample_rate, model.hop_samples
+    rate, hop = model.config.sample_rate, model.config.latent_hop_samples
     length = max(1, round(_SECONDS * rate / hop)) * hop
     held_out = tables.table(corpus, split, model.config, length).fixed_items(per_singer)
     if len(held_out) < 2:

@@ -55,7 +55,7 @@ class CodeSong:
         self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         # The cuts depend on the song alone, not on the machine nor on other songs.
         self._plan = chunks.plan(
-            self._n_samples, rate, model.hop_samples, self._field, measured.frame_dbfs, self._config
+            self._n_samples, rate, model.config.latent_hop_samples, self._field, measured.frame_dbfs, self._config
         )
         self._source, self._progress = source, progress
         self._n_sung, self._n_to_sing = 0, sum(chunk.last - chunk.first for chunk in self._plan)
@@ -67,7 +67,7 @@ class CodeSong:
 
     def parts(self) -> Iterator[Part]:
         """The chunks, each encoded when it is asked for."""
-        hop, rate = self._model.hop_samples, self._model.config.sample_rate
+        hop, rate = self._model.config.latent_hop_samples, self._model.config.sample_rate
         n_frames = frames.n_frames(self._n_samples, hop)
         latents = Latents(self._encode, self._model.config.encoder, rate, Window(self._source), n_frames)
         for chunk in self._plan:

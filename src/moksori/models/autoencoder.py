@@ -71,13 +71,8 @@ class Autoencoder(nn.Module):
         """Whether the condition needs pitch and loudness."""
         return self.config.melody_hop_samples > 0
 
-    @property
-    def hop_samples(self) -> int:
-        """Samples a latent frame lasts."""
-        return self.config.encoder.hop_samples
-
     def encode(self, codes: Tensor) -> Tensor:
-        """Codes `[B, T]` -> latent `[B, D, T / hop_samples]`."""
+        """Codes `[B, T]` -> latent `[B, D, T / latent_hop_samples]`."""
         z: Tensor = self.encoder(codes)
         return z
 
@@ -87,7 +82,7 @@ class Autoencoder(nn.Module):
         Args:
             z: `[B, D, F]`.
             singer_vectors: `[B, E]`.
-            told: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * hop / melody_hop]`.
+            told: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * latent_hop / melody_hop]`.
 
         Raises:
             ValueError: the melody is missing, or nobody asked for it.
@@ -95,7 +90,7 @@ class Autoencoder(nn.Module):
         if (told is not None) != self.is_told_the_melody:
             raise ValueError(f"this decoder {'must' if self.is_told_the_melody else 'cannot'} be told the melody")
         melody = None if told is None else conditions.melody(told[:, 0], told[:, 1])
-        return conditions.join(z, singer_vectors, self.hop_samples, melody)
+        return conditions.join(z, singer_vectors, self.config.latent_hop_samples, melody)
 
     def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor, told: Tensor | None = None) -> Tensor:
         """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and what `conditioning` tells."""

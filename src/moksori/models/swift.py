@@ -85,11 +85,6 @@ class Swift(nn.Module):
         with torch.autocast(device.type, enabled=False):
             return Expectation(self.config.synthesiser, device)
 
-    @property
-    def hop_samples(self) -> int:
-        """Samples a latent frame lasts."""
-        return self.config.latent_hop_samples
-
     def encode(self, mel: Tensor) -> Tensor:
         """Log-mel of the window `features.HEARD`, `[B, M, F]` -> latent `[B, D, ceil(F / pool_frames)]`."""
         z: Tensor = self.encoder(mel)
