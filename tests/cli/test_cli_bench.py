@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 from calling import Moksori
 
 from moksori.cli import doctor
@@ -30,6 +31,12 @@ def test_bench_prints_tables_and_writes_them(moksori: Moksori, tiny_recipe_file:
 def test_bench_of_a_voice_that_samples_nothing_says_what_to_do(moksori: Moksori) -> None:
     done = moksori("bench", "-r", "swift")
     assert done.code == 1 and "trains no voice that samples codes; choose paper, melody or small" in done.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_bench_of_a_gpu_that_is_not_there_is_refused(moksori: Moksori) -> None:
+    done = moksori("bench", "--device", "cuda")
+    assert done.code == 1 and "device 'cuda' cannot be used here" in done.err
 
 
 def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from singing import HERE, MODEL_RATE, ONE_CHAIN, RATE, SHORT, SHORT_CHUNKS, song
 from moksori import checkpoint
 from moksori.audio import files, level
 from moksori.conversion import ConvertOptions, Voice
+from moksori.generation import generator
 from moksori.generation.chunks import ChunkConfig
 
 
@@ -119,6 +120,18 @@ class TestCuts:
         assert told == sorted(told)
         assert 0 < told[0] < 1
         assert told[-1] == pytest.approx(1)
+
+    def test_what_is_only_heard_so_far_counts(self, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At the paper's size listening takes minutes; nobody shall think that nothing happens."""
+
+        def silent(*arguments: object) -> None:
+            raise InterruptedError
+
+        told: list[float] = []
+        monkeypatch.setattr(generator, "generate", silent)
+        with pytest.raises(InterruptedError):
+            voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=told.append)
+        assert told and 0 < told[-1] < 0.5
 
 
 class TestToldTheMelody:

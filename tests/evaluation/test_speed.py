@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 
 import pytest
+import torch
 
 from moksori.evaluation import speed
 from moksori.evaluation.speed import Way
+from moksori.generation import generator
 from moksori.generation.engine.trial import Verdict
 from moksori.models.autoencoder import ModelConfig
 from moksori.models.encoder import EncoderConfig
@@ -58,6 +60,32 @@ def test_a_stream_remembers_its_rings(tiny_recipe: Recipe) -> None:
     assert found.training is None
     alone = next(rate for rate in found.rates if rate.way.backend == "float32")
     assert alone.bytes_a_stream >= (1 + 2 + 4) * 4 * 4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_has_its_own_backends(tiny_recipe: Recipe) -> None:
+    assert isinstance(tiny_recipe.model, ModelConfig)
+    found = speed.measure(tiny_recipe.model, "tiny", rounds=1, seconds=0.01, device=torch.device("cuda"))
+    assert [rate.way for rate in found.rates] == speed.gpu_ways()
+    assert all(rate.samples_per_second > 0 and rate.share_of_bare is None for rate in found.rates)
+    assert (
+        found.training is not None
+        and found.peak_memory_mb is not None
+        and "of bare float32" not in speed.markdown(found)
+    )
+
+
+def test_what_is_measured_on_a_gpu_runs(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as a CPU can: ways that replay a turn are run one by one there."""
+    assert isinstance(tiny_recipe.model, ModelConfig)
+    known = {way.backend for way in speed.gpu_ways()}
+    assert known == {"streaming", "graph", "fused", "fused16"} <= set(generator.BACKENDS)
+    monkeypatch.setattr(speed, "usual_ways", lambda *_: [way for way in speed.gpu_ways() if "fused" not in way.backend])
+    found = speed.measure(tiny_recipe.model, "tiny", rounds=1, seconds=0.01, is_training_measured=False)
+    one, several = (rate for rate in found.rates if rate.way.backend == "graph" and rate.way.n_streams in (1, 32))
+    assert one.bytes_a_stream == several.bytes_a_stream > (1 + 2 + 4) * 4 * 4
+    assert several.samples_per_second > one.samples_per_second > 0
 
 
 def test_one_core_has_no_way_of_two() -> None:

@@ -97,7 +97,7 @@ def test_a_piece_is_encoded_when_it_is_needed_and_once(
     song = Latents(Noted(encoder), CONFIG, RATE, Window(blocks()), N_FRAMES)
     song.read(0, 5)
     song.read(3, 20)
-    assert asked == [24] and len(taken) == 24
+    assert asked == [24] and len(taken) == 24 and song.n_encoded == 20
     song.read(19, 21)
     assert asked == [24, 28] and len(taken) == 44
 

@@ -207,6 +207,18 @@ def test_an_exception_in_progress_ends_everything() -> None:
             list(codes)
 
 
+def test_a_song_is_told_when_a_part_is_made_and_how_much_is_sung() -> None:
+    told: list[int] = []
+
+    class Noted(Tune):
+        def progressed(self, n_samples: int) -> None:
+            told.append(n_samples)
+
+    for _, codes in lockstep.sing([opener(Noted(0, (5, 5)))], Echo()):
+        list(codes)
+    assert told[:2] == [0, 0] and sum(told) == 10
+
+
 def test_a_turn_by_itself_opens_its_song_once() -> None:
     opened = []
     turn = Turn(lambda: opened.append(1) or Tune(0, ()))  # type: ignore[func-returns-value]

@@ -17,6 +17,7 @@ def command(
     ] = "paper",
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every backend; medians are told.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.05, help="About how long a turn lasts.")] = 1.0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     training: Annotated[bool, typer.Option(help="Also time a training step.")] = True,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for speed.json and speed.md; default: only print.")
@@ -25,7 +26,8 @@ def command(
 ) -> None:
     """Measure samples a second of every backend, all in turns within one run, beside what the processor could do.
 
-    Weights are random: how fast a net is does not depend on what it learnt.
+    Weights are random: how fast a net is does not depend on what it learnt. With `--device cuda` the backends of a GPU
+    are measured.
     """
     import json
     from dataclasses import asdict
@@ -35,8 +37,10 @@ def command(
     from moksori.evaluation import speed
     from moksori.models.autoencoder import ModelConfig
     from moksori.training import recipe as recipes
+    from moksori.training import run
 
     torch.set_num_threads(1)
+    chosen_device = run.check_device(device)
     settings = recipes.load(recipe)
     if not isinstance(settings.model, ModelConfig):
         raise UserError(
@@ -50,6 +54,7 @@ def command(
             rounds,
             seconds,
             training,
+            torch.device(chosen_device),
             lambda what, done, total: progress(done, total, what),
         )
     tables, plain = speed.markdown(found), json.dumps(asdict(found), indent=2)

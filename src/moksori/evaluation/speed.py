@@ -2,7 +2,7 @@
 
 Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, after a
 reading of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
-stream of ring buffers in torch, is the median of the ratios within the rounds.
+stream of ring buffers in torch, is the median of the ratios within the rounds. On a GPU there are no yardsticks.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class EncodingRate:
 class TrainingRate:
     """How fast a step of phase 1 was: forward and backward through encoder and decoder."""
 
-    seconds_per_second: float  # CPU seconds for a second of sound
+    seconds_per_second: float  # of a core, or of a GPU by the clock, for a second of sound
     multiply_adds: float  # of it, by the sizes of the net
     share_of_bare: float | None
 
@@ -90,11 +90,11 @@ class Speed:
     rates: list[Rate]
     encoding: list[EncodingRate]
     training: TrainingRate | None
-    peak_memory_mb: float | None  # of the whole process, where the system tells it
+    peak_memory_mb: float | None  # of the whole process, or on the GPU, where the system tells it
 
 
-def machine() -> dict[str, str]:
-    """Facts about this machine, in words."""
+def machine(device: torch.device | None = None) -> dict[str, str]:
+    """Facts about this machine, and about a GPU if one is meant, in words."""
     processor = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -102,11 +102,14 @@ def machine() -> dict[str, str]:
                 processor = line.partition(":")[2].strip()
     except OSError:
         pass  # not Linux: what Python knows must do
+    gpu = "CUDA" if torch.cuda.is_available() else "no GPU"
+    if device is not None and device.type == "cuda":
+        gpu = torch.cuda.get_device_name(device)
     return {
         "processor": processor,
         "cores": str(threads.n_cores()),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "torch": f"{torch.__version__}, {'CUDA' if torch.cuda.is_available() else 'no GPU'}",
+        "torch": f"{torch.__version__}, {gpu}",
     }
 
 
@@ -120,12 +123,21 @@ def usual_ways(n_cores: int, worker_streams: int, precisions: Sequence[str]) -> 
     return ways
 
 
+def gpu_ways() -> list[Way]:
+    """What is worth comparing on a GPU: ring buffers step by step, and replayed, for one song and for several."""
+    ways = [Way(PLAIN, 1, 1), Way(PLAIN, 32, 1)]
+    return ways + [
+        Way(backend, n_streams, 1) for backend in ("graph", "fused", "fused16") for n_streams in (1, 32, 128)
+    ]
+
+
 def measure(
     config: ModelConfig,
     name: str,
     rounds: int = 3,
     seconds: float = 1.0,
     is_training_measured: bool = True,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Speed:
     """Measure a model of random weights; what it would say does not matter for how fast it says it.
@@ -136,14 +148,18 @@ def measure(
         rounds: turns of every way, at least 1.
         seconds: a turn lasts about this long.
         is_training_measured: whether a training step is timed, too.
+        device: a GPU; by default the CPU.
         progress: see `Progress`.
     """
-    verdict = trial.verdict()
-    model, told = _model(config)
+    device = device or torch.device("cpu")
+    model, told = _model(config, device)
     decoder = model.decoder
-    usual = generator.backend_for(decoder)
-    ways = usual_ways(generator.n_workers(usual), usual.worker_streams, verdict.precisions)
-    peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64), told)
+    if device.type == "cpu":
+        verdict, usual = trial.verdict(), generator.backend_for(decoder)
+        ways = usual_ways(generator.n_workers(usual), usual.worker_streams, verdict.precisions)
+    else:
+        verdict, ways = Verdict(reason="it is made for CPUs"), gpu_ways()
+    peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64, device=device), told)
     turns = {way: _Turn(decoder, way, told, peaks, seconds) for way in ways}
     heard = [_EncoderTurn(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
     yardsticks = _Yardsticks(verdict)
@@ -160,19 +176,19 @@ def measure(
     bare, tile = yardsticks.best()
     rates = [_rate(turns[way], turns[ways[0]], config.sample_rate, verdict, bare) for way in ways]
     encoding = [_encoding_rate(encoder, heard[0], config, verdict, bare) for encoder in heard]
-    training = _training(config, bare.get("float32")) if is_training_measured else None
+    training = _training(config, device, bare.get("float32")) if is_training_measured else None
     return Speed(
         name,
         config.sample_rate,
         config.decoder.receptive_field,
-        machine(),
+        machine(device),
         verdict,
         bare,
         tile,
         rates,
         encoding,
         training,
-        _peak_memory_mb(),
+        _peak_memory_mb(device),
     )
 
 
@@ -215,9 +231,9 @@ def markdown(speed: Speed) -> str:
         )
     if speed.training is not None:
         share = "" if speed.training.share_of_bare is None else f", {speed.training.share_of_bare:.0%} of bare float32"
-        lines += ["", f"Training: {speed.training.seconds_per_second:.1f} CPU seconds for a second of sound{share}."]
+        lines += ["", f"Training: {speed.training.seconds_per_second:.3g} seconds for a second of sound{share}."]
     if speed.peak_memory_mb is not None:
-        lines += ["", f"Peak memory of the process: {speed.peak_memory_mb:.0f} MB."]
+        lines += ["", f"Peak memory: {speed.peak_memory_mb:.0f} MB."]
     return "\n".join(lines) + "\n"
 
 
@@ -237,7 +253,9 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def _peak_memory_mb() -> float | None:
+def _peak_memory_mb(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     try:
         import resource
     except ImportError:  # Windows has none
@@ -270,16 +288,14 @@ class _Turn:
         """What a stream remembers between two samples."""
         state = self._backend.start(Conditioning(self._told.frames[:1, :, :1], self._told.hop_samples))
         arrays = getattr(state, "arrays", None)
-        if arrays is not None:
-            return sum(array.nbytes for array in arrays)
-        tensors = [*state.rings, state.heard, state.summands, *state.scores]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        remembered = [*state.rings, state.heard] if arrays is None else arrays
+        return sum(each.nbytes for each in remembered)
 
     def _generate(self) -> tuple[float, float]:
         """Seconds by the clock, and of the cores."""
         uniforms = sampling.uniforms(0, 0, 0, self._n_samples).expand(self.way.n_streams, -1)
         wall, busy = time.perf_counter(), time.process_time()
-        generator.generate(self._backend, self._told, uniforms, workers=self.way.n_workers)
+        generator.generate(self._backend, self._told, uniforms, workers=self.way.n_workers).cpu()  # waits for a GPU
         return time.perf_counter() - wall, time.process_time() - busy
 
 
@@ -304,7 +320,7 @@ class _EncoderTurn:
     def _run(self) -> tuple[float, float]:
         """Seconds by the clock, and of the cores."""
         wall, busy = time.perf_counter(), time.process_time()
-        self._encode(self._codes)
+        self._encode(self._codes).cpu()  # waits for a GPU
         return time.perf_counter() - wall, time.process_time() - busy
 
 
@@ -372,32 +388,35 @@ def _share_of_bare(products: float, precision: str, verdict: Verdict, bare: dict
     return products / (peak * 1e9) if peak else None
 
 
-def _training(config: ModelConfig, bare: float | None) -> TrainingRate:
-    """Time three steps on a quarter of a second of sound, and keep the fastest: neighbours only slow it down."""
-    with torch.random.fork_rng():  # weights of any value do
-        model = Autoencoder(config, ["one", "other"])
-    hop = config.encoder.hop_samples
-    n_samples = max(2, round(0.25 * config.sample_rate / hop)) * hop
-    codes = torch.randint(0, 256, (1, n_samples), generator=torch.Generator().manual_seed(0))
+def _training(config: ModelConfig, device: torch.device, bare: float | None) -> TrainingRate:
+    """Time three steps, and keep the fastest, as neighbours only slow it down.
+
+    A core hears a quarter of a second, a GPU eight clips of a second, which keep it busy.
+    """
+    model, _ = _model(config, device)
+    is_on_gpu, hop = device.type != "cpu", config.encoder.hop_samples
+    n_clips, seconds, clock = (8, 1.0, time.perf_counter) if is_on_gpu else (1, 0.25, time.process_time)
+    n_samples = max(2, round(seconds * config.sample_rate / hop)) * hop
+    codes = torch.randint(0, 256, (n_clips, n_samples), generator=torch.Generator().manual_seed(0)).to(device)
+    vectors = model.singers(torch.zeros(n_clips, dtype=torch.int64, device=device))
     melody_frames = n_samples // config.melody_hop_samples if config.melody_hop_samples else 0
-    told = torch.zeros(1, 2, melody_frames) if melody_frames else None
-    found = []
+    told = torch.zeros(n_clips, 2, melody_frames, device=device) if melody_frames else None
+    learnt, found = [*model.encoder.parameters(), *model.decoder.parameters()], []
     for _ in range(3):
-        model.zero_grad(set_to_none=True)
-        began = time.process_time()
-        logits = model.logits(codes, model.encode(codes), model.singers(torch.tensor([0])), told)
-        torch.autograd.backward(losses.reconstruction(logits, codes))
-        found.append(time.process_time() - began)
+        began = clock()
+        loss = losses.reconstruction(model.logits(codes, model.encode(codes), vectors.detach(), told), codes)
+        torch.autograd.grad(loss, learnt, allow_unused=True)[0].cpu()  # waits for a GPU
+        found.append(clock() - began)
     products = encoder_multiply_adds(config.encoder) + decoder_multiply_adds(config.decoder)
     products *= 3 * config.sample_rate  # forward, and twice backward
-    seconds = min(found) * config.sample_rate / n_samples
-    return TrainingRate(seconds, products, None if bare is None else products / (seconds * bare * 1e9))
+    of_a_second = min(found) * config.sample_rate / (n_clips * n_samples)
+    return TrainingRate(of_a_second, products, None if bare is None else products / (of_a_second * bare * 1e9))
 
 
-def _model(config: ModelConfig) -> tuple[Autoencoder, Conditioning]:
+def _model(config: ModelConfig, device: torch.device) -> tuple[Autoencoder, Conditioning]:
     """A model of random weights, and a second of conditions for its decoder."""
     with torch.random.fork_rng():  # weights of any value do
-        model = Autoencoder(config, ["one", "other"]).eval()
+        model = Autoencoder(config, ["one", "other"]).eval().to(device)
     hop = config.melody_hop_samples or config.encoder.hop_samples
     shape = 1, model.decoder.condition_channels, config.sample_rate // hop
-    return model, Conditioning(torch.randn(shape, generator=torch.Generator().manual_seed(0)), hop)
+    return model, Conditioning(torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device), hop)

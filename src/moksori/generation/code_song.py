@@ -20,6 +20,9 @@ from moksori.generation.lockstep import Part
 from moksori.generation.windows import Window
 from moksori.models.autoencoder import Autoencoder
 
+# How long a sample takes to encode and to sing, in proportion; at the paper's size it is this.
+_TO_HEAR, _TO_SING = 1, 2
+
 
 class CodeSong:
     """One song, to be sung by one singer; see `lockstep` for how its parts are sung.
@@ -58,7 +61,10 @@ class CodeSong:
             self._n_samples, rate, model.config.latent_hop_samples, self._field, measured.frame_dbfs, self._config
         )
         self._source, self._progress = source, progress
-        self._n_sung, self._n_to_sing = 0, sum(chunk.last - chunk.first for chunk in self._plan)
+        n_heard = frames.padded_length(self._n_samples, model.hop_samples)
+        n_sung = sum(chunk.last - chunk.first for chunk in self._plan)
+        self._n_heard, self._n_sung, self._share_told = 0, 0, 0.0
+        self._to_do = _TO_HEAR * n_heard + _TO_SING * n_sung
 
     @property
     def n_parts(self) -> int:
@@ -79,13 +85,16 @@ class CodeSong:
                 told = melody_of(self._told, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
                 melody = told.to(self._vector)[None]
             conditioning = self._model.conditioning(z[None], self._vector[None], melody)
+            self._n_heard = latents.n_encoded * hop
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 
     def progressed(self, n_samples: int) -> None:
-        """So many more samples of its parts are sung."""
+        """See `lockstep.Song.progressed`."""
         self._n_sung += n_samples
-        if self._progress is not None and n_samples:
-            self._progress(self._n_sung / self._n_to_sing)
+        share = (_TO_HEAR * self._n_heard + _TO_SING * self._n_sung) / self._to_do
+        if self._progress is not None and share > self._share_told:
+            self._share_told = share
+            self._progress(share)
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song's sound, chunk after chunk, from the codes of its parts."""

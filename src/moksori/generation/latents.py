@@ -84,6 +84,11 @@ class Latents:
         self._kept: list[Tensor] = []  # [D, n] each, side by side
         self._start = self._stop = 0  # frames kept
 
+    @property
+    def n_encoded(self) -> int:
+        """Frames encoded so far."""
+        return self._stop
+
     def read(self, start: int, stop: int) -> Tensor:
         """Frames `[start, stop)` of z, `[D, stop - start]`, stop at most the song's end; starts never go back."""
         while self._stop < stop:

@@ -57,7 +57,10 @@ class Song(Protocol):
         """Its parts in order, each made when it is asked for."""
 
     def progressed(self, n_samples: int) -> None:
-        """Told now and then that so many more samples of its parts are sung; an exception ends everything."""
+        """Told now and then that so many more samples of its parts are sung, or with 0 that another part is made.
+
+        An exception that it raises ends everything.
+        """
 
 
 S = TypeVar("S", bound=Song)
@@ -189,7 +192,9 @@ class _Waiting(Generic[S]):
                 if opening is not None:
                     opening.result()
                 self._turns.append(turn)
-                yield from ((turn, part) for part in turn.parts())
+                for part in turn.parts():
+                    turn.song.progressed(0)
+                    yield turn, part
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
