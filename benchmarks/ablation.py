@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,7 +76,7 @@ Scores = list[dict[str, object]]
 def arms(full: Recipe) -> dict[str, Recipe]:
     """The whole recipe, and what is left of it without one part."""
 
-    def back(**changes: object) -> Recipe:
+    def back(**changes: Any) -> Recipe:
         return dataclasses.replace(full, back_translation=dataclasses.replace(full.back_translation, **changes))
 
     return {

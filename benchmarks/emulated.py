@@ -222,7 +222,7 @@ def emulate_numba() -> None:
         function.compile(kinds)
         made = function.overloads[kinds]
         result, error = Aligned(PAGE), Aligned(PAGE)
-        arguments = [result.address, error.address]
+        arguments: list[int | float] = [result.address, error.address]
         for kind, value in zip(kinds, values, strict=True):
             arguments.extend(words(kind, value))
         whole = [word for word in arguments if isinstance(word, int)]
@@ -240,7 +240,7 @@ def emulate_numba() -> None:
         assert made.signature.return_type == types.int64, made.signature
         return ctypes.c_int64(result.word(0).value).value
 
-    Dispatcher.__call__ = call
+    Dispatcher.__call__ = call  # type: ignore[method-assign, assignment]
     llvm.get_host_cpu_features = lambda: dict.fromkeys(FEATURES, True)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from moksori import atomic
@@ -25,11 +26,13 @@ from moksori.training.mixup import MixupConfig
 PARAMETERS = (0.2, 1.0, 5.0)
 N_DRAWN = 20_000
 
+Shares = npt.NDArray[np.float64]
 
-def density(share: np.ndarray, parameter: float) -> np.ndarray:
+
+def density(share: Shares, parameter: float) -> Shares:
     """The density of Beta(a, a)."""
     log_scale = 2 * math.lgamma(parameter) - math.lgamma(2 * parameter)
-    return np.exp((parameter - 1) * (np.log(share) + np.log1p(-share)) - log_scale)
+    return np.asarray(np.exp((parameter - 1) * (np.log(share) + np.log1p(-share)) - log_scale))
 
 
 def main(path: Path) -> None:

@@ -13,6 +13,7 @@ rounds.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import time
@@ -135,8 +136,8 @@ def main() -> None:
     usual = generator.backend_for(Autoencoder(ModelConfig(), ["one", "other"]).decoder)
     n_all = generator.lockstep_streams(usual)
     for precision in ("float32", "bfloat16", "int8"):
-        makers[f"ours, {precision}, one stream"] = lambda precision=precision: ours(precision, 1, 1)
-        makers[f"ours, {precision}, {n_all} streams"] = lambda precision=precision: ours(precision, n_all, 0)
+        makers[f"ours, {precision}, one stream"] = functools.partial(ours, precision, 1, 1)
+        makers[f"ours, {precision}, {n_all} streams"] = functools.partial(ours, precision, n_all, 0)
     runs: dict[str, Generate] = {}
     for name, make in makers.items():
         try:

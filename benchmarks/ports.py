@@ -76,7 +76,7 @@ def count(lines: list[str], instruction: str) -> int:
 
 def inner_loop(code: list[str], instruction: str) -> list[str]:
     """The loop that multiplies: from a label to the jump back to it."""
-    loops = []
+    loops: list[list[str]] = []
     for start, line in enumerate(code):
         if label := re.match(r"(\.LBB\w+):", line):
             ends = [n for n, text in enumerate(code) if n > start and re.search(rf"\tj\w+\t{label[1]}$", text)]

@@ -35,6 +35,7 @@ from moksori.data.prepare import PrepareConfig, prepare
 from moksori.evaluation import intervals, melody, recogniser, singer_judge, syllables
 from moksori.evaluation.report import Figure
 from moksori.evaluation.trials import Texts, evenly
+from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNetConfig
 from moksori.soloist import SoloOptions, Wish
 from moksori.training import recipe as recipes
@@ -61,6 +62,7 @@ Row = dict[str, float]
 def small(form: str) -> Recipe:
     """A net that learns in minutes on one slow core; recipe `wavenet` but for its size."""
     usual = wavenet.told(recipes.load("wavenet"), FORMS[form])
+    assert isinstance(usual.model, SoloConfig)
     return dataclasses.replace(
         usual,
         name=f"wavenet-forms, {form}",
@@ -112,7 +114,9 @@ class Judges:
         return scores if kept is None else scores | {"pitch": kept.raw_pitch_accuracy}
 
 
-def judge(clips: Mapping[str, Clip], chosen: Sequence[Recording], corpus: Corpus, texts: Texts, judges: Judges) -> dict:
+def judge(
+    clips: Mapping[str, Clip], chosen: Sequence[Recording], corpus: Corpus, texts: Texts, judges: Judges
+) -> dict[str, Row]:
     """Rows by recording."""
     words = [syllables.vowels(texts.of(recording.source) or "") or () for recording in chosen]
     rows = {}

@@ -323,7 +323,8 @@ def mixup_laws() -> Figure:
         drawn = mixup.shares(MixupConfig(beta_parameter=parameter), 20_000, np.random.default_rng(0))
         law = torch.distributions.Beta(torch.tensor(parameter).double(), torch.tensor(parameter).double())
         axes.hist(drawn, bins=40, range=(0, 1), density=True, color="#9ecae1")
-        axes.plot(share, law.log_prob(share).exp(), color=RED, lw=1.5)
+        density = law.log_prob(share).exp()  # type: ignore[no-untyped-call]
+        axes.plot(share, density, color=RED, lw=1.5)
         axes.set(
             xlim=(0, 1), ylim=(0, 4), title=f"Beta({parameter:g}, {parameter:g})", xlabel="share of the true singer"
         )

@@ -123,7 +123,7 @@ def _amplitudes(codes: Codes) -> Floats:
 
 def _loudness(heard: Floats) -> Floats:
     """RMS of windows `[T, n]`, and a little, so that silence can be divided by."""
-    return np.sqrt(np.square(heard).mean(axis=1)) + 1e-3
+    return np.asarray(np.sqrt(np.square(heard).mean(axis=1)) + 1e-3)
 
 
 _AMPLITUDES: Floats = mulaw.decode(torch.arange(N)).numpy().astype(float)
