@@ -61,7 +61,7 @@ class CodeSong:
             self._n_samples, rate, model.config.latent_hop_samples, self._field, measured.frame_dbfs, self._config
         )
         self._source, self._progress = source, progress
-        n_heard = frames.padded_length(self._n_samples, model.hop_samples)
+        n_heard = frames.padded_length(self._n_samples, model.config.latent_hop_samples)
         n_sung = sum(chunk.last - chunk.first for chunk in self._plan)
         self._n_heard, self._n_sung, self._share_told = 0, 0, 0.0
         self._to_do = _TO_HEAR * n_heard + _TO_SING * n_sung
