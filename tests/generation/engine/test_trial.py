@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from moksori.errors import UserError
 from moksori.generation.engine import trial
+from moksori.generation.engine.encoder import EngineEncoder
 
 PYTHON = sys.executable  # the real one
 
@@ -111,6 +114,20 @@ def test_a_wrong_result_is_not_used_and_named(tmp_path: Path, monkeypatch: pytes
     found = trial.try_out()
     assert found.precisions == ("float32", "bfloat16")
     assert found.reason == "int8 is off by 0.5"
+
+
+def test_a_latent_that_is_no_number_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once it was lost beside the scores, which were right."""
+
+    def silent(self: EngineEncoder, codes: Tensor) -> Tensor:
+        return torch.full((1, 5, 6), torch.nan)
+
+    monkeypatch.setattr(EngineEncoder, "__call__", silent)
+    trial._main()
+    errors = [json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()]
+    assert errors == [1e9] * 3
 
 
 def test_after_wide_vectors_fail_narrower_ones_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Does the engine work here? Tried once, in a process of its own, and remembered.
 
 The engine's code is made for the processor at hand. Where that goes wrong, it may end the process without a word. So
-another process generates with a small net, precision by precision, and compares with torch; what came out well is what
-is used from then on, and the reason for the rest is kept for those who ask (`moksori doctor`).
+another process generates and encodes with small nets, precision by precision, and compares with torch; what came out
+well is what is used from then on, and the reason for the rest is kept for those who ask (`moksori doctor`).
 
 Nothing here needs numba at import: where it is missing, the verdict says so.
 """
@@ -214,10 +214,10 @@ def _main() -> None:
         z = EngineEncoder(encoder, precision)(codes[:1])
         scores_off = torch.cat([scores - expected, alone - expected[:1]])
         z_off = (z - expected_z) / expected_z.std()
-        error = max(
-            float(off.abs().max() if precision == "float32" else off.square().mean().sqrt())
-            for off in (scores_off, z_off)
-        )
+        errors = [
+            off.abs().max() if precision == "float32" else off.square().mean().sqrt() for off in (scores_off, z_off)
+        ]
+        error = float(torch.stack(errors).max())  # NaN if one of them is, which Python's `max` may overlook
         answer = {
             "precision": precision,
             "error": error if error == error else 1e9,  # NaN is no JSON
