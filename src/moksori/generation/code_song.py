@@ -84,7 +84,8 @@ class CodeSong:
             if self._told is not None:
                 told = melody_of(self._told, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
                 melody = told.to(self._vector)[None]
-            conditioning = self._model.conditioning(z[None], self._vector[None], melody)
+            # The engine encodes on the CPU, wherever the model is.
+            conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody)
             self._n_heard = latents.n_encoded * hop
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 

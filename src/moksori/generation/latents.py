@@ -27,7 +27,7 @@ class Encode(Protocol):
     is_parallel: bool  # threads may use it side by side, in bounded memory
 
     def __call__(self, codes: Tensor, stop: Event | None = None) -> Tensor:
-        """Codes `[B, T]` -> z `[B, D, T / hop_samples]`; CancelledError if told to stop before the end."""
+        """Codes `[B, T]` -> z `[B, D, T / hop_samples]`, on any device; CancelledError if told to stop early."""
 
 
 class TorchEncode:
@@ -48,11 +48,12 @@ class TorchEncode:
 
 
 def encode_for(encoder: Encoder, backend_name: str) -> Encode:
-    """What encodes songs beside a backend: the engine where that generates, in the same precision; else torch.
+    """What encodes songs beside a backend: the engine where that generates, else torch.
 
     Args:
         encoder: in evaluation mode; its weights are borrowed or copied, never changed.
-        backend_name: one of `generator.BACKENDS`, which works here.
+        backend_name: one of `generator.BACKENDS`, which works here. In the precision of its name the engine encodes,
+            too, but for "int8": see `EngineEncoder`.
 
     Raises:
         ValueError: the weights are not finite.
