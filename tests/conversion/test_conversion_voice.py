@@ -181,9 +181,11 @@ class TestSingers:
             ({}, "positive"),
         ],
     )
-    def test_whoever_is_unknown_is_refused(self, voice: Voice, singer: Any, said: str) -> None:
-        with pytest.raises(UserError, match=said):
-            voice.convert(song(100, 8000), 8000, singer=singer)
+    def test_whoever_is_unknown_is_refused(self, voice: Voice, swift_voice: Voice, singer: Any, said: str) -> None:
+        """By a voice that is told the pitch, too: once it first looked for the range of such a mix, and fell."""
+        for each in (voice, swift_voice):
+            with pytest.raises(UserError, match=said):
+                each.convert(song(100, 8000), 8000, singer=singer)
 
 
 def test_the_representation_is_the_source_within_the_steps_of_its_codes(voice: Voice) -> None:

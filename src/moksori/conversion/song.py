@@ -71,6 +71,7 @@ class Song:
         progress: Progress | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
+        vector = vector_of(model, singer)  # refuses before any work, and before `hearing` relies on the shares
         is_told = hearing.is_told_the_pitch(model)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
         self._heard = heard = hearing.hear(recording, tracker, provenance.level_dbfs)
@@ -86,7 +87,6 @@ class Song:
             told = melody.told
         else:
             hearing.refuse_transposition(options)
-        vector = vector_of(model, singer)
         self._sung: CodeSong | FeatureSong
         if isinstance(model, Swift):
             assert told is not None
