@@ -39,6 +39,11 @@ def test_bench_of_a_gpu_that_is_not_there_is_refused(moksori: Moksori) -> None:
     assert done.code == 1 and "device 'cuda' cannot be used here" in done.err
 
 
+def test_bench_of_a_device_without_backends_says_what_to_do(moksori: Moksori) -> None:
+    done = moksori("bench", "--device", "meta")
+    assert done.code == 1 and "--device meta: only cpu and cuda can be measured" in done.err
+
+
 def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:
     # The public judge was said to be there where only a half of what it needs was.
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -67,7 +67,7 @@ def test_a_stream_remembers_its_rings(tiny_recipe: Recipe) -> None:
 def test_a_gpu_has_its_own_backends(tiny_recipe: Recipe) -> None:
     assert isinstance(tiny_recipe.model, ModelConfig)
     found = speed.measure(tiny_recipe.model, "tiny", rounds=1, seconds=0.01, device=torch.device("cuda"))
-    assert [rate.way for rate in found.rates] == speed.gpu_ways()
+    assert [rate.way for rate in found.rates] == speed.gpu_ways(has_triton=True)
     assert all(rate.samples_per_second > 0 and rate.share_of_bare is None for rate in found.rates)
     assert (
         found.training is not None
@@ -79,9 +79,11 @@ def test_a_gpu_has_its_own_backends(tiny_recipe: Recipe) -> None:
 def test_what_is_measured_on_a_gpu_runs(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """As far as a CPU can: ways that replay a turn are run one by one there."""
     assert isinstance(tiny_recipe.model, ModelConfig)
-    known = {way.backend for way in speed.gpu_ways()}
+    known = {way.backend for way in speed.gpu_ways(has_triton=True)}
     assert known == {"streaming", "graph", "fused", "fused16"} <= set(generator.BACKENDS)
-    monkeypatch.setattr(speed, "usual_ways", lambda *_: [way for way in speed.gpu_ways() if "fused" not in way.backend])
+    without_triton = speed.gpu_ways(has_triton=False)
+    assert {way.backend for way in without_triton} == {"streaming", "graph"}
+    monkeypatch.setattr(speed, "usual_ways", lambda *_: without_triton)
     found = speed.measure(tiny_recipe.model, "tiny", rounds=1, seconds=0.01, is_training_measured=False)
     one, several = (rate for rate in found.rates if rate.way.backend == "graph" and rate.way.n_streams in (1, 32))
     assert one.bytes_a_stream == several.bytes_a_stream > (1 + 2 + 4) * 4 * 4

@@ -17,7 +17,7 @@ def command(
     ] = "paper",
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every backend; medians are told.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.05, help="About how long a turn lasts.")] = 1.0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, or a GPU: cuda, cuda:1.")] = "cpu",
     training: Annotated[bool, typer.Option(help="Also time a training step.")] = True,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for speed.json and speed.md; default: only print.")
@@ -27,7 +27,7 @@ def command(
     """Measure samples a second of every backend, all in turns within one run, beside what the processor could do.
 
     Weights are random: how fast a net is does not depend on what it learnt. With `--device cuda` the backends of a GPU
-    are measured.
+    are measured, the fused ones where Triton is installed.
     """
     import json
     from dataclasses import asdict
@@ -40,7 +40,9 @@ def command(
     from moksori.training import run
 
     torch.set_num_threads(1)
-    chosen_device = run.check_device(device)
+    chosen_device = torch.device(run.check_device(device))
+    if chosen_device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {device}: only cpu and cuda can be measured; choose one of them")
     settings = recipes.load(recipe)
     if not isinstance(settings.model, ModelConfig):
         raise UserError(
@@ -54,7 +56,7 @@ def command(
             rounds,
             seconds,
             training,
-            torch.device(chosen_device),
+            chosen_device,
             lambda what, done, total: progress(done, total, what),
         )
     tables, plain = speed.markdown(found), json.dumps(asdict(found), indent=2)

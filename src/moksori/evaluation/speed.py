@@ -7,6 +7,7 @@ stream of ring buffers in torch, is the median of the ratios within the rounds. 
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import statistics
 import sys
@@ -123,12 +124,11 @@ def usual_ways(n_cores: int, worker_streams: int, precisions: Sequence[str]) -> 
     return ways
 
 
-def gpu_ways() -> list[Way]:
+def gpu_ways(has_triton: bool) -> list[Way]:
     """What is worth comparing on a GPU: ring buffers step by step, and replayed, for one song and for several."""
+    replayed = ("graph", "fused", "fused16") if has_triton else ("graph",)
     ways = [Way(PLAIN, 1, 1), Way(PLAIN, 32, 1)]
-    return ways + [
-        Way(backend, n_streams, 1) for backend in ("graph", "fused", "fused16") for n_streams in (1, 32, 128)
-    ]
+    return ways + [Way(backend, n_streams, 1) for backend in replayed for n_streams in (1, 32, 128)]
 
 
 def measure(
@@ -148,7 +148,7 @@ def measure(
         rounds: turns of every way, at least 1.
         seconds: a turn lasts about this long.
         is_training_measured: whether a training step is timed, too.
-        device: a GPU; by default the CPU.
+        device: a GPU, of CUDA; by default the CPU.
         progress: see `Progress`.
     """
     device = device or torch.device("cpu")
@@ -158,7 +158,8 @@ def measure(
         verdict, usual = trial.verdict(), generator.backend_for(decoder)
         ways = usual_ways(generator.n_workers(usual), usual.worker_streams, verdict.precisions)
     else:
-        verdict, ways = Verdict(reason="it is made for CPUs"), gpu_ways()
+        verdict = Verdict(reason="it is made for CPUs")
+        ways = gpu_ways(has_triton=importlib.util.find_spec("triton") is not None)
     peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64, device=device), told)
     turns = {way: _Turn(decoder, way, told, peaks, seconds) for way in ways}
     heard = [_EncoderTurn(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
