@@ -7,7 +7,7 @@ lags behind its input, and the next layer's lags further; each layer keeps as mu
     output of the layer         . [= = = =]                and what is known of by then: `reach` samples earlier
 
 The positions of a block are the streams of `product._product`, the taps of a convolution products that go on. Nothing
-is computed twice, and memory does not grow with the clip.
+is computed twice, and what the layers remember does not grow with the clip.
 
 Arrays are flat, and positions are rows. What lies before a clip or after it is zero for every layer, as it is padded.
 """
