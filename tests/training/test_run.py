@@ -26,6 +26,14 @@ def test_auto_takes_what_is_there_and_other_devices_are_explained() -> None:
         run.check_device("toaster")
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this is a Mac")
+def test_why_a_device_cannot_be_used_is_told_in_a_line() -> None:
+    """Torch's own words were sixty lines."""
+    with pytest.raises(UserError) as refused:
+        run.check_device("mps")
+    assert len(str(refused.value).splitlines()) == 1 and len(str(refused.value)) < 250
+
+
 def test_both_phases_are_planned_for_two_singers_and_one_phase_for_one(
     tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -205,5 +205,6 @@ def check_device(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used here ({error}); use --device auto or cpu") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch may go on for sixty lines
+        raise UserError(f"device {name!r} cannot be used here ({reason}); use --device auto or cpu") from error
     return name
