@@ -163,9 +163,9 @@ def groups(monkeypatch: pytest.MonkeyPatch, n_streams: int) -> list[int]:
     sizes: list[int] = []
     generate = generator.generate
 
-    def noted(backend: Any, conditioning: Any, uniforms: torch.Tensor, *how: Any) -> torch.Tensor:
+    def noted(backend: Any, conditioning: Any, uniforms: torch.Tensor, *how: Any, **more: Any) -> torch.Tensor:
         sizes.append(len(uniforms))
-        return generate(backend, conditioning, uniforms, *how)
+        return generate(backend, conditioning, uniforms, *how, **more)
 
     monkeypatch.setattr(generator, "lockstep_streams", lambda backend: n_streams)
     monkeypatch.setattr(generator, "generate", noted)

@@ -124,7 +124,7 @@ class TestCuts:
     def test_what_is_only_heard_so_far_counts(self, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
         """At the paper's size listening takes minutes; nobody shall think that nothing happens."""
 
-        def silent(*arguments: object) -> None:
+        def silent(*arguments: object, **more: object) -> None:
             raise InterruptedError
 
         told: list[float] = []

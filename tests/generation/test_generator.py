@@ -270,6 +270,25 @@ def test_a_decoder_that_diverged_is_refused(backend: str) -> None:
         generator.generate(generator.backend_for(decoder, backend), TINY.conditioning(30), TINY.uniforms(30))
 
 
+@every_backend
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clips_of_several_lengths_are_sung_as_if_they_were_of_one(backend: str, workers: int) -> None:
+    """Whether the backend leaves out what comes after a clip's end, or not."""
+    case = as_it_can(backend, dataclasses.replace(TINY, streams=5))
+    made, conditioning, uniforms = (
+        generator.backend_for(case.decoder(), backend),
+        case.conditioning(90),
+        case.uniforms(90),
+    )
+    told: list[int] = []
+    whole = generator.generate(made, conditioning, uniforms, workers=workers)
+    lengths = [20, 90, 1, 64, 90]
+    found = generator.generate(made, conditioning, uniforms, 1.0, told.append, workers, lengths)
+    for codes, expected, length in zip(found, whole, lengths, strict=True):
+        assert torch.equal(codes[:length], expected[:length])
+    assert sum(told) == 90
+
+
 class Flat(Stepwise):
     """A backend that holds every code for equally likely and counts its steps."""
 

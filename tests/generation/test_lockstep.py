@@ -43,6 +43,10 @@ class Echo:
         n_samples = uniforms.shape[1]
         return (told[:, place : place + n_samples] + 10 * uniforms).long(), (told, place + n_samples)
 
+    def narrow(self, state: Any, n_streams: int) -> Any:
+        told, place = state
+        return told[:n_streams], place
+
     def call_samples(self, n_streams: int) -> int:
         return 2
 

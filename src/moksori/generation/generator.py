@@ -8,7 +8,6 @@ in shares, one a thread; which share a stream is in changes nothing in it.
 from __future__ import annotations
 
 import functools
-import itertools
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +69,14 @@ class Backend(Protocol):
 
         Raises:
             ValueError: the scores are not finite.
+        """
+
+    def narrow(self, state: Any, n_streams: int) -> Any:
+        """State of the first n streams, when the others are over; None if such a backend cannot go on without them.
+
+        Args:
+            state: as of `step`.
+            n_streams: at least 1.
         """
 
     def call_samples(self, n_streams: int) -> int:
@@ -159,6 +166,7 @@ def generate(
     temperature: float = 1.0,
     progress: Progress | None = None,
     workers: int = 0,
+    lengths: Sequence[int] | None = None,
 ) -> Tensor:
     """Sample B clips in lockstep.
 
@@ -169,9 +177,10 @@ def generate(
         temperature: see `sampling.pick`.
         progress: told every few hundredths of a second; an exception it raises ends the generation.
         workers: threads; 0 for what `n_workers` says. Their number does not change what is generated.
+        lengths: of each clip, at most T; what comes after it is not generated where the backend can leave it out.
 
     Returns:
-        Codes `[B, T]` int64.
+        Codes `[B, T]` int64; after the end of a clip anything.
 
     Raises:
         ValueError: the shapes do not fit each other, or the decoder's scores are not finite.
@@ -186,16 +195,21 @@ def generate(
         raise ValueError(f"temperature must be a number, and not negative: {temperature}")
     uniforms = uniforms.to(conditioning.frames.device)
     # Made outside the inference mode, so that training may take gradients of what is computed from it.
-    codes = torch.empty(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)
+    codes = torch.zeros(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)
     n_shares = max(1, min(n_streams, workers or n_workers(backend)))
-    bounds = [n_streams * i // n_shares for i in range(n_shares + 1)]
-    shares = [slice(*pair) for pair in itertools.pairwise(bounds)]
+    own_lengths = [n_samples] * n_streams if lengths is None else list(lengths)
+    longest_first = sorted(range(n_streams), key=lambda stream: -own_lengths[stream])
+    shares = [longest_first[first::n_shares] for first in range(n_shares)]
     stop, told = Event(), queue.SimpleQueue[int | None]()
 
-    def work(share: slice) -> None:
+    def work(share: list[int], progress: Progress) -> None:
         own = Conditioning(conditioning.frames[share], conditioning.hop_samples)
+        ends = [own_lengths[stream] for stream in share]
+        codes[share] = _sample_share(backend, own, uniforms[share], temperature, ends, progress, stop)
+
+    def work_beside(share: list[int]) -> None:
         try:
-            _sample_share(backend, own, uniforms[share], temperature, codes[share], told.put, stop)
+            work(share, told.put)
         except BaseException:
             stop.set()  # one share is of no use without the others
             raise
@@ -203,10 +217,10 @@ def generate(
             told.put(None)  # whatever became of it, nothing more is to be expected
 
     if n_shares == 1:
-        _sample_share(backend, conditioning, uniforms, temperature, codes, progress, stop)
+        work(shares[0], progress or (lambda _: None))
         return codes
     with ThreadPoolExecutor(n_shares) as pool:
-        jobs = [pool.submit(work, share) for share in shares]
+        jobs = [pool.submit(work_beside, share) for share in shares]
         try:
             _tell(told, n_shares, progress)
         finally:
@@ -216,29 +230,32 @@ def generate(
     return codes
 
 
+@torch.inference_mode()
 def _sample_share(
     backend: Backend,
     conditioning: Conditioning,
     uniforms: Tensor,
     temperature: float,
-    codes: Tensor,
-    progress: Progress | None,
+    lengths: list[int],
+    progress: Progress,
     stop: Event,
-) -> None:
-    """Write the codes `[B, T]` of some streams, call by call, until told to stop."""
-    n_streams, n_samples = uniforms.shape
-    with torch.inference_mode():
-        state, previous = backend.start(conditioning), None
-        n_at_once = backend.call_samples(n_streams)
-        for start in range(0, n_samples, n_at_once):
-            if stop.is_set():
-                return
-            here = slice(start, min(start + n_at_once, n_samples))
-            picked, state = backend.sample(state, previous, uniforms[:, here], temperature)
-            codes[:, here] = picked
-            previous = picked[:, -1]
-            if progress is not None:
-                progress(here.stop - here.start)
+) -> Tensor:
+    """Codes `[B, T]` of some streams, the longest first, call by call, until told to stop."""
+    codes = torch.zeros(uniforms.shape, dtype=torch.int64, device=uniforms.device)
+    state, previous, n_streams, position = backend.start(conditioning), None, len(lengths), 0
+    while position < lengths[0] and not stop.is_set():
+        n_left = sum(length > position for length in lengths)
+        if n_left < n_streams and (narrowed := backend.narrow(state, n_left)) is not None:
+            state, n_streams = narrowed, n_left
+        here = slice(position, min(position + backend.call_samples(n_streams), lengths[0]))
+        given = None if previous is None else previous[:n_streams]
+        picked, state = backend.sample(state, given, uniforms[:n_streams, here], temperature)
+        codes[:n_streams, here] = picked
+        previous, position = picked[:, -1], here.stop
+        progress(here.stop - here.start)
+    if lengths[0] < uniforms.shape[1]:
+        progress(uniforms.shape[1] - lengths[0])  # the longest of another share is longer
+    return codes
 
 
 def _tell(told: queue.SimpleQueue[int | None], n_shares: int, progress: Progress | None) -> None:

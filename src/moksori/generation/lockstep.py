@@ -215,7 +215,8 @@ def _group(waiting: _Waiting[S], n_streams: int) -> list[tuple[Turn[S], Part]]:
 
 def _sing_group(group: list[tuple[Turn[S], Part]], backend: generator.Backend, temperature: float) -> None:
     """Sing parts side by side, and lay what was sung by for the songs."""
-    n_samples = max(part.n_samples for _, part in group)
+    lengths = [part.n_samples for _, part in group]
+    n_samples = max(lengths)
     n_frames = max(part.conditioning.frames.shape[2] for _, part in group)
 
     def padded(values: Tensor, length: int) -> Tensor:
@@ -232,6 +233,6 @@ def _sing_group(group: list[tuple[Turn[S], Part]], backend: generator.Backend, t
         done += n_steps
 
     conditioning = Conditioning(frames, group[0][1].conditioning.hop_samples)
-    codes = generator.generate(backend, conditioning, uniforms, temperature, progressed)
+    codes = generator.generate(backend, conditioning, uniforms, temperature, progressed, lengths=lengths)
     for (turn, part), row in zip(group, codes.cpu().numpy(), strict=True):
         turn.push(row[: part.n_samples].astype(np.uint8))

@@ -66,6 +66,10 @@ class Recorded(ABC):
         """Tensors for `State.scratch`, of the kind of these frames `[F, B, C]`."""
         return []
 
+    def narrow(self, state: State, n_streams: int) -> None:
+        """See `generator.Backend.narrow`: what was recorded is of all streams."""
+        return None
+
     def call_samples(self, n_streams: int) -> int:
         """See `generator.Backend.call_samples`."""
         return _CALL_SAMPLES

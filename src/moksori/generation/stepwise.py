@@ -26,6 +26,10 @@ class Stepwise(ABC):
     def step(self, state: Any, previous: Tensor | None) -> tuple[Tensor, Any]:
         """See `generator.Backend.step`."""
 
+    def narrow(self, state: Any, n_streams: int) -> Any:
+        """See `generator.Backend.narrow`."""
+        return None
+
     def call_samples(self, n_streams: int) -> int:
         """See `generator.Backend.call_samples`."""
         return 10

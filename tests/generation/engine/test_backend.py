@@ -150,6 +150,39 @@ def test_how_far_ahead_the_past_is_multiplied_changes_nothing(
 
 
 @every_precision
+@pytest.mark.parametrize("n_streams", [3, 9])
+def test_streams_that_are_over_change_nothing_for_the_others(precision: str, n_streams: int) -> None:
+    """To the bit, left out at any sample: between two frames, and while sums lie ahead."""
+    own, conditioning = decoder(WaveNetConfig(2, 5, 2, 20, 24)), told(n_streams, 20)
+    codes = codes_for(conditioning)
+    backend = made(own, precision, conditioning)
+    whole, _ = backend.score(backend.start(conditioning), None, codes)
+    state, previous = backend.start(conditioning), None
+    for start, stop, n_left in ((0, 45, n_streams), (45, 46, n_streams - 1), (46, 140, 1)):
+        state = backend.narrow(state, n_left)
+        given = None if previous is None else previous[:n_left]
+        scores, state = backend.score(state, given, codes[:n_left, start:stop])
+        assert torch.equal(scores, whole[:n_left, :, start:stop])
+        previous = codes[:n_left, stop - 1]
+    assert state.arrays.rings.shape[1] == state.sizes.residual
+
+
+def test_streams_that_are_over_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they cost as much as the others until the longest is over."""
+    backend, asked = EngineBackend(decoder(SMALL), "float32"), []
+    sample = backend.sample
+
+    def noted(state: Any, previous: Tensor | None, uniforms: Tensor, temperature: float) -> Any:
+        asked.append(uniforms.shape[0])
+        return sample(state, previous, uniforms, temperature)
+
+    monkeypatch.setattr(backend, "sample", noted)
+    monkeypatch.setattr(backend, "call_samples", lambda n_streams: 7)
+    generator.generate(backend, told(3, 10), torch.full((3, 70), 0.5), workers=1, lengths=[28, 70, 8])
+    assert asked == [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+
+
+@every_precision
 def test_threads_change_nothing(precision: str) -> None:
     own, conditioning = decoder(SMALL), told(9, 8)
     backend = made(own, precision, conditioning)

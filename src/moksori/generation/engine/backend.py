@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moksori.audio import mulaw
 from moksori.generation.engine import cpu, kernel, packing
-from moksori.generation.engine.product import Floats
+from moksori.generation.engine.product import Floats, Packed
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 
@@ -104,6 +104,21 @@ class EngineBackend:
         return State(
             arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, n_streams * n_channels).numpy()), n_streams
         )
+
+    def narrow(self, state: State, n_streams: int) -> State:
+        """See `generator.Backend.narrow`."""
+        sizes, arrays = state.sizes, state.arrays
+
+        def first(rows: Packed, width: int) -> Packed:
+            return np.ascontiguousarray(rows[..., : n_streams * width])
+
+        narrowed = kernel.State(
+            heard=first(arrays.heard, sizes.kernel_size),
+            told=first(arrays.told, sizes.n_layers * 2 * sizes.residual + sizes.skip),
+            rings=first(arrays.rings, sizes.residual),
+            ahead=first(arrays.ahead, 2 * sizes.residual),
+        )
+        return State(narrowed, sizes, first(state.frames, sizes.condition), n_streams, state.position)
 
     def step(self, state: State, previous: Tensor | None) -> tuple[Tensor, State]:
         """Score the next code; see `generator.Backend.step`."""
