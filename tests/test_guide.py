@@ -305,7 +305,7 @@ def _smaller(line: str) -> list[str]:
     if words[0] == "convert" or "generate" in words[:2]:
         words.append("--force")
     if words[0] == "evaluate":
-        words += ["--clips", "1", "--players", "1"]
+        words += ["--players", "1"] if "--conversions" in words else ["--players", "1", "--clips", "1"]
     return words
 
 

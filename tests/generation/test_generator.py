@@ -289,6 +289,16 @@ def test_clips_of_several_lengths_are_sung_as_if_they_were_of_one(backend: str, 
     assert sum(told) == 90
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_codes_are_tensors_of_the_mode_in_which_they_were_asked_for(workers: int) -> None:
+    """Threads have modes of their own; codes made in the caller's could not be written there."""
+    backend, case = generator.backend_for(TINY.decoder(), "reference"), dataclasses.replace(TINY, streams=3)
+    plain = generator.generate(backend, case.conditioning(9), case.uniforms(9), workers=workers)
+    with torch.inference_mode():
+        inferred = generator.generate(backend, case.conditioning(9), case.uniforms(9), workers=workers)
+    assert not plain.is_inference() and inferred.is_inference() and torch.equal(plain, inferred)
+
+
 class Flat(Stepwise):
     """A backend that holds every code for equally likely and counts its steps."""
 

@@ -194,7 +194,7 @@ def generate(
     if not temperature >= 0:
         raise ValueError(f"temperature must be a number, and not negative: {temperature}")
     uniforms = uniforms.to(conditioning.frames.device)
-    # Made outside the inference mode, so that training may take gradients of what is computed from it.
+    # Made and written in the mode of the caller, who may be training and take gradients of what is computed from it.
     codes = torch.zeros(n_streams, n_samples, dtype=torch.int64, device=uniforms.device)
     n_shares = max(1, min(n_streams, workers or n_workers(backend)))
     own_lengths = [n_samples] * n_streams if lengths is None else list(lengths)
@@ -202,14 +202,14 @@ def generate(
     shares = [longest_first[first::n_shares] for first in range(n_shares)]
     stop, told = Event(), queue.SimpleQueue[int | None]()
 
-    def work(share: list[int], progress: Progress) -> None:
+    def work(share: list[int], progress: Progress) -> Tensor:
         own = Conditioning(conditioning.frames[share], conditioning.hop_samples)
         ends = [own_lengths[stream] for stream in share]
-        codes[share] = _sample_share(backend, own, uniforms[share], temperature, ends, progress, stop)
+        return _sample_share(backend, own, uniforms[share], temperature, ends, progress, stop)
 
-    def work_beside(share: list[int]) -> None:
+    def work_beside(share: list[int]) -> Tensor:
         try:
-            work(share, told.put)
+            return work(share, told.put)
         except BaseException:
             stop.set()  # one share is of no use without the others
             raise
@@ -217,7 +217,7 @@ def generate(
             told.put(None)  # whatever became of it, nothing more is to be expected
 
     if n_shares == 1:
-        work(shares[0], progress or (lambda _: None))
+        codes[shares[0]] = work(shares[0], progress or (lambda _: None))
         return codes
     with ThreadPoolExecutor(n_shares) as pool:
         jobs = [pool.submit(work_beside, share) for share in shares]
@@ -225,8 +225,8 @@ def generate(
             _tell(told, n_shares, progress)
         finally:
             stop.set()  # after an exception the workers end with their present call
-        for job in jobs:
-            job.result()
+        for share, job in zip(shares, jobs, strict=True):
+            codes[share] = job.result()
     return codes
 
 
