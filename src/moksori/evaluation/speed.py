@@ -306,6 +306,7 @@ class _EncoderTurn:
     def __init__(self, encoder: Encoder, backend: str, seconds: float) -> None:
         self.backend = backend
         self._encode = latents.encode_for(encoder, backend)
+        self.precision = self._encode.precision
         self._codes = torch.zeros(1, encoder.config.hop_samples, dtype=torch.int64)
         took = min(self._run()[0] for _ in range(2))  # the first call may compile
         self._codes = self._codes.repeat(1, max(1, round(seconds / max(took, 1e-6))))
@@ -376,9 +377,8 @@ def _encoding_rate(
 ) -> EncodingRate:
     wall = statistics.median(turn.wall)
     products = statistics.median(turn.busy) * encoder_multiply_adds(config.encoder)
-    precision = {PLAIN: "float32", "int8": "bfloat16"}.get(turn.backend, turn.backend)  # it is computed in
     ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
-    share = _share_of_bare(products, precision, verdict, bare)
+    share = _share_of_bare(products, turn.precision, verdict, bare)
     return EncodingRate(turn.backend, wall, wall / config.sample_rate, ratio, share)
 
 

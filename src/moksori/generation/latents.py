@@ -24,6 +24,7 @@ _PARALLEL_PIECE_SECONDS = 8.0  # of each thread, where memory does not grow: the
 class Encode(Protocol):
     """A way to encode."""
 
+    precision: str  # it computes in
     is_parallel: bool  # threads may use it side by side, in bounded memory
 
     def __call__(self, codes: Tensor, stop: Event | None = None) -> Tensor:
@@ -33,6 +34,7 @@ class Encode(Protocol):
 class TorchEncode:
     """The encoder itself, on its own device."""
 
+    precision = "float32"
     is_parallel = False  # torch has threads of its own
 
     def __init__(self, encoder: Encoder) -> None:

@@ -39,7 +39,8 @@ class EngineEncoder:
             raise ValueError(f"the engine encodes with float32 weights, not {encoder.stem.weight.dtype}")
         found = cpu.features()
         tier = cpu.tier(found, tier_name)
-        arithmetic = cpu.arithmetic(_PRECISION.get(precision, precision), tier, found)
+        self.precision = _PRECISION.get(precision, precision)
+        arithmetic = cpu.arithmetic(self.precision, tier, found)
         self._kernel = encoder_kernel.build(tier, arithmetic, is_checked)
         self._net = packing.pack_encoder(encoder, self._kernel)
         self._latent_channels = encoder.config.latent_channels
