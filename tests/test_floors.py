@@ -32,7 +32,10 @@ FLOORS = {
 
 # Inside a room a module may import those that stand before it.
 ORDER = {
-    "audio": "clip frames mulaw level containers files resample spectral pitch features transposition breaths signals",
+    "audio": (
+        "clip frames mulaw level containers files resample spectral pitch f0_file features transposition breaths "
+        "signals"
+    ),
     "data": (
         "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches synthetic"
     ),

@@ -18,7 +18,7 @@ from calling import Moksori, write_song
 
 from moksori import checkpoint
 from moksori.audio import files
-from moksori.audio.pitch import PitchRange
+from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
 from moksori.cli import convert
 from moksori.models.swift import Swift
@@ -273,6 +273,40 @@ class TestMelody:
         (tmp_path / "tunes").mkdir()
         soundfile.write(tmp_path / "tunes" / "tune.wav", 0.1 * np.asarray(tone), 16_000)
         return tmp_path / "tunes" / "tune.wav"
+
+    def test_a_melody_goes_out_is_edited_and_is_sung(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        melody = tune.parent / "tune.f0.csv"
+        call = ["convert", tune, "-m", swift_file, "-s", "tenor", "--transpose", "0", "--force"]
+        done = moksori(*call, "--melody-out", melody, "-o", tune.parent / "a.wav")
+        assert done.code == 0 and f"melody: {melody}" in done.err
+        lines = melody.read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "time_seconds,f0_hz,is_voiced"
+        assert float(lines[30].split(",")[1]) == pytest.approx(440.0, rel=0.01)
+        edited = [lines[0], *(line.replace(",44", ",33").replace(",43", ",33") for line in lines[1:])]
+        melody.write_text("\n".join(edited), encoding="utf-8")
+        assert moksori(*call, "--melody", melody, "-o", tune.parent / "b.wav").code == 0
+        sung = PitchTracker().track(files.read(tune.parent / "b.wav")).voiced_hz
+        assert float(np.median(sung)) == pytest.approx(330.0, rel=0.03)
+
+    def test_melodies_of_several_songs_go_into_a_folder(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        shutil.copy(tune, tune.with_name("other.wav"))
+        done = moksori("convert", tune.parent, "-m", swift_file, "-s", "tenor", "--melody-out", tune.parent / "m")
+        assert done.code == 0
+        assert tree(tune.parent / "m") == ["other.wav.f0.csv", "tune.wav.f0.csv"]
+
+    def test_melodies_that_do_not_fit_are_refused(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        melody, out = tune.parent / "bad.f0.csv", tune.parent / "out.wav"
+        melody.write_text("0.0,220,1\n0.0,220,1\n", encoding="utf-8")
+        call = ["convert", tune, "-m", swift_file, "-s", "tenor", "-o", out]
+        done = moksori(*call, "--melody", melody)
+        assert done.code == 1 and "bad.f0.csv, line 2: time 0 s" in done.err and not out.exists()
+        both = moksori(*call, "--melody", melody, "--melody-out", tune.parent / "new.f0.csv")
+        assert both.code == 1 and "leave one of them out" in both.err
+        kept = moksori(*call, "--melody-out", melody)
+        assert kept.code == 1 and "exists already" in kept.err and melody.read_text(encoding="utf-8").count("220") == 2
+        shutil.copy(tune, tune.with_name("other.wav"))
+        several = moksori("convert", tune.parent, "-m", swift_file, "-s", "tenor", "--melody", melody)
+        assert several.code == 1 and "is the melody of one song" in several.err
 
     def test_octaves_and_notes_outside_are_told(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
         done = moksori("convert", tune, "-m", swift_file, "-s", "tenor")

@@ -9,7 +9,9 @@ import pytest
 import soundfile
 from singing import HERE, RANGES, RATE, pitch_hz, vowel
 
+from moksori.audio import f0_file
 from moksori.audio.clip import Clip
+from moksori.audio.pitch import HOP_SECONDS, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import UserError
@@ -66,3 +68,39 @@ def test_a_voice_that_hears_the_pitch_cannot_transpose(tiny_model: Autoencoder) 
     assert not voice.is_told_the_pitch
     with pytest.raises(UserError, match="cannot transpose"):
         voice.convert(vowel()[:500], RATE, singer="bass", options=ConvertOptions(transpose=12))
+
+
+def constant(f0_hz: float, seconds: float) -> PitchTrack:
+    """A melody of one note."""
+    n_frames = round(seconds / HOP_SECONDS)
+    return PitchTrack(np.full(n_frames, f0_hz), np.ones(n_frames), np.ones(n_frames, np.bool_), HOP_SECONDS)
+
+
+def test_a_melody_by_hand_is_sung_in_the_place_of_the_one_that_is_heard(swift_voice: Voice) -> None:
+    source = vowel(220.0)
+    sung = swift_voice.convert(source, RATE, singer="tenor", options=HERE, melody=constant(293.66, 1.5))
+    assert pitch_hz(sung) == pytest.approx(293.66, rel=0.015)
+    up = ConvertOptions(transpose=2)
+    assert pitch_hz(swift_voice.convert(source, RATE, singer="tenor", options=up, melody=constant(220.0, 1.5))) == (
+        pytest.approx(220.0 * 2 ** (2 / 12), rel=0.015)
+    )
+
+
+def test_the_melody_that_was_heard_changes_nothing_when_it_is_given_back(swift_voice: Voice) -> None:
+    source = np.concatenate([vowel(220.0, 0.7), vowel(277.2, 0.8)])
+    heard = f0_file.parse(f0_file.text(PitchTracker().track(Clip(source, RATE))), "here")
+    # To the 0.001 Hz of its file: a hundredth of a radian of the eleventh partial, at worst, after a second and a half.
+    alone = swift_voice.convert(source, RATE, singer="tenor", options=HERE)
+    given = swift_voice.convert(source, RATE, singer="tenor", options=HERE, melody=heard)
+    assert np.abs(given - alone).max() < 0.05 * np.abs(alone).max()
+
+
+def test_a_melody_of_another_song_and_one_for_a_voice_that_listens_are_refused(
+    swift_voice: Voice, voice: Voice, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"goes on to 4\.0 s, but the recording ends at 1\.5 s"):
+        swift_voice.convert(vowel(), RATE, singer="tenor", melody=constant(220.0, 4.0))
+    soundfile.write(tmp_path / "song.wav", vowel(), RATE)
+    with pytest.raises(UserError, match="cannot be given another"):
+        voice.convert_file(tmp_path / "song.wav", tmp_path / "sung.wav", singer="bass", melody=constant(220.0, 1.0))
+    assert not (tmp_path / "sung.wav").exists()

@@ -104,12 +104,28 @@ def at_times(track: PitchTrack, times_seconds: npt.NDArray[np.float64]) -> npt.N
 
     Between frames pitch moves in a straight line on the scale of notes; the nearer frame says whether there is any.
     """
-    if not track.is_voiced.any():
+    return interpolated(times_seconds, track.times_seconds, track.f0_hz, track.is_voiced)
+
+
+def interpolated(
+    times_seconds: npt.NDArray[np.float64],
+    known_seconds: npt.NDArray[np.float64],
+    f0_hz: npt.NDArray[np.float64],
+    is_voiced: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """Pitch at any times, `[n]`, from points that need not be evenly spaced; see `at_times`.
+
+    Args:
+        times_seconds: `[n]`.
+        known_seconds: `[P]`, rising: where pitch is known.
+        f0_hz: `[P]`, above 0 where voiced.
+        is_voiced: `[P]`.
+    """
+    if not is_voiced.any():
         return np.zeros(len(times_seconds))
-    voiced_times = track.times_seconds[track.is_voiced]
-    is_voiced = np.interp(times_seconds, track.times_seconds, track.is_voiced.astype(np.float64)) > 0.5
-    f0_hz = np.exp(np.interp(times_seconds, voiced_times, np.log(track.voiced_hz)))
-    return np.where(is_voiced, f0_hz, 0.0)
+    here = np.interp(times_seconds, known_seconds, is_voiced.astype(np.float64)) > 0.5
+    moved = np.exp(np.interp(times_seconds, known_seconds[is_voiced], np.log(f0_hz[is_voiced])))
+    return np.where(here, moved, 0.0)
 
 
 def cents_between(f0_hz: npt.ArrayLike, reference_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from moksori.cli import console
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
+    from moksori.audio.pitch import PitchTrack
     from moksori.conversion import Report
 
 SOME_FAILED = 7
@@ -57,10 +58,21 @@ def command(
     page: Annotated[
         Path | None, typer.Option(help="Also write a page to listen to, with the songs and what became of them.")
     ] = None,
+    melody: Annotated[
+        Path | None,
+        typer.Option(help="Sing this melody in the place of the one that is heard: a file of --melody-out, edited."),
+    ] = None,
+    melody_out: Annotated[
+        Path | None,
+        typer.Option(help="Also write the melody that is heard, as song.f0.csv: a file for one song, else a folder."),
+    ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a song.")] = False,
 ) -> None:
     """Convert songs of any length and format; rate, channels, length and format stay as they are.
+
+    A melody file has lines of time in seconds, pitch in Hz and voicing (1 or 0), before any transposition: write it
+    with --melody-out, change it in any editor, and sing it with --melody.
 
     Several songs are converted side by side, the shorter ones first, and each is written as soon as it is done; Ctrl-C
     leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
@@ -97,11 +109,14 @@ def command(
         (*job, shares) for shares in voices for job in _jobs(songs, output, _label(shares), is_single=len(voices) == 1)
     ]
     _check_destinations([job[:2] for job in jobs], force)
+    given = _given_melody(melody, melody_out, [source for source, *_ in jobs])
+    if melody_out is not None:
+        _write_melodies(melody_out, [source for source, *_ in jobs], force)
     failures, sung, ready, labels = 0, [], [], []
     for source, destination, shares in jobs:
         try:
             console.make_folder(destination.parent)
-            ready.append(SongFile(source, destination, shares))
+            ready.append(SongFile(source, destination, shares, melody=given))
             labels.append(_label(shares))
         except UserError as error:
             if len(jobs) == 1:
@@ -133,6 +148,49 @@ def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]]) -> None:
     title = " and ".join(sorted({source.stem for source, *_ in sung})[:3])
     song_page.write(page, [song_page.Sung(*one) for one in sung], title)
     console.say(f"listen: {page}")
+
+
+def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Path]) -> PitchTrack | None:
+    """The melody of a file, which is of one song alone."""
+    from moksori.audio import f0_file
+
+    if melody is None:
+        return None
+    if melody_out is not None:
+        raise UserError("--melody gives a melody, --melody-out asks for the one that is heard; leave one of them out")
+    if len(set(sources)) > 1:
+        raise UserError(
+            f"{melody}: is the melody of one song, and there are {len(set(sources))}; convert that one alone"
+        )
+    return f0_file.read(melody)
+
+
+def _write_melodies(output: Path, sources: list[Path], force: bool) -> None:
+    """Write what is heard of each song, before it is sung: to a file, or into a folder.
+
+    A song that cannot be read is left to the conversion, which says so.
+    """
+    from moksori.audio import f0_file, files
+    from moksori.audio.pitch import PitchTracker
+    from moksori.errors import AudioFileError
+
+    songs = list(dict.fromkeys(sources))
+    is_file = len(songs) == 1 and not os.path.isdir(output) and bool(output.suffix)
+    places = [output if is_file else output / f"{song.name}{f0_file.SUFFIX}" for song in songs]
+    for place in places:
+        if os.path.lexists(place) and not force:
+            raise UserError(f"{place}: exists already; use --force to overwrite it, or another --melody-out")
+    if len(set(places)) < len(places):
+        raise UserError(f"{output}: two songs of one name would leave their melodies here; convert them in two calls")
+    tracker = PitchTracker()
+    for song, place in zip(songs, places, strict=True):
+        try:
+            track = tracker.track_blocks(files.read_mono_blocks(song), files.probe(song).sample_rate)
+        except AudioFileError:
+            continue
+        console.make_folder(place.parent)
+        f0_file.write(place, track)
+        console.say(f"melody: {place}")
 
 
 def _voices(singers: list[str] | None, mix: str | None) -> list[dict[str, float]]:

@@ -26,6 +26,8 @@ from moksori.errors import UserError
 from moksori.models.family import Converter
 from moksori.models.swift import Swift
 
+_LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -44,13 +46,19 @@ class Heard:
     track: PitchTrack | None  # None where nobody asked for its pitch
 
 
-def hear(recording: Recording, tracker: PitchTracker | None, level_dbfs: float) -> Heard:
+def hear(
+    recording: Recording, tracker: PitchTracker | None, level_dbfs: float, melody: PitchTrack | None = None
+) -> Heard:
     """Read a recording once.
 
     Args:
         recording: of any length; it is never in memory as a whole.
         tracker: tells the pitch, if anybody asks for it.
         level_dbfs: of the singing in the training data.
+        melody: takes the place of the pitch that would be heard.
+
+    Raises:
+        UserError: the melody goes on when the recording is over, so it is of another one.
     """
     meter = level.LevelMeter(recording.sample_rate)
 
@@ -59,14 +67,24 @@ def hear(recording: Recording, tracker: PitchTracker | None, level_dbfs: float) 
             meter.push(block)
             yield block
 
-    track = None
-    if tracker is not None:
+    track = melody
+    if tracker is not None and melody is None:
         track = tracker.track_blocks(metered(), recording.sample_rate)
     else:
         for _ in metered():
             pass
     measured = meter.result()
+    if melody is not None:
+        _check_length(melody, measured.n_samples / recording.sample_rate)
     return Heard(measured, level.gain_for_singing(measured, level_dbfs), track)
+
+
+def _check_length(melody: PitchTrack, seconds: float) -> None:
+    until = float(melody.times_seconds[-1]) if len(melody.f0_hz) else 0.0
+    if until > seconds + _LONGER_SECONDS:
+        raise UserError(
+            f"the melody goes on to {until:.1f} s, but the recording ends at {seconds:.1f} s; is it of another song?"
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +126,19 @@ def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: C
         return 0.0
     choose = transposition.whole_octaves if options.transpose == "auto" else transposition.nearest
     return choose(track.f0_hz, singer)
+
+
+def refuse_melody(melody: PitchTrack | None) -> None:
+    """Say that a voice which hears the pitch for itself cannot be given another melody.
+
+    Raises:
+        UserError: it was given one.
+    """
+    if melody is not None:
+        raise UserError(
+            "this voice is not told the pitch, and sings the melody it hears; it cannot be given another. Leave the "
+            "melody out, or train with recipe swift"
+        )
 
 
 def refuse_transposition(options: ConvertOptions) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
+from moksori.audio.pitch import PitchTrack
 from moksori.conversion.hearing import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.song import Instrument, Song
@@ -39,6 +40,7 @@ class SongFile:
     destination: Path
     singer: str | Mapping[str, float]
     transpose: float | str | None = None  # in place of what the options say
+    melody: PitchTrack | None = None  # is sung in the place of the one that is heard
 
 
 SongsProgress = Callable[[int, float], None]
@@ -81,7 +83,7 @@ def convert_files(
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
         told = None if progress is None else functools.partial(progress, number)
         recording = Recording(lambda: _until(stop, files.read_mono_blocks(song.source)), rate)
-        return functools.partial(Song, instrument, recording, song.singer, how, told)
+        return functools.partial(Song, instrument, recording, song.singer, how, told, song.melody)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered

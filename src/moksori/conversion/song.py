@@ -18,7 +18,7 @@ from torch import Tensor
 
 from moksori.audio import breaths, level
 from moksori.audio.clip import Samples
-from moksori.audio.pitch import PitchTracker
+from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
 from moksori.conversion import hearing
@@ -56,10 +56,12 @@ class Song:
         singer: a name, or a mix of singers.
         options: how to convert.
         progress: told the share done.
+        melody: is sung in the place of the one that is heard; transposed like that.
 
     Raises:
         AudioFileError: the recording cannot be read.
-        UserError: an unknown singer, a share that is not positive, or a transposition that the voice cannot sing.
+        UserError: an unknown singer, a share that is not positive, a transposition or a melody that the voice cannot
+            sing, or a melody that is longer than the recording.
     """
 
     def __init__(
@@ -69,12 +71,15 @@ class Song:
         singer: str | Mapping[str, float],
         options: ConvertOptions,
         progress: Progress | None = None,
+        melody: PitchTrack | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
         vector = vector_of(model, singer)  # refuses before any work, and before `hearing` relies on the shares
         is_told = hearing.is_told_the_pitch(model)
+        if not is_told:
+            hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
-        self._heard = heard = hearing.hear(recording, tracker, provenance.level_dbfs)
+        self._heard = heard = hearing.hear(recording, tracker, provenance.level_dbfs, melody)
         self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
         self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
         self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
@@ -82,9 +87,9 @@ class Song:
         told = None
         if is_told:
             singer_range = hearing.range_of(singer, provenance.ranges)
-            melody = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
-            self.report.transpose_semitones, self.report.outside = melody.transpose_semitones, melody.outside
-            told = melody.told
+            moved = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
+            self.report.transpose_semitones, self.report.outside = moved.transpose_semitones, moved.outside
+            told = moved.told
         else:
             hearing.refuse_transposition(options)
         self._sung: CodeSong | FeatureSong

@@ -21,7 +21,7 @@ from torch import Tensor
 from moksori import checkpoint
 from moksori.audio import files, frames, level, mulaw, resample
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchTracker
+from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import hearing, many
 from moksori.conversion.hearing import Recording
@@ -79,6 +79,7 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
         progress: Progress | None = None,
+        melody: PitchTrack | None = None,
     ) -> Samples:
         """Sing a recording with another voice.
 
@@ -88,12 +89,13 @@ class Voice(Trained[Converter]):
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
             progress: told the share done.
+            melody: is sung in the place of the one that is heard, and transposed like that; see `audio.f0_file`.
 
         Returns:
             float32 of the same shape.
 
         Raises:
-            UserError: an unknown singer, or a share that is not positive.
+            UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
             ValueError: the samples are not a finite, not empty array of floats of one or two dimensions, or have more
                 than 64 channels: then time and channels are most likely the wrong way round.
         """
@@ -108,7 +110,7 @@ class Voice(Trained[Converter]):
         mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
         options = options or ConvertOptions()
         instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
-        opener = functools.partial(Song, instrument, recording, singer, options, progress)
+        opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
         (converted,) = (many.whole(*turn) for turn in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
@@ -120,18 +122,20 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
         progress: Progress | None = None,
+        melody: PitchTrack | None = None,
     ) -> Report:
         """Convert a sound file of any length in bounded memory.
 
         The result has the rate, channels and length of the source, and its format too if the destination's suffix is
-        the source's. It appears under its name when it is complete.
+        the source's. It appears under its name when it is complete. A melody is sung in the place of the one that is
+        heard, and transposed like that; see `audio.f0_file`.
 
         Raises:
             AudioFileError: the source cannot be read, or the destination cannot be written.
-            UserError: an unknown singer, or a share that is not positive.
+            UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
         """
         told = None if progress is None else lambda number, share: progress(share)
-        song = SongFile(source, destination, singer)
+        song = SongFile(source, destination, singer, melody=melody)
         ((_, outcome),) = self.convert_files([song], options=options, progress=told)
         if isinstance(outcome, UserError):
             raise outcome
