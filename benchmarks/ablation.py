@@ -26,22 +26,15 @@ import moksori
 from moksori import atomic
 from moksori.audio import files
 from moksori.data.corpus import Corpus
-from moksori.evaluation import (
-    held_out,
-    intervals,
-    making,
-    mel_cepstrum,
-    melody,
-    recogniser,
-    report,
-    runner,
-    scoring,
-    syllables,
-    trials,
-)
+from moksori.evaluation import held_out, making, runner, trials
+from moksori.evaluation.judges import panel as scoring
+from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.judges.panel import Heard, Panel
 from moksori.evaluation.making import Options
-from moksori.evaluation.report import METRICS, Figure
-from moksori.evaluation.scoring import Heard, Panel
+from moksori.evaluation.measures import bootstrap, mel_cepstrum, melody, syllables
+from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.report import data as report
+from moksori.evaluation.report.data import METRICS
 from moksori.evaluation.trials import Texts, Trial
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
@@ -244,7 +237,7 @@ def _figure(runs: Mapping[int, Run], metric: str) -> Figure | None:
     if not rows:
         return None
     values, seeds, recordings = zip(*rows, strict=True)
-    return intervals.crossed(values, seeds, recordings, seed=0)
+    return bootstrap.crossed(values, seeds, recordings, seed=0)
 
 
 def _values(runs: Mapping[int, Run], metric: str) -> Iterator[tuple[int, tuple[str, str], float]]:

@@ -18,9 +18,13 @@ import torch
 from moksori.audio import files, resample
 from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus, Recording
-from moksori.evaluation import fitting, melody, public_judge, recogniser, singer_judge, syllables
-from moksori.evaluation.singer_judge import SingerHearer, SingerJudge
-from moksori.evaluation.trials import Texts, evenly
+from moksori.data.splits import evenly
+from moksori.evaluation.judges import fitting, resemblyzer
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.judges.singer import SingerHearer, SingerJudge
+from moksori.evaluation.measures import melody, syllables
+from moksori.evaluation.trials import Texts
 
 _PER_SINGER = 3  # recordings of each singer, to compare the slow trackers
 
@@ -79,8 +83,8 @@ def main(data: Path, table: Path | None, parallel: Path | None) -> None:
     print("| judge | asked about | right |\n| --- | --- | --- |")
     own = singer_judge.load_or_fit(corpus, 0, _ignore)
     judges: list[SingerHearer] = [own]
-    if public_judge.is_available():
-        judges.append(public_judge.load_or_fit(corpus, _ignore))
+    if resemblyzer.is_available():
+        judges.append(resemblyzer.load_or_fit(corpus, _ignore))
     for judge in judges:
         singers(judge, recordings, clips)
         if parallel:
@@ -93,7 +97,7 @@ def main(data: Path, table: Path | None, parallel: Path | None) -> None:
     known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
     if known:
         vowels(recogniser.load_or_fit(corpus, known, 0, _ignore), recordings, clips, texts)
-    if public_judge.is_available():  # the extra brings librosa, too
+    if resemblyzer.is_available():  # the extra brings librosa, too
         few = [evenly(corpus.of("test", singer), _PER_SINGER) for singer in corpus.singers]
         trackers([files.read(corpus.clip_path(recording)) for recording in itertools.chain(*few)])
 

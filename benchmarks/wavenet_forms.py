@@ -32,9 +32,12 @@ from moksori.audio.clip import Clip
 from moksori.cli import wavenet
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.prepare import PrepareConfig, prepare
-from moksori.evaluation import intervals, melody, recogniser, singer_judge, syllables
-from moksori.evaluation.report import Figure
-from moksori.evaluation.trials import Texts, evenly
+from moksori.data.splits import evenly
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.measures import bootstrap, melody, syllables
+from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.trials import Texts
 from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNetConfig
 from moksori.soloist import SoloOptions, Wish
@@ -169,7 +172,7 @@ def table(found: Mapping[str, dict[str, Row]], losses: Mapping[str, float]) -> s
         cells = []
         for metric in metrics:
             names = [name for name, row in rows.items() if metric in row]
-            figure = intervals.bootstrap([rows[name][metric] for name in names], names, seed=0)
+            figure = bootstrap.clustered([rows[name][metric] for name in names], names, seed=0)
             cells.append(figure_text(figure))
         loss = f"{losses[form]:.3f}" if form in losses else "–"
         lines.append(f"| {NAMES[form]} | {loss} | {' | '.join(cells)} |")
@@ -185,7 +188,7 @@ def gains(found: Mapping[str, dict[str, Row]]) -> list[str]:
     for form, rows in found.items():
         if form != "nothing":
             told = {name: row["vowels"] for name, row in rows.items()}
-            figure = intervals.paired(babbled, told, {name: name for name in told}, seed=0)
+            figure = bootstrap.paired(babbled, told, {name: name for name in told}, seed=0)
             lines.append(f"| {NAMES[form]} | {figure_text(figure)} |")
     return lines
 

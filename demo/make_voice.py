@@ -17,7 +17,7 @@ from pathlib import Path
 import moksori
 from moksori import checkpoint
 from moksori.conversion import SHIPPED_VOICE
-from moksori.evaluation import report as reports
+from moksori.evaluation.report import data as reports
 
 VOICES = Path(moksori.__file__).parent / "voices"
 TERMS = (

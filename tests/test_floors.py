@@ -26,6 +26,7 @@ FLOORS = {
     "conversion": 4,
     "soloist": 4,
     "evaluation": 5,
+    "benchmark": 5,
     "cli": 6,
     "studio": 6,
 }
@@ -53,11 +54,10 @@ ORDER = {
         "criticise mixup plateau turns choose backtranslate recipe validation samples journal board folder loop run"
     ),
     "conversion": "options hearing song many voice",
-    "evaluation": (
-        "report intervals melody sound mel_cepstrum syllables fitting recogniser probe held_out trials singer_judge "
-        "public_judge ear audition making scoring verdict runner figures pages song_page listening compare "
-        "speed"
-    ),
+    "evaluation": "measures judges report held_out trials audition making runner",
+    "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables",
+    "evaluation.judges": "fitting vowels probe singer resemblyzer discriminant panel",
+    "evaluation.report": "data verdict figures pages song_page listening compare",
 }
 
 # The side room stands beside the house: of the package its studies know only what all stand on, and nobody knows them
@@ -251,7 +251,7 @@ FORBIDDEN_CALLS = {
 # The weights' first values come from PyTorch's global generator, which is put back afterwards.
 EXCEPTIONS = {
     ("moksori.training.run", "torch.manual_seed"),
-    ("moksori.evaluation.fitting", "torch.manual_seed"),
+    ("moksori.evaluation.judges.fitting", "torch.manual_seed"),
     ("moksori_studies.training", "torch.manual_seed"),
 }
 

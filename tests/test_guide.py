@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 from moksori.audio import files, signals
 from moksori.cli.app import app
 from moksori.data import synthetic
-from moksori.evaluation import recogniser, singer_judge
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.judges import vowels as recogniser
 from moksori.generation import generator
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from calling import Moksori
 import moksori as package
 from moksori import checkpoint, errors
 from moksori.cli import app, console, convert
-from moksori.evaluation import report as reports
-from moksori.evaluation.report import CONVERSION, Item, Report
+from moksori.evaluation.report import data as reports
+from moksori.evaluation.report.data import CONVERSION, Item, Report
 
 VERBS = sorted(command.name or "" for command in app.app.registered_commands)
 

@@ -9,7 +9,7 @@ import pytest
 from calling import Moksori
 
 from moksori.data.corpus import Corpus
-from moksori.evaluation import singer_judge
+from moksori.evaluation.judges import singer as singer_judge
 
 
 @pytest.fixture(autouse=True)

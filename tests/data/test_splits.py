@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moksori.data.splits import split_singer
+from moksori.data.splits import evenly, split_singer
 
 SOUNDS = [f"sound {i}" for i in range(400)]
 
@@ -59,3 +59,14 @@ def test_training_is_never_empty(only: str) -> None:
 
 def test_another_seed_is_another_split() -> None:
     assert split(SOUNDS, seed=1) != split(SOUNDS, seed=2)
+
+
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_evenly_takes_different_items_in_order_from_the_first_on(n: int, count: int) -> None:
+    chosen = evenly(range(n), count)
+    assert len(chosen) == min(n, count) and chosen == sorted(set(chosen))
+    assert not n or chosen[0] == 0
+
+
+def test_evenly_leaves_out_as_many_between_any_two() -> None:
+    assert evenly(range(12), 4) == [0, 3, 6, 9]

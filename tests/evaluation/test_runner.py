@@ -16,9 +16,13 @@ from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError, UserError
-from moksori.evaluation import making, recogniser, report, runner, singer_judge
+from moksori.evaluation import making, runner
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.making import Options
-from moksori.evaluation.report import Figure, Item, Report
+from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.report import data as report
+from moksori.evaluation.report.data import Item, Report
 from moksori.evaluation.runner import Made
 from moksori.evaluation.trials import Texts
 from moksori.generation import generator

@@ -12,7 +12,8 @@ from moksori.audio import files
 from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
-from moksori.evaluation import report, trials
+from moksori.evaluation import trials
+from moksori.evaluation.report import data as report
 from moksori.evaluation.trials import Texts
 
 NO_TEXTS = Texts({})

@@ -34,7 +34,7 @@ def command(
 
     import torch
 
-    from moksori.evaluation import speed
+    from moksori import benchmark
     from moksori.models.autoencoder import ModelConfig
     from moksori.training import recipe as recipes
     from moksori.training import run
@@ -50,7 +50,7 @@ def command(
             "sings, let it convert a song: `moksori convert SONG -s kumi`"
         )
     with console.counted("measuring") as progress:
-        found = speed.measure(
+        found = benchmark.measure(
             settings.model,
             settings.name,
             rounds,
@@ -59,7 +59,7 @@ def command(
             chosen_device,
             lambda what, done, total: progress(done, total, what),
         )
-    tables, plain = speed.markdown(found), json.dumps(asdict(found), indent=2)
+    tables, plain = benchmark.markdown(found), json.dumps(asdict(found), indent=2)
     if output is not None:
         console.save(output / "speed.json", plain)
         console.save(output / "speed.md", tables)

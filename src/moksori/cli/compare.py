@@ -23,7 +23,8 @@ def command(
 
     "No clear difference" means that the 95 % interval holds 0: with these clips nobody can tell.
     """
-    from moksori.evaluation import compare, report
+    from moksori.evaluation.report import compare
+    from moksori.evaluation.report import data as report
 
     found = compare.compare(report.load(first), report.load(second), seed)
     text = compare.markdown(found, _name(first), _name(second))

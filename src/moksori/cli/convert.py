@@ -143,7 +143,7 @@ def command(
 
 def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]]) -> None:
     """Write the page to listen to; what draws it takes a second to load, and is loaded only now."""
-    from moksori.evaluation import song_page
+    from moksori.evaluation.report import song_page
 
     title = " and ".join(sorted({source.stem for source, *_ in sung})[:3])
     song_page.write(page, [song_page.Sung(*one) for one in sung], title)

@@ -29,10 +29,11 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     import torch
 
     import moksori
-    from moksori.evaluation import speed
+    from moksori import benchmark
     from moksori.generation.engine import trial
 
-    found = {"moksori": moksori.__version__, **speed.machine(), "engine": speed.engine_in_words(trial.verdict())}
+    engine = benchmark.engine_in_words(trial.verdict())
+    found = {"moksori": moksori.__version__, **benchmark.machine(), "engine": engine}
     for extra, (modules, purpose) in _EXTRAS.items():
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         found[f"extra [{extra}]"] = (

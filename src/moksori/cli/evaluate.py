@@ -17,7 +17,7 @@ from moksori.errors import UserError
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
     from moksori.evaluation.making import Options
-    from moksori.evaluation.report import Report
+    from moksori.evaluation.report.data import Report
     from moksori.evaluation.runner import Made
     from moksori.evaluation.trials import Texts
 
@@ -183,8 +183,8 @@ def made_by(arguments: Sequence[object]) -> Made:
 
 def show(report: Report, output: Path, players: int, *, as_json: bool) -> None:
     """Write the report's files, and print its verdict."""
-    from moksori.evaluation import pages
-    from moksori.evaluation import report as reports
+    from moksori.evaluation.report import data as reports
+    from moksori.evaluation.report import pages
 
     path = reports.save(report, output)
     console.say("writing the page ...")

@@ -27,7 +27,8 @@ def make(
 
     The page works from a disk or from any web server, sends nothing anywhere, and gives each rater a CSV at the end.
     """
-    from moksori.evaluation import listening, report
+    from moksori.evaluation.report import data as report
+    from moksori.evaluation.report import listening
 
     told = report.load(source)
     folder = source if source.is_dir() else source.parent
@@ -47,7 +48,7 @@ def analyse(
     import dataclasses
     import json
 
-    from moksori.evaluation import listening
+    from moksori.evaluation.report import listening
 
     found = listening.analyse(folder, results, seed)
     if as_json:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def split_singer(
@@ -47,6 +50,17 @@ def split_singer(
             elif spare:
                 splits[min(spare, key=lambda sound: (splits[sound] != "train", ranks[sound]))] = split
     return splits
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """Choose `count` items at even distances, all if there are no more.
+
+    >>> evenly("abcdefgh", 3)
+    ['a', 'd', 'f']
+    """
+    if count >= len(items):
+        return list(items)
+    return [items[round(index * len(items) / count)] for index in range(count)]
 
 
 def _rank(sound: str, seed: int) -> float:

@@ -19,11 +19,11 @@ from moksori.audio.pitch import PitchTrack
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.data.corpus import Corpus, Recording
-from moksori.evaluation import ear as ears
-from moksori.evaluation import fitting, mel_cepstrum, melody
-from moksori.evaluation.ear import Ear
-from moksori.evaluation.melody import Tracker
-from moksori.evaluation.trials import evenly
+from moksori.data.splits import evenly
+from moksori.evaluation.judges import discriminant, fitting
+from moksori.evaluation.judges.discriminant import Ear
+from moksori.evaluation.measures import mel_cepstrum, melody
+from moksori.evaluation.measures.melody import Tracker
 from moksori.models.family import Model
 from moksori.models.solo import Solo
 from moksori.training.choose import Score
@@ -110,7 +110,7 @@ def hold(corpus: Corpus, seed: int, progress: fitting.Progress) -> Audition | No
             clip = _excerpt(corpus, recording)
             track = tracker.track(clip)
             pieces += [Piece(clip, track, target) for target in _targets(singer, number, len(corpus.singers))]
-    return Audition(pieces, ears.load_or_fit(corpus, seed, progress), tracker, seed)
+    return Audition(pieces, discriminant.load_or_fit(corpus, seed, progress), tracker, seed)
 
 
 def _targets(singer: int, number: int, n_singers: int) -> list[int]:

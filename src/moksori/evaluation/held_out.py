@@ -11,7 +11,7 @@ from torch import Tensor
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment
 from moksori.errors import DataError
-from moksori.evaluation import probe
+from moksori.evaluation.judges import probe
 from moksori.models.family import Converter
 from moksori.training import media, tables, validation
 from moksori.training.media import Medium

@@ -17,7 +17,7 @@ from moksori import atomic
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, SongFile, Voice
 from moksori.errors import DataError, UserError
-from moksori.evaluation import report
+from moksori.evaluation.report import data as report
 from moksori.evaluation.trials import Trial
 from moksori.generation import generator
 from moksori.generation.chunks import UNCUT

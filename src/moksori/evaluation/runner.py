@@ -23,23 +23,18 @@ from moksori.conversion import Voice
 from moksori.data import threads
 from moksori.data.corpus import Corpus, Recording, span_hz
 from moksori.errors import AudioFileError, DataError
-from moksori.evaluation import (
-    held_out,
-    intervals,
-    making,
-    mel_cepstrum,
-    melody,
-    public_judge,
-    recogniser,
-    report,
-    scoring,
-    singer_judge,
-    trials,
-    verdict,
-)
+from moksori.evaluation import held_out, making, trials
+from moksori.evaluation.judges import panel as scoring
+from moksori.evaluation.judges import resemblyzer
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.judges.panel import Heard, Panel
 from moksori.evaluation.making import Options
-from moksori.evaluation.report import Item, Judge, Report, Row, SingerData
-from moksori.evaluation.scoring import Heard, Panel
+from moksori.evaluation.measures import bootstrap, mel_cepstrum, melody
+from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.report import data as report
+from moksori.evaluation.report import verdict
+from moksori.evaluation.report.data import Item, Judge, Report, Row, SingerData
 from moksori.evaluation.trials import Texts, Trial
 from moksori.training import journal
 from moksori.training.folder import RunFolder
@@ -69,8 +64,8 @@ def panel(corpus: Corpus, texts: Texts, options: Options, progress: Progress) ->
     judges: list[singer_judge.SingerHearer] = [
         singer_judge.load_or_fit(corpus, seed, _stage(progress, "teaching the judge of singers"))
     ]
-    if public_judge.is_available():
-        judges.append(public_judge.load_or_fit(corpus, _stage(progress, "asking the public speaker encoder")))
+    if resemblyzer.is_available():
+        judges.append(resemblyzer.load_or_fit(corpus, _stage(progress, "asking the public speaker encoder")))
     known = {r.source: text for r in corpus.recordings if (text := texts.of(r.source))}
     words = None
     if known:
@@ -342,7 +337,7 @@ class _Work:
             Judge(
                 judge.name,
                 judge.description,
-                intervals.bootstrap(
+                bootstrap.clustered(
                     [float(item.heard[judge.name] == item.target_singer) for item in truth],
                     [item.recording for item in truth],
                     options.seed,
@@ -440,10 +435,10 @@ def gather(items: Sequence[Item], n_singers: int, seed: int) -> list[Row]:
             scored = [item for item in own if metric in item.scores]
             if scored:
                 values = [item.scores[metric] for item in scored]
-                figures[metric] = intervals.bootstrap(values, [item.recording for item in scored], seed)
+                figures[metric] = bootstrap.clustered(values, [item.recording for item in scored], seed)
         if own:
             rows.append(Row(name, len(own), figures))
-    share = report.Figure(1 / n_singers, 1 / n_singers, 1 / n_singers, 0)
+    share = Figure(1 / n_singers, 1 / n_singers, 1 / n_singers, 0)
     rows.append(Row(report.CHANCE, 0, {"identified": share, "leak": share}))
     return rows
 

@@ -14,14 +14,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from moksori.audio import files
 from moksori.data.corpus import Corpus
+from moksori.data.splits import evenly
 from moksori.errors import DataError
-from moksori.evaluation import report
-
-T = TypeVar("T")
+from moksori.evaluation.report import data as report
 
 _TABLE_COLUMNS = ("conversion", "source", "target")
 _OPTIONAL_COLUMNS = ("source_singer", "transpose", "text", "truth")
@@ -189,17 +188,6 @@ class Texts:
 
     def __bool__(self) -> bool:
         return bool(self._by_recording)
-
-
-def evenly(items: Sequence[T], count: int) -> list[T]:
-    """Choose `count` items at even distances, all if there are no more.
-
-    >>> evenly("abcdefgh", 3)
-    ['a', 'd', 'f']
-    """
-    if count >= len(items):
-        return list(items)
-    return [items[round(index * len(items) / count)] for index in range(count)]
 
 
 def _pairs(path: Path) -> list[Pair]:

@@ -1,0 +1,1 @@
+"""Judges: who is singing, and which vowels; nets of our own and public ones, none of which meets the model."""

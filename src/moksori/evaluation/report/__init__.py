@@ -1,0 +1,1 @@
+"""Report: what an evaluation found, as data, words, pictures and pages."""
