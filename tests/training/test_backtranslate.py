@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +14,22 @@ import torch
 
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
+from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import SegmentTable
 from moksori.generation import generator, sampling
 from moksori.models.autoencoder import Autoencoder
+from moksori.models.swift import Swift
 from moksori.training import losses, run
 from moksori.training import recipe as recipes
 from moksori.training.backtranslate import BackTranslation, TwoPhases
 from moksori.training.events import Event, Logged
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
-from moksori.training.media import CodeMedium
+from moksori.training.media import CodeMedium, FeatureMedium
 from moksori.training.mixup import MixupConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions
+from moksori.training.shards import Team
 from moksori.training.turns import BackTranslationConfig, Turns
 
 CONFIG = BackTranslationConfig(start_step=10, refresh_every_steps=8, pool_batches=2, uses=2)
@@ -107,7 +111,7 @@ def test_a_share_of_one_sings_with_the_true_singer(tiny_model: Autoencoder, batc
     seed = int(chance.integers(2**63))
     conditioning = tiny_model.conditioning(tiny_model.encode(source.clips), tiny_model.singers(source.singer))
     uniforms = torch.stack([sampling.uniforms(seed, i, 0, source.clips.shape[1]) for i in range(4)])
-    own = generator.generate(generator.backend_for(tiny_model.decoder, "reference"), conditioning, uniforms)
+    own = generator.generate(generator.backend_for(tiny_model.decoder), conditioning, uniforms)
     assert torch.equal(heard, own)
 
 
@@ -157,6 +161,33 @@ def test_every_virtual_singer_has_another_singer_in_it(
     first, second = (torch.cat(rows) for rows in zip(*asked, strict=True))
     assert len(first) == 24
     assert not (first == second).any()
+
+
+def test_features_are_sung_in_parts_side_by_side_in_the_teams_precision(
+    tiny_swift: Swift, tiny_corpus: Corpus, tiny_swift_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were sung by one thread in full precision, while the other cores had nothing to do."""
+    config = tiny_swift.config
+    table = ExcerptTable(tiny_corpus, "train", config.features, 24, 0)
+    batches = Batches(table, 4, seed=0, is_augmented=False)
+    medium = FeatureMedium(tiny_swift, tiny_swift_recipe.perturbation)
+    alone, both = (BackTranslation(medium, batches, Turns(CONFIG), team) for team in (None, Team(2)))
+    whole = alone.batch(10, 0).heard
+    sizes, precisions = [], []
+    encode, barrier = tiny_swift.encode, threading.Barrier(2, timeout=10)
+
+    def noted(mel: torch.Tensor) -> torch.Tensor:
+        barrier.wait()  # one after the other would wait here for ever
+        sizes.append(len(mel))
+        precisions.append(torch.is_autocast_enabled("cpu"))
+        return encode(mel)
+
+    monkeypatch.setattr(tiny_swift, "encode", noted)
+    torch.testing.assert_close(both.batch(10, 0).heard, whole, atol=1e-5, rtol=1e-5)
+    assert sizes == [4, 4] and precisions == [False, False]  # a pool of 2 batches of 4
+    half = BackTranslation(medium, batches, Turns(CONFIG), Team(2, is_half=True)).batch(10, 0).heard
+    assert precisions[2:] == [True, True]
+    assert half.dtype == torch.float32 and (half - whole).abs().max() < 0.5  # nepers
 
 
 def test_what_is_heard_stays_codes_and_never_goes_through_sound(tiny_model: Autoencoder, batches: Batches) -> None:

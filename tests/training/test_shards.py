@@ -32,6 +32,20 @@ def test_a_batch_is_cut_into_equal_parts_in_order(n_shards: int) -> None:
     assert torch.equal(torch.cat([part.singer for part in parts]), batch.singer)
 
 
+def test_a_gpu_is_given_the_whole_batch() -> None:
+    """Two threads with half a batch each kept it half as busy."""
+    assert shards.n_parts(2, CPU) == 2
+    assert shards.n_parts(2, torch.device("cuda")) == 1
+
+
+def test_a_team_computes_in_its_precision() -> None:
+    x = torch.ones(2, 2)
+    with shards.Team(1, is_half=True).forward():
+        assert (x @ x).dtype == torch.bfloat16
+    with shards.Team(1).forward():
+        assert (x @ x).dtype == torch.float32
+
+
 def test_two_shards_give_the_gradient_of_one(tiny_model: Autoencoder) -> None:
     learner = learners_for(tiny_model, OptimiserConfig())["autoencoder"]
 

@@ -25,6 +25,7 @@ from moksori.data.batches import Batch, Batches
 from moksori.training import mixup
 from moksori.training.media import Medium
 from moksori.training.phases import Phase, Update
+from moksori.training.shards import Team
 from moksori.training.turns import Turns
 
 
@@ -40,10 +41,12 @@ class BackTranslation:
 
     name = "back-translation"
 
-    def __init__(self, medium: Medium, batches: Batches, turns: Turns) -> None:
+    def __init__(self, medium: Medium, batches: Batches, turns: Turns, team: Team | None = None) -> None:
+        """The team sings; without one, the caller's thread does, in full precision."""
         self._medium = medium
         self._batches = batches
         self._turns = turns
+        self._team = team or Team(1, medium.singers.table.weight.device)
         self._pool: dict[str, Tensor] = {}  # clips, singer, heard: [pool_batches, B, ...]
 
     def batch(self, step: int, attempt: int) -> Translated:
@@ -86,9 +89,8 @@ class BackTranslation:
         pool = {"clips": clips, "singer": singer, "heard": heard}
         return {name: torch.unflatten(tensor, 0, (len(sources), -1)) for name, tensor in pool.items()}
 
-    @torch.no_grad()
     def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
-        """Sing clips with virtual singers between their own and another one.
+        """Sing clips with virtual singers between their own and another one, by the whole team where that helps.
 
         Args:
             clips: `[N, ...]`.
@@ -98,15 +100,22 @@ class BackTranslation:
         Returns:
             Clips of the same shape on the CPU, with no gradient.
         """
-        medium = self._medium
+        medium, team = self._medium, self._team
         table = medium.singers
-        device = table.table.weight.device
         other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
         share = torch.from_numpy(mixup.shares(self._turns.config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
-        vectors = table.between(singer.to(device), other.to(device), share.to(device))
-        z = medium.encode(clips.to(device), None)
-        return medium.generate(clips.to(device), z, vectors, seed).cpu()
+
+        @torch.no_grad()
+        def sing(part: tuple[Tensor, ...]) -> Tensor:
+            clips, first, second, share = (tensor.to(team.device) for tensor in part)
+            vectors = table.between(first, second, share)
+            with team.forward():
+                return medium.generate(clips, medium.encode(clips, None), vectors, seed).cpu()
+
+        n_parts = team.n_parts if medium.is_divisible else 1
+        parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share)), strict=True)
+        return torch.cat(team.side_by_side(sing, list(parts)))
 
 
 class TwoPhases:

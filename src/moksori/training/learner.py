@@ -42,7 +42,7 @@ class Learner:
         self._config = config
         self._parameters = list(self._named.values())
         betas = (config.beta1, config.beta2)
-        self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial, betas=betas)
+        self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial, betas=betas, fused=True)
 
     def gradients(self, loss: Tensor) -> list[Tensor | None]:
         """The gradient of a scalar for each of the learner's parameters, None where it has none; changes nothing.
@@ -100,11 +100,8 @@ class Learner:
         for name, parameter in self._named.items():
             memory = {key.rpartition("/")[2]: value for key, value in tensors.items() if key.startswith(f"{name}/")}
             if memory:
-                # Adam keeps its step count on the CPU and its moments beside the parameter.
-                self._adam.state[parameter] = {
-                    key: value.clone() if key == "step" else value.clone().to(parameter.device)
-                    for key, value in memory.items()
-                }
+                # The fused form keeps its step count, too, beside the parameter.
+                self._adam.state[parameter] = {key: value.clone().to(parameter.device) for key, value in memory.items()}
 
 
 def learners_for(

@@ -45,7 +45,7 @@ from moksori.training.learner import Diverged, Learner
 from moksori.training.phases import Plan, Update
 from moksori.training.plateau import Plateau
 from moksori.training.recipe import Recipe
-from moksori.training.shards import Differentiated
+from moksori.training.shards import Differentiated, Team
 
 _MAX_ROLLBACKS = 5  # without a save beyond the place where it went astray
 _PATIENCE = 3  # rollbacks to the same state, before the one before it is taken
@@ -95,7 +95,7 @@ class Trainer:
     monitor: Monitor
     provenance: Callable[[Counters, dict[str, float]], Provenance]  # header of the model file
     clock: Callable[[], float]  # seconds, from any origin
-    is_half: bool = False  # the forward pass in bfloat16
+    team: Team  # who works on the parts of a batch
     scorer: Scorer | None = None  # of conversions; without one, the last state is the best that is known
     observers: list[Observer] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)  # set it to end the run after the present step
@@ -105,7 +105,6 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._meter = _Meter(self.clock)
-        self._team = shards.Team(self.recipe.segments.shards)
         self._plateau = Plateau(self.recipe.loop.plateau_scores)
         self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size
 
@@ -197,16 +196,16 @@ class Trainer:
 
     def _step(self) -> dict[str, float]:
         """Take one step; the losses by name. Every update waits for all shards of the batch."""
-        counters, device = self.counters, self.model.singers.table.weight.device
+        counters, team = self.counters, self.team
         phase = self.plan.phase_at(counters.step)
         batch = phase.batch(counters.step, counters.attempt)
         parts = [
-            phase.updates(shard, counters.step, step_generator(self.seed, counters, index, device))
-            for index, shard in enumerate(shards.split(batch, self.recipe.segments.shards, device))
+            phase.updates(shard, counters.step, step_generator(self.seed, counters, index, team.device))
+            for index, shard in enumerate(shards.split(batch, team.n_parts, team.device))
         ]
         named: dict[str, float] = {}
         while True:
-            worked = [part for part in self._team.side_by_side(self._differentiate, parts) if part is not None]
+            worked = [part for part in team.side_by_side(self._differentiate, parts) if part is not None]
             if not worked:
                 return named
             update = shards.mean(worked)
@@ -217,15 +216,15 @@ class Trainer:
 
     def _differentiate(self, updates: Iterator[Update]) -> Differentiated | None:
         """Ask a shard for its next update and differentiate it; None when it has no more."""
-        device = self.model.singers.table.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half):
+        with self.team.forward():
             update = next(updates, None)
         if update is None:
             return None
         total = losses.total(update.losses, self.recipe.losses)
         gradients = self.learners[update.learner].gradients(total)
-        named = {name: loss.item() for name, loss in update.losses.items()}
-        return Differentiated(update.learner, named, total.item(), gradients)
+        # All at once: on a GPU every number that is asked for waits for all that was begun before.
+        weighted, *values = torch.stack([total, *update.losses.values()]).tolist()
+        return Differentiated(update.learner, dict(zip(update.losses, values, strict=True)), weighted, gradients)
 
     def _log(self) -> None:
         step, (means, steps_per_second) = self.counters.step, self._meter.pop()

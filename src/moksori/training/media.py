@@ -34,6 +34,7 @@ class Medium(Protocol):
     """A model, asked in its own kind of clips."""
 
     unit: str  # of the loss
+    is_divisible: bool  # generates clips part by part as well as all at once, with the same result
 
     @property
     def singers(self) -> SingerTable:
@@ -57,6 +58,7 @@ class CodeMedium:
     """Mu-law codes `[B, T]` and a WaveNet: the published system."""
 
     unit = "nats a sample"
+    is_divisible = False  # streams in lockstep share the weights that are read, and are spread over the cores anyway
 
     def __init__(self, model: Autoencoder) -> None:
         self._model = model
@@ -104,9 +106,10 @@ class CodeMedium:
     def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
         told = self.told(clips)
-        conditioning = self._model.conditioning(z, singer_vectors, told)
         uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
-        codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+        with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
+            conditioning = self._model.conditioning(z.float(), singer_vectors, told)
+            codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
         return codes if told is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)
 
 
@@ -114,6 +117,7 @@ class FeatureMedium:
     """Features `[B, N_VALUES, F]` and a decoder that says controls. Nothing is left to chance but the perturbation."""
 
     unit = "nepers"
+    is_divisible = True  # one forward pass
 
     def __init__(self, model: Swift, perturbation: PerturbConfig) -> None:
         self._model = model

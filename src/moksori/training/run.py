@@ -21,7 +21,7 @@ from moksori.errors import UserError
 from moksori.models import family
 from moksori.models.family import Model
 from moksori.models.swift import SwiftConfig
-from moksori.training import media, samples, tables, validation
+from moksori.training import media, samples, shards, tables, validation
 from moksori.training.average import Average
 from moksori.training.backtranslate import BackTranslation, TwoPhases
 from moksori.training.criticise import CriticisedReconstruction
@@ -33,6 +33,7 @@ from moksori.training.phases import Phase, Plan, SinglePhase
 from moksori.training.predict import Prediction
 from moksori.training.recipe import Recipe
 from moksori.training.reconstruct import Reconstruction
+from moksori.training.shards import Team
 from moksori.training.turns import Turns
 
 _CALIBRATION_SEGMENTS = 16
@@ -82,22 +83,25 @@ def open_run(
         torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
         model = family.build(recipe.model, corpus.singers).to(options.device)
     medium = media.medium_for(model, recipe.perturbation)
+    device = torch.device(options.device)
+    n_parts = shards.n_parts(segments.shards, device)
+    team = Team(n_parts, device, is_half=_is_half(recipe.precision, device))
     return Trainer(
         model=model,
         learners=learners_for(model, recipe.optimiser, recipe.critic_optimiser),
         average=Average(model, recipe.average_decay),
-        plan=_plan(medium, corpus, batches, recipe),
+        plan=_plan(medium, corpus, batches, recipe, team),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
         monitor=_monitor(model, medium, corpus, recipe, options.seed),
         provenance=_provenance(corpus, recipe, options, _calibrated(medium, table.fixed_items(1))),
         clock=time.monotonic,
-        is_half=_is_half(recipe.precision, torch.device(options.device)),
+        team=team,
     )
 
 
-def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -> Plan:
+def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe, team: Team) -> Plan:
     """Both phases; a single singer has nobody to be mixed with, and stays in phase 1. A WaveNet by itself has one."""
     if isinstance(medium, SoloMedium):
         return SinglePhase(Prediction(medium, batches))
@@ -111,7 +115,7 @@ def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe) -
         first = CriticisedReconstruction(
             medium, batches, [ranges.get(name, unknown).median_hz for name in corpus.singers]
         )
-    return TwoPhases(first, BackTranslation(medium, batches, turns), turns)
+    return TwoPhases(first, BackTranslation(medium, batches, turns, team), turns)
 
 
 def _calibrated(medium: AnyMedium, segments: list[Segment]) -> Callable[[], tuple[float, ...]]:

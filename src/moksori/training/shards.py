@@ -2,7 +2,7 @@
 
 On a CPU one thread a part beats all threads on one part by far (the small layers of a cut-down net spend more time
 waiting for each other than computing). The parts are fixed by the recipe and summed in order, so the result does not
-depend on how many cores there are.
+depend on how many cores there are. A GPU is given the whole batch at once: halves would keep it half as busy.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Differentiated:
     gradients: list[Tensor | None]  # for the learner's parameters, in its order
 
 
+def n_parts(n_shards: int, device: torch.device) -> int:
+    """In how many parts a batch is worked on where a recipe says `n_shards`: so many on a CPU, one on a GPU."""
+    return n_shards if device.type == "cpu" else 1
+
+
 def split(batch: AnyBatch, n_shards: int, device: torch.device) -> list[AnyBatch]:
     """Cut a batch, and whatever it carries besides, into equal parts, each on the device."""
     columns = [getattr(batch, field.name).to(device).chunk(n_shards) for field in dataclasses.fields(batch)]
@@ -40,10 +45,18 @@ def split(batch: AnyBatch, n_shards: int, device: torch.device) -> list[AnyBatch
 
 
 class Team:
-    """One thread for each part, kept from step to step."""
+    """One thread for each part of a batch, kept from step to step, and the precision that all of them compute in."""
 
-    def __init__(self, n_parts: int) -> None:
+    def __init__(self, n_parts: int, device: torch.device | str = "cpu", *, is_half: bool = False) -> None:
+        """At least one part; `is_half`: the forward pass runs in bfloat16."""
+        self.n_parts = n_parts
+        self.device = torch.device(device)
+        self.is_half = is_half
         self._threads = ThreadPoolExecutor(n_parts) if n_parts > 1 else None
+
+    def forward(self) -> torch.autocast:
+        """The mixed precision of a forward pass, to be entered in the thread that computes it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half)
 
     def side_by_side(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """Do the same work on every part, each in a thread of its own; results in order."""
