@@ -27,14 +27,15 @@ FLOORS = {
     "soloist": 4,
     "evaluation": 5,
     "benchmark": 5,
-    "cli": 6,
     "studio": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 
 # Inside a room a module may import those that stand before it.
 ORDER = {
     "audio": (
-        "clip frames mulaw level containers files resample spectral pitch f0_file features transposition breaths "
+        "clip frames mulaw level containers files resample spectral pitch f0_file notes features transposition breaths "
         "signals"
     ),
     "data": (
@@ -58,6 +59,7 @@ ORDER = {
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables",
     "evaluation.judges": "fitting vowels probe singer resemblyzer discriminant panel",
     "evaluation.report": "data verdict figures pages song_page listening compare",
+    "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",
 }
 
 # The side room stands beside the house: of the package its studies know only what all stand on, and nobody knows them

@@ -134,3 +134,23 @@ def test_regions_are_ascending_apart_and_hold_every_sung_frame(
 def test_a_wrong_setting_is_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         level.TrimConfig(**wrong)
+
+
+def test_the_outline_is_the_peak_of_each_part_however_the_blocks_fall() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, 1000).astype(np.float32)
+    expected = np.abs(samples).reshape(10, 100).max(axis=1)
+    for size in (1, 7, 100, 1000):
+        outline = level.PeakOutline(1000, 10)
+        for start in range(0, 1000, size):
+            outline.push(samples[start : start + size])
+        np.testing.assert_array_equal(outline.result(), expected)
+
+
+def test_the_loudest_stretch_is_found_by_power_not_by_its_loudest_frame() -> None:
+    levels = np.full(100, -60.0)
+    levels[10] = -10.0
+    levels[40:60] = -15.0
+    assert level.loudest_stretch(levels, 20) == 40
+    assert level.loudest_stretch(levels, 1) == 10
+    assert level.loudest_stretch(levels, 200) == 0
+    assert level.loudest_stretch(np.full(50, -20.0), 10) == 0

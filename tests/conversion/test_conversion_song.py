@@ -212,3 +212,11 @@ class TestMemory:
         short, long = peaks_mb(swift_voice, tmp_path, 0.3, 100, 300)
         # 200 seconds of stereo floats at 48 kHz are 77 MB, of mono 38 MB; 6 MB were measured, 5 more for the next 600.
         assert long - short < 14, (short, long)
+
+
+def test_whoever_watches_may_end_it_while_the_song_is_still_listened_to(swift_voice: Voice) -> None:
+    def enough(share: float) -> None:
+        raise KeyboardInterrupt(share)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^0\.0$"):
+        swift_voice.convert(vowel(), RATE, singer="tenor", progress=enough)

@@ -163,6 +163,33 @@ def read(path: Path) -> Clip:
     return Clip(np.concatenate(list(read_mono_blocks(path))), sample_rate)
 
 
+def read_stretch(path: Path, start_seconds: float, seconds: float) -> Clip:
+    """Read a part of a sound file as mono; what lies before it is decoded too, but not kept.
+
+    Args:
+        path: as for `read`.
+        start_seconds: where it begins; beyond the end, nothing is left and that is an error.
+        seconds: how long it is at most; at the end there may be less.
+
+    Raises:
+        AudioFileError: as `read`, or the file ends before.
+    """
+    with _open(path) as source:
+        sample_rate = source.sample_rate
+    start, n_wanted = round(start_seconds * sample_rate), round(seconds * sample_rate)
+    parts: list[Samples] = []
+    n_read, n_kept = 0, 0
+    for block in read_mono_blocks(path):
+        part = block[max(0, start - n_read) :][: n_wanted - n_kept]
+        parts.append(part)
+        n_read, n_kept = n_read + len(block), n_kept + len(part)
+        if n_kept >= n_wanted:
+            break
+    if not n_kept:
+        raise AudioFileError(f"{path}: ends after {n_read / sample_rate:.1f} s, before {start_seconds:g} s")
+    return Clip(np.concatenate(parts), sample_rate)
+
+
 def write(path: Path, clip: Clip, encoding: Encoding | None = None) -> None:
     """Write a whole mono clip; see `Writer`."""
     with Writer(path, clip.sample_rate, 1, encoding) as writer:

@@ -179,6 +179,49 @@ def measure(samples: Samples, sample_rate: int) -> Measurement:
     return meter.result()
 
 
+class PeakOutline:
+    """The outline of a waveform as editors draw it, from blocks: the peak of each of many equal parts.
+
+    Args:
+        n_samples: of the whole recording; what is pushed beyond falls into the last part.
+        n_parts: at least 1; a recording of fewer samples leaves some parts at 0.
+
+    >>> outline = PeakOutline(4, 2)
+    >>> outline.push(np.array([0.0, -0.5, 0.25, 0.125], np.float32))
+    >>> outline.result().tolist()
+    [0.5, 0.25]
+    """
+
+    def __init__(self, n_samples: int, n_parts: int) -> None:
+        self._n_samples, self._peaks, self._n_pushed = max(1, n_samples), np.zeros(n_parts, np.float32), 0
+
+    def push(self, block: Samples) -> None:
+        """Take the next samples, `[n]`."""
+        n_parts = len(self._peaks)
+        places = (self._n_pushed + np.arange(len(block))) * n_parts // self._n_samples
+        np.maximum.at(self._peaks, np.minimum(places, n_parts - 1), np.abs(block))
+        self._n_pushed += len(block)
+
+    def result(self) -> Samples:
+        """The peak amplitude of each part, `[n_parts]`."""
+        return self._peaks.copy()
+
+
+def loudest_stretch(frame_dbfs: Levels, n_frames: int) -> int:
+    """Return the frame at which the stretch of `n_frames` with the highest mean power begins; the first of equals.
+
+    A recording that is no longer than that begins at 0.
+
+    >>> loudest_stretch(np.array([-60.0, -20.0, -20.0, -60.0]), 2)
+    1
+    """
+    power = np.concatenate([[0.0], np.cumsum(10.0 ** (frame_dbfs / 10.0))])
+    if len(frame_dbfs) <= n_frames:
+        return 0
+    sums = power[n_frames:] - power[:-n_frames]
+    return int(np.argmax(sums > sums.max() * (1 - 1e-9)))
+
+
 DEFAULT_TRIM = TrimConfig()
 _ANY_LEVEL = TrimConfig(absolute_gate_dbfs=FLOOR_DBFS)  # every sound counts as singing
 _CEILING_DBFS = -1.0

@@ -9,7 +9,21 @@ import sys
 import typer
 
 import moksori
-from moksori.cli import bench, compare, console, convert, doctor, evaluate, info, listen, prepare, study, train, wavenet
+from moksori.cli import (
+    bench,
+    compare,
+    console,
+    convert,
+    doctor,
+    evaluate,
+    info,
+    listen,
+    prepare,
+    studio,
+    study,
+    train,
+    wavenet,
+)
 from moksori.errors import UserError
 
 # Waiting threads that spin bring torch to a crawl as soon as a neighbour wants a core. Read when torch is first loaded,
@@ -52,6 +66,7 @@ app.add_typer(listen.app, name="listen")
 app.command("info")(info.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
+app.command("studio")(studio.command)
 app.add_typer(wavenet.app, name="wavenet")
 app.command("study", context_settings=study.SETTINGS)(study.command)
 

@@ -15,6 +15,7 @@ _EXTRAS = {  # extra -> modules that it needs, what it is for
         "a public speaker encoder and a second pitch tracker in reports",
     ),
     "gpu": (("triton",), "the fused kernels of generation on a GPU; it exists for Linux"),
+    "studio": (("starlette", "uvicorn"), "the page in the browser, moksori studio"),
     "studies": (("sacrebleu",), "BLEU in the study of back-translation"),
 }
 

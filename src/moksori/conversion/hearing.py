@@ -75,11 +75,16 @@ def hear(
             pass
     measured = meter.result()
     if melody is not None:
-        _check_length(melody, measured.n_samples / recording.sample_rate)
+        check_length(melody, measured.n_samples / recording.sample_rate)
     return Heard(measured, level.gain_for_singing(measured, level_dbfs), track)
 
 
-def _check_length(melody: PitchTrack, seconds: float) -> None:
+def check_length(melody: PitchTrack, seconds: float) -> None:
+    """Refuse a melody that goes on when its recording is over: it is of another one.
+
+    Raises:
+        UserError: so it is.
+    """
     until = float(melody.times_seconds[-1]) if len(melody.f0_hz) else 0.0
     if until > seconds + _LONGER_SECONDS:
         raise UserError(

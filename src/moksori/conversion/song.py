@@ -79,7 +79,7 @@ class Song:
         if not is_told:
             hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
-        self._heard = heard = hearing.hear(recording, tracker, provenance.level_dbfs, melody)
+        self._heard = heard = hearing.hear(_attended(recording, progress), tracker, provenance.level_dbfs, melody)
         self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
         self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
         self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
@@ -155,6 +155,19 @@ class Song:
     def _limited(self, samples: Samples) -> Samples:
         """Codes know no more than full scale; a synthesiser does."""
         return level.soft_limit(samples) if isinstance(self._sung, FeatureSong) else samples
+
+
+def _attended(recording: Recording, progress: Progress | None) -> Recording:
+    """The same recording; nothing is done yet while it is read, but whoever watches can end it."""
+    if progress is None:
+        return recording
+
+    def read() -> Iterator[Samples]:
+        for block in recording.read():
+            progress(0.0)
+            yield block
+
+    return Recording(read, recording.sample_rate)
 
 
 def _at_model_rate(recording: Recording, gain_db: float, model_rate: int) -> Iterator[Samples]:

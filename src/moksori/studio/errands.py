@@ -1,0 +1,279 @@
+"""What the worker is sent for: each errand is a call of the library, and answers with plain JSON.
+
+Paths come from the server, which made them; a `Progress` ends an errand by raising.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from moksori import checkpoint, conversion
+from moksori.audio import f0_file, files, level, notes, pitch, transposition
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.checkpoint import Provenance
+from moksori.conversion import ConvertOptions, Progress, Report, Voice, hearing
+from moksori.conversion.hearing import Recording
+from moksori.errors import UserError
+from moksori.generation import generator
+from moksori.models.solo import Solo
+from moksori.studio import wishes
+
+Answer = dict[str, Any]
+
+PREVIEW_SECONDS = 10.0
+_N_PARTS = 2400  # of an outline: finer than a screen
+_KEPT_VOICES = 3
+_LISTEN = ".flac"
+# What browsers play, by libsndfile's names of container and coding; everything else gets a copy.
+_PLAYABLE = {
+    ("WAV", "PCM_16"),
+    ("WAV", "PCM_24"),
+    ("FLAC", "PCM_16"),
+    ("FLAC", "PCM_24"),
+    ("MP3", "MPEG_LAYER_III"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+}
+_HIGHEST_RATE = 48_000  # Hz that every browser plays
+
+_voices: OrderedDict[tuple[str, int], Voice] = OrderedDict()  # the worker's: loaded ones, the last used at the end
+
+
+def load(path: str | None) -> Voice:
+    """A voice, loaded once; None is the shipped one."""
+    file = None if path is None else checkpoint.model_file(path)
+    key = ("", 0) if file is None else (str(file), file.stat().st_mtime_ns if file.is_file() else 0)
+    if key not in _voices:
+        _voices[key] = conversion.load(file)
+    _voices.move_to_end(key)
+    while len(_voices) > _KEPT_VOICES:
+        _voices.popitem(last=False)
+    return _voices[key]
+
+
+def hear(source: str, folder: str, progress: Progress) -> Answer:
+    """Hear a recording: what it is, its outline, its melody, its loudest stretch; a copy where no browser plays it.
+
+    Leaves `heard.f0.csv`, and perhaps `listen.flac`, in the folder.
+    """
+    info = files.probe(Path(source))
+    outline = level.PeakOutline(info.n_samples, _N_PARTS)
+
+    def read() -> Iterator[Samples]:
+        n_read = 0
+        for block in files.read_mono_blocks(Path(source)):
+            outline.push(block)
+            yield block
+            n_read += len(block)
+            progress(min(1.0, n_read / info.n_samples))
+
+    heard = hearing.hear(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
+    assert heard.track is not None
+    f0_file.write(Path(folder) / f"heard{f0_file.SUFFIX}", heard.track)
+    measured = heard.measured
+    n_frames = round(PREVIEW_SECONDS * measured.sample_rate / measured.hop_samples)
+    start = level.loudest_stretch(measured.frame_dbfs, n_frames) * measured.hop_samples / measured.sample_rate
+    is_playable = (info.format, info.subtype) in _PLAYABLE and info.sample_rate <= _HIGHEST_RATE
+    if not is_playable:
+        _listening_copy(Path(source), Path(folder) / f"listen{_LISTEN}", info)
+    return {
+        "seconds": info.n_samples / info.sample_rate,
+        "sample_rate": info.sample_rate,
+        "n_channels": info.n_channels,
+        "format": info.format,
+        "is_playable": is_playable,
+        "loudest_start_seconds": round(start, 3),
+        "outline": [round(float(peak), 3) for peak in outline.result()],
+        "is_silent": not bool(heard.track.is_voiced.any()),
+    }
+
+
+def _listening_copy(source: Path, copy: Path, info: files.AudioInfo) -> None:
+    """The same as mono FLAC of a rate that browsers play."""
+    from moksori.audio.resample import StreamResampler
+
+    rate = min(info.sample_rate, _HIGHEST_RATE)
+    resampler = StreamResampler(info.sample_rate, rate)
+    with files.Writer(copy, rate, 1) as writer:
+        for block in files.read_mono_blocks(source):
+            writer.write(resampler.push(block)[:, None])
+        writer.write(resampler.flush()[:, None])
+
+
+def take_melody(given: str, kept: str, seconds: float) -> Answer:
+    """Check a melody that was edited, and keep it at the tracker's frames."""
+    track = f0_file.read(Path(given))
+    hearing.check_length(track, seconds)
+    f0_file.write(Path(kept), track)
+    return {"n_frames": len(track.f0_hz)}
+
+
+def notes_of(melody: str) -> Answer:
+    """The notes of a melody, as frames."""
+    return {"notes": notes.notes(f0_file.read(Path(melody)))}
+
+
+def repair(melody: str, kept: str) -> Answer:
+    """Bring notes back that the tracker took an octave off."""
+    repaired, n_moved = notes.octaves_repaired(f0_file.read(Path(melody)))
+    if n_moved:
+        f0_file.write(Path(kept), repaired)
+    return {"n_moved": n_moved}
+
+
+def plan(melody: str, voice: str | None, shares: dict[str, float], transpose: str) -> Answer:
+    """Where a singer would sing a song: how far it is moved, the singer's range, and which notes lie outside."""
+    loaded, track = load(voice), f0_file.read(Path(melody))
+    loaded.vector(shares)
+    singer = hearing.range_of(shares, loaded.provenance.ranges)
+    if not loaded.is_told_the_pitch:
+        return {"is_told": False, "semitones": 0.0, "range": None, "outside": []}
+    options = ConvertOptions(transpose=wishes.transposition(transpose))
+    semitones = hearing.transpose_semitones(track, singer, options)
+    moved = transposition.moved(track.f0_hz, semitones)
+    outside = [] if singer is None else transposition.outside(moved, track.hop_seconds, singer)
+    return {
+        "is_told": True,
+        "semitones": semitones,
+        "range": None if singer is None else _range(singer),
+        "outside": [[part.start_seconds, part.stop_seconds, part.note] for part in outside],
+    }
+
+
+def preview(
+    source: str,
+    folder: str,
+    start_seconds: float,
+    voice: str | None,
+    shares: dict[str, float],
+    semitones: float | None,
+    melody: str | None,
+    progress: Progress,
+) -> Answer:
+    """Convert ten seconds of a song, transposed as the whole of it would be; writes `preview.*.flac`."""
+    loaded = load(voice)
+    clip = files.read_stretch(Path(source), start_seconds, PREVIEW_SECONDS)
+    given = None if melody is None else _excerpt(f0_file.read(Path(melody)), start_seconds, clip.seconds)
+    options = ConvertOptions(transpose="auto" if semitones is None else semitones)
+    with _own_threads(loaded):
+        sung = loaded.convert(
+            clip.samples, clip.sample_rate, singer=shares, options=options, progress=progress, melody=given
+        )
+    files.write(Path(folder) / "preview.source.flac", clip)
+    files.write(Path(folder) / "preview.result.flac", Clip(sung, clip.sample_rate))
+    return {"start_seconds": start_seconds, "seconds": clip.seconds}
+
+
+def convert(
+    source: str,
+    destination: str,
+    voice: str | None,
+    wish: Answer,
+    melody: str | None,
+    progress: Progress,
+) -> Answer:
+    """Convert a whole song, then hear the result."""
+    asked, loaded = wishes.wish(wish), load(voice)
+    transpose: float | str = wishes.transposition(asked.transpose)
+    if not loaded.is_told_the_pitch:
+        transpose = "auto"
+    options = ConvertOptions(transpose=transpose, keep_breaths=asked.keep_breaths, loudness=asked.loudness)
+    given = None if melody is None else f0_file.read(Path(melody))
+    with _own_threads(loaded):
+        report = loaded.convert_file(
+            Path(source),
+            Path(destination),
+            singer=asked.shares,
+            options=options,
+            progress=lambda share: progress(0.9 * share),
+            melody=given,
+        )
+    heard = hear(destination, str(Path(destination).parent), lambda share: progress(0.9 + 0.1 * share))
+    return {"report": _report(report), "heard": heard}
+
+
+def _report(report: Report) -> Answer:
+    return {
+        "transpose_semitones": report.transpose_semitones,
+        "outside": [[part.start_seconds, part.stop_seconds, part.note] for part in report.outside],
+        "n_clipped": report.n_clipped,
+        "note": report.note,
+    }
+
+
+class _own_threads:
+    """As many threads as a voice is fastest with: one, where the steps of a sample are too small to share."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._is_stepwise = voice.backend_name() not in (*generator.ENGINE, "")
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        if self._is_stepwise:
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)
+
+
+def _excerpt(track: PitchTrack, start_seconds: float, seconds: float) -> PitchTrack:
+    n_frames = max(1, round(seconds / track.hop_seconds))
+    times = start_seconds + np.arange(n_frames, dtype=np.float64) * track.hop_seconds
+    f0_hz = np.where(times <= track.times_seconds[-1] + track.hop_seconds, pitch.at_times(track, times), 0.0)
+    return PitchTrack(f0_hz, (f0_hz > 0).astype(np.float64), f0_hz > 0, track.hop_seconds)
+
+
+def card(voice: str | None) -> Answer:
+    """What a voice's file tells: singers, ranges, origin, figures and terms.
+
+    Raises:
+        ModelFileError: no voice, or damaged.
+    """
+    if voice is not None and isinstance(checkpoint.read_model(checkpoint.model_file(voice))[0], Solo):
+        raise UserError("the file holds a WaveNet by itself, which takes nothing of a song over into another voice")
+    loaded = load(voice)
+    origin = loaded.provenance
+    return {
+        "singers": list(loaded.singers),
+        "ranges": {name: _range(bounds) for name, bounds in origin.ranges.items()},
+        "is_told_the_pitch": loaded.is_told_the_pitch,
+        "sample_rate": loaded.sample_rate,
+        "parameters": sum(tensor.numel() for tensor in loaded.model.parameters()),
+        "recipe": origin.recipe,
+        "software": origin.software,
+        "steps": origin.steps,
+        "training_seconds": origin.training_seconds,
+        "terms": origin.licence_note,
+        "data": origin.data_fingerprint[:16],
+        "figures": origin.figures,
+        "fingerprint": loaded.fingerprint[:16],
+    }
+
+
+def _range(bounds: PitchRange) -> Answer:
+    return {
+        "low_hz": bounds.low_hz,
+        "median_hz": bounds.median_hz,
+        "high_hz": bounds.high_hz,
+        "notes": [pitch.note_name(bounds.low_hz), pitch.note_name(bounds.high_hz)],
+    }
+
+
+ERRANDS: dict[str, Callable[..., Answer]] = {
+    "hear": hear,
+    "take_melody": take_melody,
+    "notes": notes_of,
+    "repair": repair,
+    "plan": plan,
+    "preview": preview,
+    "convert": convert,
+    "card": card,
+}
+TOLD_PROGRESS = frozenset({"hear", "preview", "convert"})

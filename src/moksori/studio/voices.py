@@ -1,0 +1,114 @@
+"""The voices of a studio: the shipped one, those that were brought as files, and those that were trained here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from moksori import checkpoint
+from moksori.errors import UserError
+from moksori.studio.crew import Crew
+from moksori.studio.songs import receive
+from moksori.studio.store import TRAININGS, VOICES, Record, Store, shown_name
+from moksori.studio.words import StudioError
+
+SHIPPED = "shipped"
+MODEL_BYTES = 2 << 30
+_FILE = "model.safetensors"
+
+
+class Voices:
+    """The voices of a studio."""
+
+    def __init__(self, store: Store, crew: Crew) -> None:
+        self._store, self._crew = store, crew
+        self._cards: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def path(self, number: str) -> str | None:
+        """The model file, or the folder of the run, of a voice; None for the shipped one.
+
+        Raises:
+            StudioError: no such voice.
+        """
+        if number == SHIPPED:
+            return None
+        if self._store.get(VOICES, number) is not None:
+            return str(self._store.folder(VOICES, number) / _FILE)
+        if self._store.get(TRAININGS, number) is not None:
+            run = self._store.folder(TRAININGS, number) / "run"
+            if checkpoint.model_file(run).is_file():
+                return str(run)
+        raise StudioError("error.no_voice", 404)
+
+    def file(self, number: str) -> tuple[Path, str]:
+        """The model file of a voice that can be exported, and the name that it is given.
+
+        Raises:
+            StudioError: no such voice, or the shipped one, which everybody has.
+        """
+        path = self.path(number)
+        if path is None:
+            raise StudioError("error.no_voice", 404)
+        record = self._store.get(VOICES, number) or self._store.get(TRAININGS, number) or {"name": number}
+        return checkpoint.model_file(path), f"{Path(record['name']).stem}.safetensors"
+
+    def names(self) -> list[Record]:
+        """All voices, without their cards: the shipped one first, then the newest."""
+        own = [{**record, "kind": "imported"} for record in self._store.all(VOICES)]
+        trained = [
+            {"id": record["id"], "added": record["added"], "name": record["name"], "kind": "trained"}
+            for record in self._store.all(TRAININGS)
+            if checkpoint.model_file(self._store.folder(TRAININGS, record["id"]) / "run").is_file()
+        ]
+        others = sorted([*own, *trained], key=lambda record: -record["added"])
+        return [{"id": SHIPPED, "name": "", "added": 0, "kind": "shipped"}, *others]
+
+    async def all(self) -> list[Record]:
+        """All voices with their cards, or why a file cannot be used."""
+        found = []
+        for record in self.names():
+            try:
+                found.append({**record, "card": await self._card(record["id"])})
+            except UserError as error:
+                found.append({**record, "error": str(error)})
+        return found
+
+    async def _card(self, number: str) -> dict[str, Any]:
+        path = self.path(number)
+        stamp = 0 if path is None else checkpoint.model_file(path).stat().st_mtime_ns
+        key = (path or "", stamp)
+        if key not in self._cards:
+            self._cards[key] = await self._crew.ask("card", voice=path)
+        return self._cards[key]
+
+    async def add(self, request: Request, name: str) -> Record:
+        """Take a model file: it is read strictly, as the command line does, before it is kept.
+
+        Raises:
+            UserError: it is no voice.
+        """
+        name = shown_name(name)
+        record = self._store.new(VOICES, {"name": name})
+        file = self._store.folder(VOICES, record["id"]) / _FILE
+        try:
+            await receive(request, file, MODEL_BYTES)
+            card = await self._card(record["id"])
+        except StudioError:
+            self._store.remove(VOICES, record["id"])
+            raise
+        except UserError as error:
+            self._store.remove(VOICES, record["id"])
+            raise UserError(str(error).replace(str(file), name)) from error
+        return {**record, "kind": "imported", "card": card}
+
+    def remove(self, number: str) -> None:
+        """Remove a voice that was brought as a file.
+
+        Raises:
+            StudioError: it was not.
+        """
+        if self._store.get(VOICES, number) is None:
+            raise StudioError("error.no_voice", 404)
+        self._store.remove(VOICES, number)
