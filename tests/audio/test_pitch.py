@@ -57,7 +57,41 @@ def test_blocks_give_the_track_of_the_whole(tracker: pitch.PitchTracker) -> None
 def test_the_range_leaves_out_the_outer_twentieths_and_the_unvoiced() -> None:
     f0_hz = np.concatenate([np.arange(200.0, 301.0), np.zeros(50)])
     track = pitch.PitchTrack(f0_hz, (f0_hz > 0).astype(np.float64), f0_hz > 0, 0.016)
-    assert pitch.range_hz(track) == pitch.PitchRange(205.0, 250.0, 295.0)
+    found = pitch.range_hz(track)
+    assert found is not None
+    off_cents = pitch.cents_between([found.low_hz, found.median_hz, found.high_hz], [205.0, 250.0, 295.0])
+    assert np.abs(off_cents).max() < pitch.BIN_CENTS
+
+
+def _track(f0_hz: list[float], confidence: list[float] | None = None) -> pitch.PitchTrack:
+    found = np.array(f0_hz)
+    sure = (found > 0).astype(float) if confidence is None else np.array(confidence)
+    return pitch.PitchTrack(found, sure, found > 0, 0.016)
+
+
+def test_glitches_and_sibilants_are_no_notes() -> None:
+    sung, glitch = [220.0] * 10, [1800.0] * 4
+    sibilant = [900.0, 1900.0, 1100.0, 1700.0, 950.0, 1500.0]  # long enough for a note, but it leaps about
+    told = pitch.is_note(_track(sung + glitch + sung + [0.0] + sibilant + [0.0] + sung))
+    assert told.tolist() == [True] * 10 + [False] * 4 + [True] * 10 + [False] * 8 + [True] * 10
+
+
+def test_a_glide_over_an_octave_is_one_note() -> None:
+    glide = (220.0 * 2 ** (np.arange(20) / 20)).tolist()
+    assert pitch.is_note(_track(glide)).all()
+
+
+def test_where_nothing_is_held_everything_counts() -> None:
+    assert pitch.is_note(_track([220.0, 0.0, 330.0])).tolist() == [True, False, True]
+    assert pitch.is_note(_track([])).tolist() == []
+
+
+def test_frames_of_little_confidence_count_for_little() -> None:
+    sure = [220.0] * 90 + [880.0] * 10
+    found = pitch.range_hz(_track(sure, [1.0] * 90 + [0.1] * 10))
+    assert found is not None and found.high_hz < 230
+    equal = pitch.range_hz(_track(sure))
+    assert equal is not None and equal.high_hz > 800
 
 
 @pytest.mark.parametrize(

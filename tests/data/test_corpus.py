@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from moksori.audio import pitch
 from moksori.data import corpus as corpus_module
-from moksori.data.corpus import MANIFEST, Corpus
+from moksori.data.corpus import MANIFEST, Corpus, Recording
 from moksori.errors import DataError
 
 
@@ -125,12 +126,50 @@ def test_the_fingerprint_knows_what_training_sees_and_nothing_else(corpus: Corpu
     assert with_first(split="test" if corpus.recordings[0].split != "test" else "train") != corpus.fingerprint
 
 
-def test_the_span_of_a_singer_is_not_made_by_a_single_recording(corpus: Corpus) -> None:
+C4, A4, G6 = 300, 345, 455  # in fifths of a semitone
+
+
+def _sang(one: Recording, **notes: int) -> Recording:
+    bins = {"c4": C4, "a4": A4, "g6": G6}
+    return dataclasses.replace(one, notes=tuple((bins[name], 100 * n_frames) for name, n_frames in notes.items()))
+
+
+def _names(recordings: list[Recording]) -> tuple[str, str]:
+    found = corpus_module.sung_range(recordings)
+    assert found is not None
+    return pitch.note_name(found.low_hz), pitch.note_name(found.high_hz)
+
+
+def test_a_range_is_that_of_all_frames_however_they_lie_in_recordings(corpus: Corpus) -> None:
     one = corpus.recordings[0]
-    sung = [dataclasses.replace(one, f0_low_hz=100.0, f0_high_hz=200.0)] * 99
-    wrong = dataclasses.replace(one, f0_low_hz=50.0, f0_high_hz=400.0)  # by an octave either way
-    silent = dataclasses.replace(one, f0_low_hz=None, f0_high_hz=None)
-    assert corpus_module.span_hz([*sung, wrong, silent]) == (100.0, 200.0)
-    assert corpus_module.span_hz([wrong]) == (50.0, 400.0)
-    assert corpus_module.span_hz([silent]) is None
-    assert corpus_module.span_hz([]) is None
+    many_short = [_sang(one, c4=50, a4=50)] * 20
+    assert _names(many_short) == _names([_sang(one, c4=1000, a4=1000)]) == ("C4", "A4")
+
+
+def test_short_takes_full_of_sibilants_do_not_make_a_range(corpus: Corpus) -> None:
+    """A singer of C4 to A4 was said to reach G6: the highest of each take, of which a few were hisses."""
+    one = corpus.recordings[0]
+    assert _names([_sang(one, c4=500, a4=500)] * 9 + [_sang(one, g6=10)] * 8) == ("C4", "A4")
+
+
+def test_nobody_heard_has_no_range(corpus: Corpus) -> None:
+    silent = dataclasses.replace(corpus.recordings[0], f0_low_hz=None, f0_median_hz=None, f0_high_hz=None, notes=())
+    assert corpus_module.sung_range([silent]) is None
+    assert corpus_module.sung_range([]) is None
+
+
+def test_a_manifest_without_histograms_is_read_and_its_percentiles_tell_the_range(corpus: Corpus, folder: Path) -> None:
+    def without(manifest: dict[str, Any]) -> None:
+        for row in manifest["recordings"]:
+            del row["notes"]
+
+    change(folder, without)
+    old = Corpus.load(folder)
+    assert old.fingerprint == corpus.fingerprint
+    for singer in corpus.singers:
+        low, high = _names(list(old.of("train", singer)))
+        exact = corpus_module.sung_range(corpus.of("train", singer))
+        told = corpus_module.sung_range(old.of("train", singer))
+        assert exact and told and low and high
+        assert abs(pitch.cents_between(told.median_hz, exact.median_hz)) < 400
+        assert told.low_hz < exact.median_hz < told.high_hz

@@ -25,7 +25,7 @@ def with_all(corpus: Corpus, singer: str | None = None, **changes: Any) -> Corpu
         "clipped_fraction": 0.0,
         "gain_db": 0.0,
     }
-    good |= {"f0_low_hz": 220.0, "f0_median_hz": 300.0, "f0_high_hz": 440.0}
+    good |= {"f0_low_hz": 220.0, "f0_median_hz": 300.0, "f0_high_hz": 440.0, "notes": ()}
     good = changes if singer else good
     rows = [dataclasses.replace(r, **good) if singer in (None, r.singer) else r for r in corpus.recordings]
     return dataclasses.replace(corpus, recordings=tuple(rows))
@@ -51,7 +51,7 @@ def test_a_healthy_corpus_needs_no_advice(healthy: Corpus) -> None:
         ({"sung_seconds": 1.0}, "minutes of singing to train on", "poor"),
         ({"clipped_fraction": 0.002}, "0.20% of the samples are clipped", "fair"),
         ({"noise_dbfs": -40.0}, "pauses are at -40 dBFS", "fair"),
-        ({"f0_high_hz": 250.0}, "stays within A3 to B3", "fair"),
+        ({"f0_median_hz": 230.0, "f0_high_hz": 250.0}, "stays within A3 to B3", "fair"),
         ({"f0_low_hz": None, "f0_median_hz": None, "f0_high_hz": None}, "No voiced sound", "fair"),
         ({"split": "train"}, "Not every split has a recording", "fair"),
     ],

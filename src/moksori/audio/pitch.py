@@ -5,7 +5,8 @@ Tracking is done by swift-f0, a small network that comes with its package; frame
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,10 @@ from moksori.audio.clip import Clip, Samples
 LOW_HZ, HIGH_HZ = 46.875, 2093.75  # what the tracker can hear: F#1 to C7
 HOP_SECONDS = 0.016  # s from one frame to the next
 VOICED_CONFIDENCE = 0.5  # the tracker's scores are calibrated to this threshold
+BIN_CENTS = 20.0  # width of the bins of a pitch histogram
+
+_LEAP_CENTS = 150.0  # from one frame to the next: faster than any voice glides, so something else begins
+_NOTE_FRAMES = 5  # 80 ms; what is shorter is a glitch of the tracker, or a sibilant
 
 _RATE = 16000  # Hz, what the network was trained on
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -78,7 +83,7 @@ class PitchRange:
         ValueError: it does not rise from above 0.
     """
 
-    low_hz: float  # 5th percentile of the voiced frames
+    low_hz: float  # 5th percentile of the notes, see `range_of`
     median_hz: float
     high_hz: float  # 95th percentile
 
@@ -91,12 +96,51 @@ class PitchRange:
         return PitchRange(round(self.low_hz, 2), round(self.median_hz, 2), round(self.high_hz, 2))
 
 
-def range_hz(track: PitchTrack) -> PitchRange | None:
-    """Return the 5th percentile, median and 95th percentile of the voiced f0; None when no frame is voiced."""
-    if not len(track.voiced_hz):
+def is_note(track: PitchTrack) -> npt.NDArray[np.bool_]:
+    """Which frames belong to notes that are held, `[F]`; trackers lie now and then, and sibilants are no notes.
+
+    A stretch of voiced frames that moves without a leap (150 cents a frame) counts if it lasts 80 ms. Where no stretch
+    does, every voiced frame counts: something has to.
+    """
+    logs = 1200.0 * np.log2(np.where(track.is_voiced, track.f0_hz, 1.0))
+    begins = np.concatenate([[True], (np.abs(np.diff(logs)) > _LEAP_CENTS) | np.diff(track.is_voiced)])
+    stretch = np.cumsum(begins[: len(logs)]) - 1  # [F], the number of each frame's stretch
+    lasts = np.bincount(stretch, minlength=1)[stretch] >= _NOTE_FRAMES
+    held = np.asarray(track.is_voiced & lasts, np.bool_)
+    return held if held.any() else track.is_voiced
+
+
+Histogram = Mapping[int, float]
+"""How long each pitch was sung, in frames weighted by the tracker's confidence: bin -> weight. Bin b is 20 cents wide,
+and its middle is MIDI number b / 5."""
+
+
+def histogram(track: PitchTrack) -> Histogram:
+    """The pitches of the notes of a track, see `is_note`; empty when nothing is voiced."""
+    found: Counter[int] = Counter()
+    notes = is_note(track)
+    for hz, weight in zip(track.f0_hz[notes].tolist(), track.confidence[notes].tolist(), strict=True):
+        found[round(100.0 * hz_to_midi(hz) / BIN_CENTS)] += weight
+    return found
+
+
+def range_of(heard: Histogram) -> PitchRange | None:
+    """The 5th percentile, median and 95th percentile of what was sung; None for an empty histogram.
+
+    The one rule by which ranges are found, of a song as of a singer: whoever sang many recordings is told by the sum of
+    their histograms, so that a long one counts for more, and frames that the tracker is unsure of for less.
+    """
+    bins = sorted(pitched for pitched, weight in heard.items() if weight > 0)
+    if not bins:
         return None
-    low, median, high = np.percentile(track.voiced_hz, [5, 50, 95]).tolist()
-    return PitchRange(low, median, high)
+    until = np.cumsum([heard[pitched] for pitched in bins])
+    low, median, high = (bins[int(place)] for place in np.searchsorted(until, until[-1] * np.array([0.05, 0.5, 0.95])))
+    return PitchRange(*(midi_to_hz(pitched * BIN_CENTS / 100.0) for pitched in (low, median, high)))
+
+
+def range_hz(track: PitchTrack) -> PitchRange | None:
+    """The range of one track, see `range_of`; None when no frame is voiced."""
+    return range_of(histogram(track))
 
 
 def at_times(track: PitchTrack, times_seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

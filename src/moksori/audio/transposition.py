@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from moksori.audio import pitch
-from moksori.audio.pitch import PitchRange
+from moksori.audio.pitch import PitchRange, PitchTrack
 
 HIGHEST_HZ = 1900.0  # nothing is moved beyond what the tracker can hear
 _FURTHEST_OCTAVES = 3
+_HIGHEST_PERCENTILE = 99  # of a song's notes; what lies beyond may be an error of the tracker
 _TOLERANCE_SEMITONES = 2.0  # beyond a singer's range that still counts as inside
 _SHORTEST_SECONDS = 0.15  # of a note outside the range that is worth a word
 _GAP_SECONDS = 0.1  # shorter rests do not end such a note
@@ -31,40 +32,33 @@ class Outside:
     note: str  # the one furthest out, as sung
 
 
-def whole_octaves(f0_hz: Pitches, singer: PitchRange) -> float:
+def whole_octaves(track: PitchTrack, singer: PitchRange) -> float:
     """The transposition in semitones, a multiple of 12, that brings a song nearest to where a singer sings.
 
     The middle of the song is brought within half an octave of the middle of the singer; a song that lies within the
     singer's range already stays as it is.
 
     Args:
-        f0_hz: of the song, 0 where unvoiced.
+        track: of the song; only its notes count, see `pitch.is_note`.
         singer: where the singer sang in training.
-
-    >>> whole_octaves(np.array([0.0, 440.0, 440.0]), PitchRange(98.0, 110.0, 123.0))
-    -24.0
-    >>> whole_octaves(np.array([440.0]), PitchRange(220.0, 300.0, 450.0))
-    0.0
     """
-    song = f0_hz[f0_hz > 0]
+    song = track.f0_hz[pitch.is_note(track)]
     if not len(song) or _share_inside(song, singer) > 0.9:
         return 0.0
     away = np.log2(singer.median_hz / np.exp(np.median(np.log(song))))
     octaves = int(np.clip(np.round(away), -_FURTHEST_OCTAVES, _FURTHEST_OCTAVES))
-    while octaves > 0 and float(song.max()) * 2.0**octaves > HIGHEST_HZ:
+    highest_hz = float(np.percentile(song, _HIGHEST_PERCENTILE))
+    while octaves > 0 and highest_hz * 2.0**octaves > HIGHEST_HZ:
         octaves -= 1
     return 12.0 * octaves
 
 
-def nearest(f0_hz: Pitches, singer: PitchRange) -> float:
+def nearest(track: PitchTrack, singer: PitchRange) -> float:
     """The transposition in whole semitones that brings the middle of a song to the middle of a singer.
 
     The key changes; the voice is at home.
-
-    >>> nearest(np.array([440.0]), PitchRange(98.0, 110.0, 123.0))
-    -24.0
     """
-    song = f0_hz[f0_hz > 0]
+    song = track.f0_hz[pitch.is_note(track)]
     if not len(song):
         return 0.0
     return float(round(12 * np.log2(singer.median_hz / np.exp(np.median(np.log(song))))))

@@ -130,7 +130,7 @@ def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: C
     if singer is None:
         return 0.0
     choose = transposition.whole_octaves if options.transpose == "auto" else transposition.nearest
-    return choose(track.f0_hz, singer)
+    return choose(track, singer)
 
 
 def refuse_melody(melody: PitchTrack | None) -> None:

@@ -15,14 +15,15 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-import numpy as np
-
 from moksori import atomic
+from moksori.audio import pitch
+from moksori.audio.pitch import PitchRange
 from moksori.errors import DataError
 
 VERSION = 1  # of the manifest; an older or newer one is refused, and `prepare` writes it again
@@ -53,9 +54,10 @@ class Recording:
     peak_dbfs: float  # of the clip
     clipped_fraction: float  # share of original samples at full scale, 0..1
     noise_dbfs: float  # level of the quietest frames, after the gain
-    f0_low_hz: float | None  # 5th percentile of the voiced frames; None when nothing is voiced
+    f0_low_hz: float | None  # 5th percentile of the notes, see `pitch.range_of`; None when nothing is voiced
     f0_median_hz: float | None
     f0_high_hz: float | None  # 95th percentile
+    notes: tuple[tuple[int, int], ...] = ()  # [bin, hundredths of a frame], see `pitch.histogram`; once, there was none
 
     def __post_init__(self) -> None:
         """Refuse what no preparation can have written.
@@ -173,17 +175,23 @@ class Corpus:
         return hashlib.sha256(json.dumps([self.sample_rate, rows]).encode()).hexdigest()
 
 
-def span_hz(recordings: Iterable[Recording]) -> tuple[float, float] | None:
-    """From which pitch to which somebody sang, in Hz; None when nothing is voiced.
+def sung_range(recordings: Iterable[Recording]) -> PitchRange | None:
+    """Where somebody sang, over all frames of some recordings, see `pitch.range_of`; None when nothing is voiced.
 
-    The 5th percentile over recordings of their low ends, and the 95th of the high ones: a tracker errs by octaves now
-    and then, so a single recording does not make a range.
+    A recording that was prepared before histograms were kept is told by its three percentiles, as long as it is.
     """
-    found = [(r.f0_low_hz, r.f0_high_hz) for r in recordings if r.f0_low_hz is not None and r.f0_high_hz is not None]
-    if not found:
-        return None
-    lows, highs = zip(*found, strict=True)
-    return float(np.percentile(lows, 5)), float(np.percentile(highs, 95))
+    heard: Counter[int] = Counter()
+    for recording in recordings:
+        for pitched, weight in recording.notes or _notes_from_percentiles(recording):
+            heard[pitched] += weight
+    return pitch.range_of(heard)
+
+
+def _notes_from_percentiles(recording: Recording) -> list[tuple[int, int]]:
+    spread = ((recording.f0_low_hz, 0.1), (recording.f0_median_hz, 0.8), (recording.f0_high_hz, 0.1))
+    n_frames = recording.sung_seconds / pitch.HOP_SECONDS
+    per_semitone = 100.0 / pitch.BIN_CENTS
+    return [(round(per_semitone * pitch.hz_to_midi(hz)), round(100 * share * n_frames)) for hz, share in spread if hz]
 
 
 def recording_from_dict(row: object, where: str) -> Recording:
@@ -211,10 +219,11 @@ def _from_dict(kind: type[T], row: object, where: str, **given: object) -> T:
     types = {f.name: str(f.type) for f in dataclasses.fields(kind) if f.name not in given}  # type: ignore[arg-type]
     if unknown := sorted(set(row) - set(types)):
         raise DataError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(types))}")
-    if missing := sorted(set(types) - set(row)):
+    optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}  # type: ignore[arg-type]
+    if missing := sorted(set(types) - set(row) - optional):
         raise DataError(f"{where}: missing key {', '.join(missing)}; run `moksori prepare` again")
     values = {}
-    for name, annotation in types.items():
+    for name, annotation in ((name, types[name]) for name in types if name in row):
         try:
             values[name] = _READERS[annotation](row[name])
         except (TypeError, ValueError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moksori.audio import pitch
-from moksori.data.corpus import SAME_SOUND, Corpus, Recording, span_hz
+from moksori.data.corpus import SAME_SOUND, Corpus, Recording, sung_range
 
 ENOUGH_MINUTES = 5.0  # of singing to train on; published results need 5 to 30 a singer
 POOR_MINUTES = 1.0  # below this a voice is not learnt
@@ -30,7 +30,7 @@ class SingerHealth:
     minutes: float  # of clips, all splits
     sung_minutes: float  # all splits
     training_minutes: float  # sung, in the training split
-    low_hz: float | None  # see `corpus.span_hz`; None when nothing is voiced
+    low_hz: float | None  # see `corpus.sung_range`; None when nothing is voiced
     high_hz: float | None
     clipped_fraction: float  # of all samples, 0..1
     noise_dbfs: float  # see `examine`
@@ -82,7 +82,7 @@ def general_advice(corpus: Corpus) -> list[str]:
 def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
     by_split = {split: corpus.of(split, singer) for split in ("train", "validation", "test")}
     recordings = [recording for of_split in by_split.values() for recording in of_split]
-    low_hz, high_hz = span_hz(recordings) or (None, None)
+    sung = sung_range(recordings)
     lengths = [recording.seconds for recording in recordings]
     found = SingerHealth(
         singer=singer,
@@ -90,8 +90,8 @@ def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
         minutes=sum(lengths) / 60,
         sung_minutes=_sung_minutes(recordings),
         training_minutes=_sung_minutes(by_split["train"]),
-        low_hz=low_hz,
-        high_hz=high_hz,
+        low_hz=sung.low_hz if sung else None,
+        high_hz=sung.high_hz if sung else None,
         clipped_fraction=float(np.average([r.clipped_fraction for r in recordings], weights=lengths)),
         noise_dbfs=float(np.percentile([r.noise_dbfs for r in recordings], 25)),
         n_doubles=sum(_folder(s.source) == singer and s.reason.startswith(SAME_SOUND) for s in corpus.skipped),

@@ -32,7 +32,7 @@ from moksori.data.sources import Source
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
 
-VERSION = 1  # of what is measured and how; raise it, and every clip is made again
+VERSION = 2  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
 SPOOL_BYTES = 32 << 20  # of resampled sound held in memory, 6 minutes at 24 kHz; longer recordings spool to disk
 
@@ -235,7 +235,8 @@ class _Worker:
     def _recording(self, source: Source, source_sha256: str, take: _Take) -> Recording:
         begin = take.regions[0][0]
         regions = tuple((start - begin, end - begin) for start, end in take.regions)
-        voice = pitch.range_hz(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
+        heard = pitch.histogram(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
+        voice = pitch.range_of(heard)
         span = None if voice is None else voice.rounded()
         return Recording(
             singer=source.singer,
@@ -255,6 +256,7 @@ class _Worker:
             f0_low_hz=None if span is None else span.low_hz,
             f0_median_hz=None if span is None else span.median_hz,
             f0_high_hz=None if span is None else span.high_hz,
+            notes=tuple((pitched, round(100 * heard[pitched])) for pitched in sorted(heard)),
         )
 
     def _store(self, recording: Recording, take: _Take) -> None:

@@ -21,7 +21,7 @@ from moksori import settings
 from moksori.audio import files
 from moksori.conversion import Voice
 from moksori.data import threads
-from moksori.data.corpus import Corpus, Recording, span_hz
+from moksori.data.corpus import Corpus, Recording, sung_range
 from moksori.errors import AudioFileError, DataError
 from moksori.evaluation import held_out, making, trials
 from moksori.evaluation.judges import panel as scoring
@@ -480,9 +480,11 @@ def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> lis
 
 def _singer_data(corpus: Corpus, singer: str, split: str) -> SingerData:
     trained = corpus.of("train", singer)
-    low_hz, high_hz = span_hz(trained) or (None, None)
+    sung = sung_range(trained)
     minutes = sum(recording.sung_seconds for recording in trained) / 60
-    return SingerData(singer, minutes, len(corpus.of(split, singer)), low_hz, high_hz)
+    return SingerData(
+        singer, minutes, len(corpus.of(split, singer)), sung.low_hz if sung else None, sung.high_hz if sung else None
+    )
 
 
 def _curves(path: Path) -> dict[str, list[list[float]]]:

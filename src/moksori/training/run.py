@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from moksori import settings
@@ -15,7 +14,7 @@ from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
-from moksori.data.corpus import Corpus, span_hz
+from moksori.data.corpus import Corpus, sung_range
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import family
@@ -150,16 +149,8 @@ def _provenance(
 
 def _ranges(corpus: Corpus) -> dict[str, PitchRange]:
     """Where each singer sang in training, over whole recordings; nobody whose pitch was never heard."""
-    ranges = {}
-    for name in corpus.singers:
-        voiced = [r for r in corpus.of("train", name) if r.f0_median_hz]
-        if span := span_hz(voiced):
-            low, high = span
-            medians = np.log([float(r.f0_median_hz or 0) for r in voiced])
-            middle = float(np.average(medians, weights=[r.seconds for r in voiced]))
-            median = min(max(math.exp(middle), low), high)
-            ranges[name] = PitchRange(low, median, high).rounded()
-    return ranges
+    found = {name: sung_range(corpus.of("train", name)) for name in corpus.singers}
+    return {name: sung.rounded() for name, sung in found.items() if sung}
 
 
 def _is_half(precision: str, device: torch.device) -> bool:
