@@ -5,7 +5,8 @@
 ['Clip', 'Soloist', 'UserError', 'Voice', '__version__', 'load', 'load_wavenet']
 
 The names below are loaded when they are first asked for, so that `import moksori` costs nothing and no import circle
-can start here; nobody inside the package imports the package itself.
+can start here; nobody inside the package imports the package itself. What it does do is to keep dependencies from
+telling anybody that it runs.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from moksori import surroundings
+
 __version__ = "0.1.0"
 __all__ = ["Clip", "Soloist", "UserError", "Voice", "__version__", "load", "load_wavenet"]
+
+surroundings.forbid_telemetry()
 
 _HOMES = {
     "Clip": ("moksori.audio.clip", "Clip"),

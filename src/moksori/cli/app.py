@@ -9,6 +9,7 @@ import sys
 import typer
 
 import moksori
+from moksori import surroundings
 from moksori.cli import (
     bench,
     compare,
@@ -75,6 +76,7 @@ def main() -> None:
     """Run the command line; a `UserError` becomes a message and its exit code, any other error keeps its traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+    surroundings.before_pictures()
     try:
         app(prog_name="moksori")
     except UserError as error:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from moksori import surroundings
 from moksori.errors import UserError
 from moksori.generation.engine import trial
 from moksori.generation.engine.encoder import EngineEncoder
@@ -21,10 +22,12 @@ PYTHON = sys.executable  # the real one
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No verdict known yet, and an empty folder to remember one in."""
-    monkeypatch.setenv(trial.CACHE_VARIABLE, str(tmp_path / "cache"))
-    trial.verdict.cache_clear()
-    yield tmp_path / "cache"
-    trial.verdict.cache_clear()
+    monkeypatch.setenv(surroundings.CACHE_VARIABLE, str(tmp_path / "cache"))
+    for remembered in (trial.verdict, surroundings.compiled_folder):
+        remembered.cache_clear()
+    yield tmp_path / "cache" / "engine"
+    for remembered in (trial.verdict, surroundings.compiled_folder):
+        remembered.cache_clear()
 
 
 def interpreter(folder: Path, script: str) -> str:
@@ -74,7 +77,7 @@ def test_what_hindered_for_a_moment_is_tried_again(
     )
     found = trial.verdict()
     assert found.precisions == () and "code -9; it will be tried again" in found.reason
-    assert not fresh.exists()
+    assert not list(fresh.iterdir())
     monkeypatch.setattr(sys, "executable", interpreter(tmp_path, GOOD))
     trial.verdict.cache_clear()
     assert trial.verdict().precisions == ("float32", "bfloat16", "int8")
@@ -125,7 +128,7 @@ def test_a_latent_that_is_no_number_is_noticed(
         return torch.full((1, 5, 6), torch.nan)
 
     monkeypatch.setattr(EngineEncoder, "__call__", silent)
-    trial._main()
+    trial.main()
     errors = [json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()]
     assert errors == [1e9] * 3
 
@@ -155,12 +158,13 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(
     fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", interpreter(tmp_path, GOOD))
+    fresh.parent.mkdir()
     fresh.write_text("a file where the folder should be", encoding="utf-8")
     assert trial.verdict().precisions == ("float32", "bfloat16", "int8")
 
 
 def test_the_memory_is_kept_where_the_system_keeps_such_things(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(trial.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv(surroundings.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.join(os.sep, "somewhere"))
     if sys.platform != "win32":
-        assert trial.cache_folder() == Path("/somewhere/moksori")
+        assert surroundings.cache_folder() == Path("/somewhere/moksori")

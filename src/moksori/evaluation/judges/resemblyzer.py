@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from moksori import surroundings
 from moksori.audio import files, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.data.corpus import Corpus
@@ -125,6 +126,7 @@ def _prepared(clip: Clip) -> Samples:
 
 
 def _resemblyzer() -> Encoder:
+    surroundings.before_numba()  # librosa compiles
     package = importlib.import_module("resemblyzer")
     encoder = package.VoiceEncoder("cpu", verbose=False)
     # Its own preparation would cut what a detector of speech does not take for speech: held notes, above all.

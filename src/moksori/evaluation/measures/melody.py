@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from moksori import surroundings
 from moksori.audio import pitch, resample
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
@@ -61,6 +62,7 @@ class Pyin:
 
     def track(self, clip: Clip) -> PitchTrack:
         """See `Tracker.track`."""
+        surroundings.before_numba()
         librosa = importlib.import_module("librosa")
         samples = resample.resample_clip(clip, self._RATE).samples
         hop_samples = round(pitch.HOP_SECONDS * self._RATE)

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
+from moksori import surroundings
+
+surroundings.before_numba()  # every module here that compiles is imported after this one
+
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 TIER_VARIABLE = "MOKSORI_ENGINE_TIER"

@@ -9,6 +9,7 @@ Nothing here needs numba at import: where it is missing, the verdict says so.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -21,14 +22,12 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from moksori import atomic
+from moksori import atomic, surroundings
 from moksori.errors import UserError
-
-CACHE_VARIABLE = "MOKSORI_CACHE"
-"""Environment variable that names the folder in which verdicts are remembered."""
 
 _TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
 _TIERS = ("", "avx2", "portable")  # the best one, and what is tried after it has failed
+_TRIAL = "import sys; sys.path.append(sys.argv[1]); from moksori.generation.engine import trial; trial.main()"
 _TIMEOUT_SECONDS = 900
 _COMPARED = ("conditions", "encoder", "layers", "wavenet")  # modules that the engine is compared with
 # Illegal instruction, memory that is not one's own, LLVM giving up; on Windows as NTSTATUS.
@@ -78,29 +77,15 @@ def verdict() -> Verdict:
         key = _key()
     except importlib.metadata.PackageNotFoundError as missing:
         return Verdict(reason=f"the package {missing.name} is not installed (pip install numba)")
-    file = cache_folder() / f"engine-{key}.json"
+    file = surroundings.compiled_folder() / f"engine-{key}.json"
     if (remembered := _read(file)) is not None:
         return remembered
     found = try_out()
     if not found.is_final:
         return found
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # nowhere to remember it: the next process tries again
         atomic.write(file, json.dumps(asdict(found)).encode())
-    except OSError:
-        pass  # nowhere to remember it: the next process tries again
     return found
-
-
-def cache_folder() -> Path:
-    """Where verdicts are remembered: what the environment names, or the user's cache."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "moksori"
 
 
 def try_out() -> Verdict:
@@ -116,11 +101,23 @@ def try_out() -> Verdict:
 
 
 def _try_tier(tier: str) -> Verdict:
-    environment = {**os.environ, _TIER_VARIABLE: tier} if tier else dict(os.environ)
-    command = [sys.executable, "-m", "moksori.generation.engine.trial"]
+    folder = surroundings.compiled_folder()
+    # What is compiled in the trial, the generation takes from the same folder.
+    environment = {**os.environ, surroundings.CACHE_VARIABLE: str(folder.parent)}
+    if tier:
+        environment[_TIER_VARIABLE] = tier
+    # Not `-m`, which would look for modules in the working folder; and the child works in a folder of ours.
+    command = [sys.executable, "-P", "-c", _TRIAL, str(Path(__file__).parents[3])]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=_TIMEOUT_SECONDS
+            command,
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
         )
         output, ended = done.stdout, f"ended with code {done.returncode}"
         is_final = done.returncode in _ENDED_BY_PROCESSOR
@@ -162,7 +159,11 @@ def _read(file: Path) -> Verdict | None:
 def _key() -> str:
     """Changes with whatever may change the verdict: processor, libraries and their settings, our own source."""
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy", "torch")]
-    settings = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
+    settings = [
+        f"{name}={value}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR"
+    ]
     machine = [platform.platform(), platform.machine(), platform.processor(), _processor(), sys.version]
     engine = Path(__file__).parent
     compared = [engine.parent / "calibration.py", *(engine.parents[1] / "models" / f"{name}.py" for name in _COMPARED)]
@@ -180,7 +181,7 @@ def _processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _main() -> None:
+def main() -> None:
     """Try every precision; print a line of JSON for each as soon as it is known, in case the next ends the process."""
     import torch
 
@@ -226,7 +227,3 @@ def _main() -> None:
             "usual": cpu.usual_precision(tier, found),
         }
         print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    _main()
