@@ -36,8 +36,8 @@ FLOORS = {
 # Inside a room a module may import those that stand before it.
 ORDER = {
     "audio": (
-        "clip frames mulaw level containers files resample spectral pitch f0_file notes features transposition breaths "
-        "signals"
+        "clip frames mulaw level containers files resample spectral pitch f0_file notes overlap_add features "
+        "transposition breaths signals"
     ),
     "data": (
         "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches synthetic"
@@ -57,8 +57,8 @@ ORDER = {
     ),
     "conversion": "options hearing song many voice",
     "evaluation": "measures judges report held_out trials audition making runner",
-    "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables",
-    "evaluation.judges": "fitting vowels probe singer resemblyzer discriminant panel",
+    "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters",
+    "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
     "evaluation.report": "data verdict figures pages song_page listening compare",
     "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",
 }
