@@ -443,7 +443,7 @@ def loss() -> Figure:
 
 
 FLOORS = (
-    ("cli", 6), ("studio", 6), ("evaluation", 5), ("training", 4), ("conversion", 4), ("checkpoint", 3),
+    ("cli", 7), ("studio", 6), ("evaluation", 5), ("training", 4), ("conversion", 4), ("checkpoint", 3),
     ("generation", 3),
     ("models", 2), ("data", 2), ("audio", 1), ("errors, settings, atomic", 0),
 )  # fmt: skip
@@ -456,8 +456,8 @@ def floors() -> Figure:
         for name, floor in FLOORS
         if "," in name or (ROOT / "src/moksori" / name).exists() or (ROOT / f"src/moksori/{name}.py").exists()
     ]
-    picture, axes = _canvas((9, 3.6), (-0.8, 16), (-0.6, 6.7))
-    for floor in range(7):
+    picture, axes = _canvas((9, 4.1), (-0.8, 16), (-0.6, 7.7))
+    for floor in range(8):
         names = [name for name, on in there if on == floor]
         width = 14 / len(names)
         for place, name in enumerate(names):

@@ -40,7 +40,8 @@ def test_help_lists_every_verb_and_exit_code(moksori: Moksori, option: str) -> N
     for verb in VERBS:
         assert verb in done.out
     told = {int(code) for code in re.findall(r"(\d+) [a-z]", done.out.split("Exit codes:")[1])}
-    kinds = [errors.UserError, *errors.UserError.__subclasses__()]
+    found = [errors.UserError, *errors.UserError.__subclasses__()]
+    kinds = [kind for kind in found if kind.__module__ == errors.__name__]  # a room may have more words, not codes
     assert told >= {0, 2, 130, convert.SOME_FAILED, *(kind.exit_code for kind in kinds)}
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
 

@@ -25,7 +25,7 @@ def command(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name that the studio may be asked by, such as a proxy's.")
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
 ) -> None:
     """Open the studio: a page in the browser to convert songs, mix singers, train voices and listen.
 
@@ -42,5 +42,5 @@ def command(
         port,
         lambda address: console.say(f"The studio is open at {address}  (Ctrl-C closes it)"),
         hosts=allow_host or [],
-        opens_browser=browser,
+        opens_browser=not no_browser,
     )
