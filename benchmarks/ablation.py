@@ -38,10 +38,10 @@ from moksori.evaluation.report.data import METRICS
 from moksori.evaluation.trials import Texts, Trial
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
-from moksori.training.journal import Journal
+from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget
-from moksori.training.mixup import MixupConfig
 from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.mixup import MixupConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
 

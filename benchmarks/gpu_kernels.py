@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from moksori.generation import fused, fused_kernels
+from moksori.generation.backends import fused, fused_kernels
 
 Job = tuple[str, str, int, int, int]
 KERNELS = ("first", "layer", "head")

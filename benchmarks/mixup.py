@@ -20,8 +20,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from moksori import atomic
-from moksori.training import mixup
-from moksori.training.mixup import MixupConfig
+from moksori.training.phases import mixup
+from moksori.training.phases.mixup import MixupConfig
 
 PARAMETERS = (0.2, 1.0, 5.0)
 N_DRAWN = 20_000

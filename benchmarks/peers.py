@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 
-from moksori.generation import calibration, generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import calibration, sampling
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.conditions import Conditioning
 

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from moksori import checkpoint
 from moksori.data.corpus import Corpus
-from moksori.generation import calibration, generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import calibration, sampling
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.conditions import Conditioning
 from moksori.models.solo import Solo

@@ -19,8 +19,8 @@ from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import losses, recipe, shards
 from moksori.training.learner import learners_for
 from moksori.training.media import CodeMedium
-from moksori.training.phases import Update
-from moksori.training.reconstruct import Reconstruction
+from moksori.training.phases.base import Update
+from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.shards import Differentiated
 
 WAYS = [(1, 1), (1, 2), (2, 1)]  # (shards, threads of torch)

@@ -33,8 +33,8 @@ from moksori.data import synthetic
 from moksori.models.swift import Swift
 from moksori.models.synthesiser import bins_hz, reading
 from moksori.models.wavenet import WaveNet, WaveNetConfig
-from moksori.training import mixup
-from moksori.training.mixup import MixupConfig
+from moksori.training.phases import mixup
+from moksori.training.phases.mixup import MixupConfig
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"

@@ -13,9 +13,9 @@ import torch
 
 from moksori import checkpoint
 from moksori.data.corpus import Corpus
-from moksori.training import journal
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
+from moksori.training.logging import journal
 from moksori.training.loop import Budget
 from moksori.training.run import RunOptions, open_run
 

@@ -46,15 +46,16 @@ ORDER = {
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
         "singers autoencoder swift solo family"
     ),
-    "generation": (
-        "sampling windows stepwise reference streaming recorded graphed fused_kernels fused calibration engine "
-        "generator latents priming chunks lockstep code_song feature_song"
-    ),
+    "generation": "backends engine generator priming songs",
+    "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
+    "generation.songs": "windows latents chunks scheduler codes features",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
-        "schedules losses perturb events learner average guard shards phases media tables predict reconstruct "
-        "criticise mixup plateau turns choose backtranslate recipe validation samples journal board folder loop run"
+        "schedules losses perturb learner average guard shards plateau media tables phases choose recipe logging "
+        "folder loop run"
     ),
+    "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
+    "training.logging": "events validation samples journal tensorboard",
     "conversion": "options hearing song many voice",
     "evaluation": "measures judges report held_out trials audition making runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters",

@@ -20,14 +20,14 @@ from moksori.models.autoencoder import Autoencoder
 from moksori.models.solo import Solo
 from moksori.training import losses, media
 from moksori.training import recipe as recipes
-from moksori.training.backtranslate import BackTranslation, Translated
-from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.learner import learners_for
 from moksori.training.media import FeatureMedium
-from moksori.training.predict import Prediction
+from moksori.training.phases.adversarial import CriticisedReconstruction
+from moksori.training.phases.backtranslate import BackTranslation, Translated
+from moksori.training.phases.predict import Prediction
+from moksori.training.phases.reconstruct import Reconstruction
+from moksori.training.phases.schedule import Turns
 from moksori.training.recipe import LoopConfig, Recipe, SegmentsConfig
-from moksori.training.reconstruct import Reconstruction
-from moksori.training.turns import Turns
 
 
 def test_the_promised_recipes_are_there() -> None:

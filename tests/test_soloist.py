@@ -15,7 +15,8 @@ from moksori.audio import features, level, mulaw, resample, signals
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.errors import UserError
-from moksori.generation import generator, priming, sampling
+from moksori.generation import generator, priming
+from moksori.generation.backends import sampling
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.solo import Solo, SoloConfig
 from moksori.models.wavenet import WaveNetConfig

@@ -16,7 +16,7 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.data import augment
 from moksori.data.corpus import Corpus
 from moksori.data.segments import SegmentTable
-from moksori.generation.chunks import ChunkConfig
+from moksori.generation.songs.chunks import ChunkConfig
 from moksori.models import conditions
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import recipe as recipes

@@ -19,9 +19,11 @@ from pathlib import Path
 import torch
 
 from moksori.data import threads
-from moksori.generation import calibration, generator, latents, sampling
+from moksori.generation import generator
+from moksori.generation.backends import calibration, sampling
 from moksori.generation.engine import trial
 from moksori.generation.engine.trial import Verdict
+from moksori.generation.songs import latents
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.conditions import Conditioning
 from moksori.models.encoder import Encoder, EncoderConfig

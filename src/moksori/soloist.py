@@ -24,7 +24,8 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.errors import UserError
-from moksori.generation import generator, priming, sampling
+from moksori.generation import generator, priming
+from moksori.generation.backends import sampling
 from moksori.models.solo import N_MELODY_ROWS, Solo
 
 Progress = Callable[[float], None]

@@ -11,7 +11,7 @@ import torch
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.conversion import ConvertOptions
-from moksori.generation.chunks import ChunkConfig
+from moksori.generation.songs.chunks import ChunkConfig
 from moksori.models.autoencoder import Autoencoder
 from moksori.training.recipe import Recipe
 

@@ -17,7 +17,7 @@ from moksori import checkpoint
 from moksori.audio import files, level
 from moksori.conversion import ConvertOptions, Voice
 from moksori.generation import generator
-from moksori.generation.chunks import ChunkConfig
+from moksori.generation.songs.chunks import ChunkConfig
 
 
 class TestLevel:
@@ -168,7 +168,7 @@ import resource, sys
 from pathlib import Path
 import moksori
 from moksori.conversion import ConvertOptions
-from moksori.generation.chunks import ChunkConfig
+from moksori.generation.songs.chunks import ChunkConfig
 
 voice = moksori.load(sys.argv[1])
 longest = float(sys.argv[2])

@@ -28,7 +28,7 @@ from moksori.models.notes import NoteConfig
 from moksori.training import recipe as recipes
 from moksori.training.choose import Score
 from moksori.training.folder import RunFolder
-from moksori.training.journal import Journal
+from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run

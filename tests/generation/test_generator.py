@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from moksori.errors import UserError
-from moksori.generation import generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import sampling
+from moksori.generation.backends.stepwise import Stepwise
+from moksori.generation.backends.streaming import StreamingBackend
 from moksori.generation.engine import trial
 from moksori.generation.engine.trial import Verdict
 from moksori.generation.generator import BACKENDS
-from moksori.generation.stepwise import Stepwise
-from moksori.generation.streaming import StreamingBackend
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 

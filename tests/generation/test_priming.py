@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from moksori.generation import generator, priming, sampling
+from moksori.generation import generator, priming
+from moksori.generation.backends import sampling
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 

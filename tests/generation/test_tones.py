@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from moksori.audio import mulaw
-from moksori.generation import generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import sampling
 from moksori.models import conditions
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet, WaveNetConfig

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from moksori.audio import features, mulaw
 from moksori.audio.pitch import cents_between
-from moksori.generation import generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import sampling
 from moksori.models.solo import Solo, SoloConfig
 from moksori.models.wavenet import WaveNetConfig
 

@@ -14,16 +14,17 @@ from moksori import checkpoint, conversion
 from moksori.checkpoint import Provenance
 from moksori.data.corpus import Corpus
 from moksori.models.family import Model
-from moksori.training import journal, run
+from moksori.training import run
 from moksori.training.choose import Chosen, Score
-from moksori.training.events import Event, Logged, Scored
 from moksori.training.folder import RunFolder
-from moksori.training.journal import Journal
+from moksori.training.logging import journal
+from moksori.training.logging.events import Event, Logged, Scored
+from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget, Trainer
-from moksori.training.phases import SinglePhase, Update
+from moksori.training.phases.base import SinglePhase, Update
+from moksori.training.phases.schedule import BackTranslationConfig
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions
-from moksori.training.turns import BackTranslationConfig
 
 
 class Told:

@@ -83,7 +83,7 @@ def command(
     import moksori
     from moksori.conversion import ConvertOptions, SongFile
     from moksori.generation import generator
-    from moksori.generation.chunks import UNCUT, ChunkConfig
+    from moksori.generation.songs.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
     voices = _voices(singers, mix)

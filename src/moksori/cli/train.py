@@ -20,8 +20,8 @@ from moksori.errors import UserError
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
     from moksori.models.family import Config
-    from moksori.training.events import Event, Logged
     from moksori.training.folder import RunFolder
+    from moksori.training.logging.events import Event, Logged
     from moksori.training.loop import Budget, Trainer
     from moksori.training.recipe import Recipe
 
@@ -107,9 +107,10 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     import moksori
     from moksori.evaluation import audition
     from moksori.models.solo import SoloConfig
-    from moksori.training import board, media, run
+    from moksori.training import media, run
     from moksori.training.folder import RunFolder
-    from moksori.training.journal import Journal
+    from moksori.training.logging import tensorboard as board
+    from moksori.training.logging.journal import Journal
     from moksori.training.loop import Budget
 
     source, output, budget, max_steps = asked.source, asked.output, asked.budget, asked.max_steps
@@ -227,7 +228,7 @@ class SampleFiles:
     def tell(self, event: Event) -> None:
         """See `events.Observer.tell`."""
         from moksori.audio import files
-        from moksori.training.events import Sampled
+        from moksori.training.logging.events import Sampled
 
         if isinstance(event, Sampled):
             self._folder.mkdir(exist_ok=True)
@@ -239,7 +240,7 @@ class JsonLines:
 
     def tell(self, event: Event) -> None:
         """See `events.Observer.tell`; sound is left out."""
-        from moksori.training.events import Sampled
+        from moksori.training.logging.events import Sampled
 
         fields = {"step": event.step, "name": event.name} if isinstance(event, Sampled) else dataclasses.asdict(event)
         typer.echo(json.dumps({"event": type(event).__name__.lower(), **fields}, default=str))
@@ -268,7 +269,7 @@ class Watcher:
 
     def tell(self, event: Event) -> None:
         """See `events.Observer.tell`."""
-        from moksori.training import events
+        from moksori.training.logging import events
 
         match event:
             case events.Resumed():

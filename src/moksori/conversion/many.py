@@ -1,7 +1,7 @@
 """Songs of one call: sung side by side where that is faster, and each becomes what it becomes alone.
 
-Those of a model that samples codes share the streams of a backend (`generation/lockstep.py`); those of a model that is
-told the melody go each on a core of its own.
+Those of a model that samples codes share the streams of a backend (`generation/songs/scheduler.py`); those of a model
+that is told the melody go each on a core of its own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.song import Instrument, Song
 from moksori.data import threads
 from moksori.errors import UserError
-from moksori.generation import lockstep
-from moksori.generation.chunks import Codes
-from moksori.generation.lockstep import Opener, Turn
+from moksori.generation.songs import scheduler
+from moksori.generation.songs.chunks import Codes
+from moksori.generation.songs.scheduler import Opener, Turn
 
 R = TypeVar("R")
 
@@ -47,17 +47,17 @@ SongsProgress = Callable[[int, float], None]
 """Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
 
 Singing = tuple[Turn[Song], Iterator[Codes]]
-"""A song's turn, and the codes of its parts; see `lockstep.sing`."""
+"""A song's turn, and the codes of its parts; see `scheduler.sing`."""
 
 _Numbered = tuple[int, Singing]
 """The same, with the song's number among those of the call."""
 
 
 def sing(openers: Iterable[Opener[Song]], instrument: Instrument, temperature: float) -> Iterator[Singing]:
-    """Songs in order with the codes of their parts; see `lockstep.sing`."""
+    """Songs in order with the codes of their parts; see `scheduler.sing`."""
     if instrument.backend is None:
         return ((Turn(opener), iter(())) for opener in openers)
-    return lockstep.sing(openers, instrument.backend, temperature)
+    return scheduler.sing(openers, instrument.backend, temperature)
 
 
 def whole(turn: Turn[Song], codes: Iterator[Codes]) -> Samples:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from moksori.audio.transposition import Outside
 from moksori.errors import UserError
 from moksori.generation import generator
-from moksori.generation.chunks import ChunkConfig, SeamCount
+from moksori.generation.songs.chunks import ChunkConfig, SeamCount
 
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones

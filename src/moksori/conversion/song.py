@@ -24,12 +24,12 @@ from moksori.checkpoint import Provenance
 from moksori.conversion import hearing
 from moksori.conversion.hearing import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
-from moksori.generation.chunks import Codes
-from moksori.generation.code_song import CodeSong
-from moksori.generation.feature_song import FeatureSong
 from moksori.generation.generator import Backend
-from moksori.generation.latents import Encode
-from moksori.generation.lockstep import Part
+from moksori.generation.songs.chunks import Codes
+from moksori.generation.songs.codes import CodeSong
+from moksori.generation.songs.features import FeatureSong
+from moksori.generation.songs.latents import Encode
+from moksori.generation.songs.scheduler import Part
 from moksori.models.family import Converter
 from moksori.models.swift import Swift
 
@@ -48,7 +48,7 @@ class Instrument:
 
 
 class Song:
-    """A recording that was heard once, and is ready to be sung; see `lockstep.Song`.
+    """A recording that was heard once, and is ready to be sung; see `scheduler.Song`.
 
     Args:
         instrument: what to sing it with.

@@ -29,8 +29,9 @@ from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.song import Instrument, Song, vector_of
 from moksori.errors import UserError
-from moksori.generation import generator, latents
-from moksori.generation.chunks import UNCUT
+from moksori.generation import generator
+from moksori.generation.songs import latents
+from moksori.generation.songs.chunks import UNCUT
 from moksori.models.family import Converter
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift

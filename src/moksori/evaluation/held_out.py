@@ -13,7 +13,8 @@ from moksori.data.segments import Segment
 from moksori.errors import DataError
 from moksori.evaluation.judges import probe
 from moksori.models.family import Converter
-from moksori.training import media, tables, validation
+from moksori.training import media, tables
+from moksori.training.logging import validation
 from moksori.training.media import Medium
 from moksori.training.perturb import PerturbConfig
 

@@ -20,7 +20,7 @@ from moksori.errors import DataError, UserError
 from moksori.evaluation.report import data as report
 from moksori.evaluation.trials import Trial
 from moksori.generation import generator
-from moksori.generation.chunks import UNCUT
+from moksori.generation.songs.chunks import UNCUT
 
 _MADE_BY = "made-by.json"
 

@@ -36,8 +36,8 @@ from moksori.evaluation.report import data as report
 from moksori.evaluation.report import verdict
 from moksori.evaluation.report.data import Item, Judge, Report, Row, SingerData
 from moksori.evaluation.trials import Texts, Trial
-from moksori.training import journal
 from moksori.training.folder import RunFolder
+from moksori.training.logging import journal
 
 AUDIO = "audio"  # folder of a report's sounds
 _GRID = (report.CONVERSION, report.RECONSTRUCTION)

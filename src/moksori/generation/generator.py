@@ -19,11 +19,11 @@ from torch import Tensor
 
 from moksori.data import threads
 from moksori.errors import UserError
+from moksori.generation.backends.fused import FusedBackend
+from moksori.generation.backends.graphed import GraphBackend
+from moksori.generation.backends.reference import ReferenceBackend
+from moksori.generation.backends.streaming import StreamingBackend
 from moksori.generation.engine import trial
-from moksori.generation.fused import FusedBackend
-from moksori.generation.graphed import GraphBackend
-from moksori.generation.reference import ReferenceBackend
-from moksori.generation.streaming import StreamingBackend
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
 

@@ -27,7 +27,10 @@ from moksori.models.family import Model
 from moksori.training import losses, schedules, shards
 from moksori.training.average import Average
 from moksori.training.choose import Chosen, Scorer
-from moksori.training.events import (
+from moksori.training.folder import RunFolder
+from moksori.training.guard import SpikeGuard
+from moksori.training.learner import Diverged, Learner
+from moksori.training.logging.events import (
     Event,
     Logged,
     Observer,
@@ -39,10 +42,7 @@ from moksori.training.events import (
     Validated,
     tell_all,
 )
-from moksori.training.folder import RunFolder
-from moksori.training.guard import SpikeGuard
-from moksori.training.learner import Diverged, Learner
-from moksori.training.phases import Plan, Update
+from moksori.training.phases.base import Plan, Update
 from moksori.training.plateau import Plateau
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Differentiated, Team

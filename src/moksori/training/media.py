@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from moksori.audio import features
-from moksori.generation import calibration, sampling
 from moksori.generation import generator as generation
+from moksori.generation.backends import calibration, sampling
 from moksori.models import family
 from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder

@@ -18,7 +18,7 @@ from moksori.models.swift import SwiftConfig
 from moksori.training.learner import OptimiserConfig
 from moksori.training.losses import LossWeights
 from moksori.training.perturb import PerturbConfig
-from moksori.training.turns import BackTranslationConfig
+from moksori.training.phases.schedule import BackTranslationConfig
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 

@@ -20,20 +20,21 @@ from moksori.errors import UserError
 from moksori.models import family
 from moksori.models.family import Model
 from moksori.models.swift import SwiftConfig
-from moksori.training import media, samples, shards, tables, validation
+from moksori.training import media, shards, tables
 from moksori.training.average import Average
-from moksori.training.backtranslate import BackTranslation, TwoPhases
-from moksori.training.criticise import CriticisedReconstruction
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.learner import learners_for
+from moksori.training.logging import samples, validation
 from moksori.training.loop import Counters, Monitor, Trainer
 from moksori.training.media import AnyMedium, FeatureMedium, SoloMedium
-from moksori.training.phases import Phase, Plan, SinglePhase
-from moksori.training.predict import Prediction
+from moksori.training.phases.adversarial import CriticisedReconstruction
+from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
+from moksori.training.phases.base import Phase, Plan, SinglePhase
+from moksori.training.phases.predict import Prediction
+from moksori.training.phases.reconstruct import Reconstruction
+from moksori.training.phases.schedule import Turns
 from moksori.training.recipe import Recipe
-from moksori.training.reconstruct import Reconstruction
 from moksori.training.shards import Team
-from moksori.training.turns import Turns
 
 _CALIBRATION_SEGMENTS = 16
 _UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard

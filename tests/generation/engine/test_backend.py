@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moksori.generation import calibration, generator, sampling
+from moksori.generation import generator
+from moksori.generation.backends import calibration, sampling
 from moksori.generation.engine import backend as engine_backend
 from moksori.generation.engine import cpu, kernel, trial
 from moksori.generation.engine.backend import EngineBackend

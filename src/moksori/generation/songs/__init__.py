@@ -1,0 +1,1 @@
+"""Whole songs through a model, in pieces that memory can hold."""

@@ -1,0 +1,114 @@
+"""A song on its way through a model that samples codes, chunk after chunk.
+
+samples --encoder--> z --cut--> parts --> (`scheduler` sings them) --> codes --joined--> sound
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from moksori.audio import features, frames
+from moksori.audio.clip import Samples
+from moksori.audio.level import Measurement
+from moksori.generation.backends import sampling
+from moksori.generation.songs import chunks
+from moksori.generation.songs.chunks import ChunkConfig, Codes, Joiner, SeamCount
+from moksori.generation.songs.latents import Encode, Latents
+from moksori.generation.songs.scheduler import Part
+from moksori.generation.songs.windows import Window
+from moksori.models.autoencoder import Autoencoder
+
+# How long a sample takes to encode and to sing, in proportion; at the paper's size it is this.
+_TO_HEAR, _TO_SING = 1, 2
+
+
+class CodeSong:
+    """One song, to be sung by one singer; see `scheduler` for how its parts are sung.
+
+    Args:
+        model: in evaluation mode, on any device.
+        encode: its encoder, see `latents.encode_for`.
+        vector: the singer's `[E]`.
+        told: pitch and level of the whole song, `[2, F]`, where the model is told them.
+        seed: of the sampling.
+        config: where the song is cut.
+        measured: the song's length and levels.
+        source: the song in blocks, at the model's rate and level.
+        progress: told the share done.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        encode: Encode,
+        vector: Tensor,
+        told: Tensor | None,
+        seed: int,
+        config: ChunkConfig,
+        measured: Measurement,
+        source: Iterator[Samples],
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.seams = SeamCount()
+        self._model, self._encode, self._vector, self._told = model, encode, vector, told
+        self._seed, self._config = seed, config
+        rate, self._field = model.config.sample_rate, model.config.decoder.receptive_field
+        self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
+        # The cuts depend on the song alone, not on the machine nor on other songs.
+        self._plan = chunks.plan(
+            self._n_samples, rate, model.config.latent_hop_samples, self._field, measured.frame_dbfs, self._config
+        )
+        self._source, self._progress = source, progress
+        n_heard = frames.padded_length(self._n_samples, model.config.latent_hop_samples)
+        n_sung = sum(chunk.last - chunk.first for chunk in self._plan)
+        self._n_heard, self._n_sung, self._share_told = 0, 0, 0.0
+        self._to_do = _TO_HEAR * n_heard + _TO_SING * n_sung
+
+    @property
+    def n_parts(self) -> int:
+        """Chunks that the song is cut into."""
+        return len(self._plan)
+
+    def parts(self) -> Iterator[Part]:
+        """The chunks, each encoded when it is asked for."""
+        hop, rate = self._model.config.latent_hop_samples, self._model.config.sample_rate
+        n_frames = frames.n_frames(self._n_samples, hop)
+        latents = Latents(self._encode, self._model.config.encoder, rate, Window(self._source), n_frames)
+        for chunk in self._plan:
+            n_samples = chunk.last - chunk.first
+            n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
+            z = latents.read(first, first + n_frames)  # [D, F]
+            melody = None
+            if self._told is not None:
+                told = melody_of(self._told, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
+                melody = told.to(self._vector)[None]
+            # The engine encodes on the CPU, wherever the model is.
+            conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody)
+            self._n_heard = latents.n_encoded * hop
+            yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
+
+    def progressed(self, n_samples: int) -> None:
+        """See `scheduler.Song.progressed`."""
+        self._n_sung += n_samples
+        share = (_TO_HEAR * self._n_heard + _TO_SING * self._n_sung) / self._to_do
+        if self._progress is not None and share > self._share_told:
+            self._share_told = share
+            self._progress(share)
+
+    def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
+        """The song's sound, chunk after chunk, from the codes of its parts."""
+        joiner = Joiner(self._model.config.sample_rate, self._field, self._config, self.seams)
+        for chunk, own in zip(self._plan, codes, strict=True):
+            yield joiner.push(chunk, own)
+        yield joiner.finish(self._n_samples)
+
+
+def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:
+    """Pitch and level of a stretch of a song, from `[2, F]`; after the song's end there is silence."""
+    start, n_frames = first // hop_samples, n_samples // hop_samples
+    own = told[:, start : start + n_frames]
+    quiet = told.new_tensor([[0.0], [features.FLOOR_DBFS]]).expand(-1, n_frames - own.shape[1])
+    return torch.cat([own, quiet], dim=1)

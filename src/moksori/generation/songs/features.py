@@ -1,0 +1,117 @@
+"""A song on its way through a model that is told the melody, stretch by stretch.
+
+    samples --> log-mel, level --encoder--> z --decoder(pitch, singer)--> controls --synthesiser--> sound
+
+Every frame of the result depends on a bounded neighbourhood of frames, and on the pitch of the whole song, which is
+known beforehand. Each stretch is computed with that neighbourhood around it, so the result does not depend on where it
+is cut, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from moksori.audio import features, frames
+from moksori.audio.clip import Samples
+from moksori.generation.backends import sampling
+from moksori.generation.songs.windows import Window
+from moksori.models import synthesiser
+from moksori.models.swift import Swift
+
+STRETCH_FRAMES = 1000  # 10 s: bounds the memory; more would hardly be faster
+
+_HALF_WINDOW = features.HEARD // 2
+
+# A singer who never recorded a rest at some pitch is made to sing it aloud: bursts of 46 dB above the source were
+# measured, rests louder than the singing. This much room is left, as the level that is told is not exact.
+_HEADROOM_DB = 6.0
+
+
+class FeatureSong:
+    """One song, to be sung by one singer.
+
+    Args:
+        model: in evaluation mode, on any device.
+        vector: the singer's `[E]`.
+        f0_hz: the pitch to be sung, `[F]`, 0 where unvoiced; F frames are the song.
+        seed: of the noise.
+        stretch_frames: computed at a time, a whole number of latent frames.
+    """
+
+    def __init__(
+        self,
+        model: Swift,
+        vector: Tensor,
+        f0_hz: npt.NDArray[np.float64],
+        seed: int,
+        stretch_frames: int = STRETCH_FRAMES,
+    ) -> None:
+        config = model.config
+        if stretch_frames < 1 or stretch_frames % config.encoder.pool_frames:
+            raise ValueError(f"stretches of {stretch_frames} frames; expected whole latent frames")
+        self._model, self._vector, self._seed, self._stretch = model, vector, seed, stretch_frames
+        self._f0_hz = torch.from_numpy(np.asarray(f0_hz, np.float64))
+        self._oscillation = synthesiser.oscillation(self._f0_hz, config.synthesiser)
+
+    def converted(self, source: Iterator[Samples], told: Callable[[float], None] | None = None) -> Iterator[Samples]:
+        """Sing.
+
+        Args:
+            source: the song in blocks, at the model's rate and level.
+            told: told the share done after each stretch.
+
+        Yields:
+            Blocks; F * hop samples in all.
+        """
+        config, n_frames = self._model.config, len(self._f0_hz)
+        context = frames.padded_length(config.context_frames + synthesiser.CONTEXT_FRAMES, config.encoder.pool_frames)
+        window = Window(source)
+        for start in range(0, n_frames, self._stretch):
+            stop = min(n_frames, start + self._stretch)
+            first, last = max(0, start - context), min(n_frames, stop + context)
+            sound = self._sound(self._listen(window, first, last), first, last)
+            yield sound[(start - first) * config.hop_samples : (stop - first) * config.hop_samples]
+            if told is not None:
+                told(stop / n_frames)
+
+    def _listen(self, window: Window, first: int, last: int) -> Tensor:
+        """Log-mel and level of frames `[first, last)`, `[M + 1, n]`."""
+        config = self._model.config
+        hop = config.hop_samples
+        margin = frames.n_frames(_HALF_WINDOW, hop)
+        samples = window.read((first - margin) * hop, (last + margin) * hop)
+        magnitude = features.magnitude(samples, features.HEARD, config.features)[:, margin : margin + last - first]
+        mel = features.log_mel(magnitude, config.features.filterbank(features.HEARD))
+        levels = features.level_dbfs(samples[margin * hop : -margin * hop], config.features)
+        return torch.cat([mel, torch.from_numpy(levels).float()[None]])
+
+    @torch.inference_mode()
+    def _sound(self, heard: Tensor, first: int, last: int) -> Samples:
+        model, config = self._model, self._model.config
+        device = self._vector.device
+        z = model.encode(heard[None, :-1].to(device))
+        f0_hz = self._f0_hz[None, first:last].float().to(device)
+        told_dbfs = heard[None, -1].to(device)
+        controls = model.decoder(z, f0_hz, told_dbfs, self._vector[None])
+        controls = synthesiser.no_louder(controls, told_dbfs + _HEADROOM_DB, config.synthesiser)
+        hop = config.hop_samples
+        white = sampling.white_noise(self._seed, 0, first * hop, (last - first) * hop)
+        stretch = self._oscillation.stretch(first, last)
+        sound = synthesiser.render(controls.on("cpu"), config.synthesiser, stretch, white)
+        return sound.numpy()
+
+
+def sing(model: Swift, heard: Tensor, vector: Tensor, seed: int) -> Samples:
+    """The sound of an excerpt of features `[N_VALUES, F]`, sung by a singer `[E]`: F * hop samples."""
+    config, device = model.config, vector.device
+    controls = model.controls(
+        model.encode(features.mels(heard)[features.HEARD][None].to(device)), heard[None].to(device), vector[None]
+    )
+    oscillation = synthesiser.oscillation(features.f0_hz(heard), config.synthesiser)
+    white = sampling.white_noise(seed, 0, 0, heard.shape[1] * config.hop_samples)
+    return synthesiser.render(controls.on("cpu"), config.synthesiser, oscillation, white).numpy()

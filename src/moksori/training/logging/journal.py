@@ -1,0 +1,68 @@
+"""The run's record: one JSON object a line, the same after a resume as without one.
+
+Lines carry `event` ("losses", "validation", "score", "rollback") and `step`. A run that is killed has written lines
+beyond its last saved state; when it resumes there, those are taken back before the same steps are taken again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from moksori import atomic
+from moksori.training.logging.events import Event, Logged, Resumed, RolledBack, Scored, Validated
+
+
+class Journal:
+    """Writes events to a file; see the module's description for the format."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def tell(self, event: Event) -> None:
+        """See `events.Observer.tell`; samples and saves leave files of their own and no line."""
+        match event:
+            case Resumed(step=step):
+                # A rollback is a fact about the step at which it went astray; that step will be taken again, too.
+                self._cut(lambda entry: entry.get("diverged_at", entry["step"]) <= step)
+            case Logged():
+                self._append(
+                    event="losses",
+                    step=event.step,
+                    phase=event.phase,
+                    learning_rate=event.learning_rate,
+                    losses=event.losses,
+                    seconds=round(event.seconds, 3),
+                    steps_per_second=round(event.steps_per_second, 4),
+                )
+            case Validated():
+                self._append(event="validation", step=event.step, figures=event.figures)
+            case Scored():
+                self._append(
+                    event="score", step=event.step, scores=event.scores, merit=event.merit, is_best=event.is_best
+                )
+            case RolledBack():
+                self._cut(lambda entry: entry["step"] <= event.to_step)
+                self._append(event="rollback", step=event.to_step, diverged_at=event.step, reason=event.reason)
+
+    def _append(self, **entry: Any) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def _cut(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Take back the entries that will be written anew, and a last line that a kill cut in two."""
+        if not self._path.exists():
+            return
+        kept = [entry for entry in read(self._path) if is_kept(entry)]
+        atomic.write(self._path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a journal, oldest first; a last line that was cut in two by a kill is left out."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return

@@ -1,0 +1,101 @@
+"""Phase 1 with a critic: conversions, too, are made and judged while the model learns to rebuild.
+
+Reconstruction alone never asks for a conversion; back-translation asks only what can be heard through it. The critic
+says outright whether a conversion sounds like a recording of its target, and the encoder listens to it again: the words
+must be those of the source.
+
+    clip of A --E--> z --D(v_A)--> rebuilt          distance from the clip; and the critic should take it for A
+                     '--D(v_B)--> converted to B    the critic should take it for B; E should hear z in it
+
+Most conversions are sung where B sings: nobody should learn B's voice from notes that B never sang.
+
+Sources: a judge's loss on conversions as in StarGAN-VC, Kameoka et al. 2018, section 3; for the song's words the cycle
+of the latent, as the latent reconstruction of Huang et al. 2018 (MUNIT), equation 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from moksori.audio import features
+from moksori.data.batches import Batch, Batches
+from moksori.training import losses
+from moksori.training.media import FeatureMedium
+from moksori.training.phases.base import DrawnPhase, Update
+
+_LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic, which shall not judge by loudness
+_MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
+_REBUILT_SHARE = 0.5  # of what is rebuilt, in what the critic says to the decoder
+_AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's middle, or by octaves towards it
+_HIGHEST_HZ = 1500.0  # nothing is moved beyond
+
+
+class CriticisedReconstruction(DrawnPhase):
+    """Classifier step, critic step, autoencoder step, on every batch."""
+
+    name = "reconstruction"
+
+    def __init__(self, medium: FeatureMedium, batches: Batches, medians_hz: Sequence[float]) -> None:
+        """Medians are the middle of each singer's range, in the order of the singers."""
+        super().__init__(batches)
+        self._medium = medium
+        self._middles = torch.tensor(medians_hz).log2()  # [N] octaves
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """See `base.Phase.updates`."""
+        medium, singer = self._medium, batch.singer
+        z = medium.encode(batch.clips, generator)
+        known = losses.classifier(medium.classifier(z.detach(), generator), singer)
+        yield Update("classifier", {"classifier": known})
+        rebuilt = medium.controls(batch.clips, z, medium.singers(singer))
+        other = self._others(singer, generator)
+        converted = medium.controls(self._moved(batch.clips, singer, other, generator), z, medium.singers(other))
+        sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
+        yield Update("critic", {"critic": self._seen(batch, sung, sung_by_other, other, generator)})
+        yield Update(
+            "autoencoder",
+            {
+                "reconstruction": medium.distance(rebuilt, batch.clips),
+                "confusion": losses.confusion(medium.classifier(z, generator), singer),
+                "adversarial": self._doubt(sung, singer, sung_by_other, other),
+                "cycle": losses.latent_distance(medium.listen(sung_by_other, generator), z),
+            },
+        )
+
+    def _others(self, singer: Tensor, generator: torch.Generator) -> Tensor:
+        """Another singer for each, uniformly among all others."""
+        n_singers = len(self._medium.singers.names)
+        step = torch.randint(1, n_singers, singer.shape, generator=generator, device=singer.device)
+        return (singer + step) % n_singers
+
+    def _moved(self, clips: Tensor, singer: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips told a pitch nearer to where the others sing, by chance exactly there, by octaves, or as they are."""
+        middles = self._middles.to(clips.device)
+        octaves = middles[other] - middles[singer]
+        chance = torch.rand(octaves.shape, generator=generator, device=clips.device)
+        by_octaves = torch.where(chance < _AT_HOME_PROBABILITY + _OCTAVES_PROBABILITY, octaves.round(), 0.0)
+        octaves = torch.where(chance < _AT_HOME_PROBABILITY, octaves, by_octaves)
+        f0_hz = features.f0_hz(clips)
+        moved_hz = f0_hz * 2.0 ** octaves[:, None]
+        return features.with_f0(clips, torch.where(moved_hz > _HIGHEST_HZ, f0_hz, moved_hz))
+
+    def _seen(
+        self, batch: Batch, sung: Tensor, sung_by_other: Tensor, other: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The critic's own loss: recordings are recordings, and what is made is made."""
+        critic = self._medium.critic
+
+        def heard(mel: Tensor) -> Tensor:
+            loudness = torch.randn(len(mel), 1, 1, generator=generator, device=mel.device)
+            return mel.detach() + _LOUDNESS_NEPERS * loudness
+
+        made = critic.made(heard(sung_by_other), other) + critic.made(heard(sung), batch.singer)
+        return critic.recorded(heard(features.mels(batch.clips)[features.HEARD]), batch.singer) + _MADE_SHARE * made
+
+    def _doubt(self, sung: Tensor, singer: Tensor, sung_by_other: Tensor, other: Tensor) -> Tensor:
+        """What the critic says to the decoder: how little it takes what is made for recordings."""
+        critic = self._medium.critic
+        return critic.recorded(sung_by_other, other) + _REBUILT_SHARE * critic.recorded(sung, singer)

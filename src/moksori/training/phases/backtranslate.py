@@ -1,0 +1,156 @@
+"""Phase 2: clips sung back by virtual singers; the model learns the way home.
+
+Phase 1 never asks the decoder for a voice that is not the source's own, so nothing there punishes a voice that leaks
+through the latent. Here the clip that the encoder hears has been sung by somebody else, and the clip to be rebuilt is
+the true one: what leaks is wrong, and the decoder learns to take the voice from the singer's vector alone.
+
+    clip of A --E--> z --D(u)--> sung by u, between A and B --E--> z' --D(v_A)--> should be the clip of A
+    '---------- no gradient, sampled ----------'              '-------- learnt, teacher-forced --------'
+
+Synthetic on the input side, real on the output side, as in the back-translation of text (Sennrich et al. 2016).
+
+Source: Nachmani and Wolf 2019, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moksori.data.batches import Batch, Batches
+from moksori.training.media import Medium
+from moksori.training.phases import mixup
+from moksori.training.phases.base import Phase, Update
+from moksori.training.phases.schedule import Turns
+from moksori.training.shards import Team
+
+
+@dataclass(frozen=True)
+class Translated(Batch):
+    """True clips with their singers, and the same clips sung by virtual singers."""
+
+    heard: Tensor  # like the clips: what the encoder is given
+
+
+class BackTranslation:
+    """Learns from a pool of translated clips; the pool is what it keeps between steps."""
+
+    name = "back-translation"
+
+    def __init__(self, medium: Medium, batches: Batches, turns: Turns, team: Team | None = None) -> None:
+        """The team sings; without one, the caller's thread does, in full precision."""
+        self._medium = medium
+        self._batches = batches
+        self._turns = turns
+        self._team = team or Team(1, medium.singers.table.weight.device)
+        self._pool: dict[str, Tensor] = {}  # clips, singer, heard: [pool_batches, B, ...]
+
+    def batch(self, step: int, attempt: int) -> Translated:
+        """The translated batch of a step; sings a new pool first where one is due.
+
+        Raises:
+            ValueError: a step that is not back-translation's, or without a pool.
+        """
+        place = self._turns.place(step)
+        if place == 0:
+            self._pool = self._sing(step, attempt)
+        if not self._pool or place is None:
+            raise ValueError(f"step {step} has no pool to learn from")
+        index = place % self._turns.config.pool_batches
+        return Translated(*(self._pool[name][index] for name in ("clips", "singer", "heard")))
+
+    def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """One update: rebuild the true clip from the translated one, with the true singer's vector.
+
+        Teacher-forced with the true clip. There is no confusion term, as in the one runnable relative.
+        """
+        medium = self._medium
+        z = medium.encode(batch.heard, generator)
+        yield Update("autoencoder", {"back_translation": medium.loss(batch.clips, z, medium.singers(batch.singer))})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The pool."""
+        return dict(self._pool)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up the pool."""
+        self._pool = dict(tensors)
+
+    def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
+        """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments."""
+        sources = [self._batches.batch(step + i, attempt) for i in range(self._turns.config.pool_batches)]
+        clips, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("clips", "singer"))
+        chance = np.random.default_rng(np.random.SeedSequence(self._batches.seed, spawn_key=(step, attempt, 2)))
+        heard = self.translate(clips, singer, chance)
+        pool = {"clips": clips, "singer": singer, "heard": heard}
+        return {name: torch.unflatten(tensor, 0, (len(sources), -1)) for name, tensor in pool.items()}
+
+    def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
+        """Sing clips with virtual singers between their own and another one, by the whole team where that helps.
+
+        Args:
+            clips: `[N, ...]`.
+            singer: `[N]`, whose clips they are.
+            chance: draws partners, shares and the seed of the sampling.
+
+        Returns:
+            Clips of the same shape on the CPU, with no gradient.
+        """
+        medium, team = self._medium, self._team
+        table = medium.singers
+        other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
+        share = torch.from_numpy(mixup.shares(self._turns.config.mixup, len(singer), chance)).float()
+        seed = int(chance.integers(2**63))
+
+        @torch.no_grad()
+        def sing(part: tuple[Tensor, ...]) -> Tensor:
+            clips, first, second, share = (tensor.to(team.device) for tensor in part)
+            vectors = table.between(first, second, share)
+            with team.forward():
+                return medium.generate(clips, medium.encode(clips, None), vectors, seed).cpu()
+
+        n_parts = team.n_parts if medium.is_divisible else 1
+        parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share)), strict=True)
+        return torch.cat(team.side_by_side(sing, list(parts)))
+
+
+class TwoPhases:
+    """Phase 1 from the beginning; once phase 2 has come in, it has the steps after each refresh."""
+
+    def __init__(self, reconstruction: Phase, back_translation: BackTranslation, turns: Turns) -> None:
+        self._reconstruction = reconstruction
+        self._back_translation = back_translation
+        self._turns = turns
+
+    def phase_at(self, step: int) -> Phase:
+        """See `base.Plan.phase_at`."""
+        return self._back_translation if self._turns.is_back_translation(step) else self._reconstruction
+
+    def phases(self) -> list[Phase]:
+        """See `base.Plan.phases`."""
+        return [self._reconstruction, self._back_translation]
+
+    def spend(self, step: int, share: float) -> bool:
+        """See `base.Plan.spend`."""
+        return self._turns.spend(step, share)
+
+    def validate(self, step: int, figures: Mapping[str, float]) -> bool:
+        """See `base.Plan.validate`."""
+        return self._turns.validate(step, figures["loss"])
+
+    def has_begun_the_last_phase(self, step: int) -> bool:
+        """See `base.Plan.has_begun_the_last_phase`."""
+        first = self._turns.first_step
+        return self._turns.config.start == "never" or (first is not None and step > first)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `base.Plan.tensors`."""
+        return self._turns.tensors()
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """See `base.Plan.restore`."""
+        self._turns.restore(tensors)

@@ -1,0 +1,30 @@
+"""The one phase of a WaveNet by itself: guess every code from the codes before it, and from what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from moksori.data.batches import Batch, Batches
+from moksori.training.media import SoloMedium
+from moksori.training.phases.base import DrawnPhase, Update
+
+
+class Prediction(DrawnPhase):
+    """One update a batch: min over net and singer vectors of CE(net(s | h), s), with h whatever the net is told of s.
+
+    Source: van den Oord et al. 2016, equations 1 and 2.
+    """
+
+    name = "prediction"
+
+    def __init__(self, medium: SoloMedium, batches: Batches) -> None:
+        super().__init__(batches)
+        self._medium = medium
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """See `base.Phase.updates`; nothing is left to chance."""
+        medium = self._medium
+        loss = medium.loss(batch.clips, medium.told(batch.clips), medium.singers(batch.singer))
+        yield Update("autoencoder", {"reconstruction": loss})

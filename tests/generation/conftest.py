@@ -1,0 +1,1 @@
+"""Here so that tests in the folders below may import from those that stand beside it."""

@@ -1,0 +1,78 @@
+"""A song by stretches: the same as in one, of the length asked for, at the pitch asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from moksori.audio import features
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.generation.songs.features import FeatureSong, sing
+from moksori.models.swift import Swift
+
+N_FRAMES = 150
+
+
+def _song(swift: Swift) -> Samples:
+    hop, rate = swift.config.hop_samples, swift.config.sample_rate
+    times = np.arange(N_FRAMES * hop) / rate
+    tone = sum(np.sin(2 * np.pi * 200 * k * times) / k for k in range(1, 8))
+    return (0.1 * tone * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))).astype(np.float32)
+
+
+def _pitch() -> np.ndarray:
+    f0_hz = 200.0 * 2 ** (0.2 * np.sin(np.arange(N_FRAMES) / 10))
+    f0_hz[60:80] = 0.0
+    return f0_hz
+
+
+def _converted(swift: Swift, stretch_frames: int, block: int = 1000, seed: int = 0) -> Samples:
+    song = _song(swift)
+    blocks: Iterator[Samples] = (song[start : start + block] for start in range(0, len(song), block))
+    vector = swift.singers(torch.tensor([1]))[0].detach()
+    return np.concatenate(list(FeatureSong(swift.eval(), vector, _pitch(), seed, stretch_frames).converted(blocks)))
+
+
+@pytest.mark.parametrize("stretch_frames", [2, 10, 64, 148])
+def test_stretches_do_not_matter(tiny_swift: Swift, stretch_frames: int) -> None:
+    whole = _converted(tiny_swift, 1000)
+    assert len(whole) == N_FRAMES * tiny_swift.config.hop_samples
+    assert np.abs(whole).max() > 0.01
+    # One part in ten thousand of full scale, -80 dB: rounding, no seam.
+    np.testing.assert_allclose(_converted(tiny_swift, stretch_frames), whole, atol=1e-4)
+
+
+def test_blocks_do_not_matter(tiny_swift: Swift) -> None:
+    np.testing.assert_array_equal(_converted(tiny_swift, 20, block=37), _converted(tiny_swift, 20))
+
+
+def test_the_seed_is_the_noise(tiny_swift: Swift) -> None:
+    np.testing.assert_array_equal(_converted(tiny_swift, 20, seed=3), _converted(tiny_swift, 20, seed=3))
+    assert not np.array_equal(_converted(tiny_swift, 20, seed=3), _converted(tiny_swift, 20))
+
+
+def test_an_excerpt_sounds_as_the_song_does(tiny_swift: Swift) -> None:
+    clip = Clip(_song(tiny_swift), tiny_swift.config.sample_rate)
+    heard = features.of(clip.samples, PitchTracker().track(clip), tiny_swift.config.features)
+    heard[-2] = torch.from_numpy(_pitch())
+    vector = tiny_swift.singers(torch.tensor([1]))[0].detach()
+    with torch.no_grad():
+        excerpt = sing(tiny_swift.eval(), heard, vector, seed=0)
+    np.testing.assert_allclose(excerpt, _converted(tiny_swift, 1000), atol=1e-4)
+
+
+def test_progress_rises_to_one(tiny_swift: Swift) -> None:
+    told: list[float] = []
+    vector = tiny_swift.singers(torch.tensor([0]))[0].detach()
+    song = FeatureSong(tiny_swift.eval(), vector, _pitch(), 0, 50)
+    assert len(list(song.converted(iter([_song(tiny_swift)]), told.append))) == 3
+    assert told == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_stretches_are_whole_latent_frames(tiny_swift: Swift) -> None:
+    with pytest.raises(ValueError, match="whole latent frames"):
+        FeatureSong(tiny_swift, torch.zeros(3), _pitch(), 0, 3)

@@ -1,0 +1,143 @@
+"""Phase 1 with a critic: who is moved by what, and that it learns."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from moksori.audio import features
+from moksori.data.batches import Batch, Batches
+from moksori.data.corpus import Corpus
+from moksori.models.swift import Swift
+from moksori.training import losses, tables
+from moksori.training.folder import RunFolder
+from moksori.training.learner import learners_for
+from moksori.training.loop import Budget
+from moksori.training.losses import LossWeights
+from moksori.training.media import FeatureMedium
+from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.adversarial import CriticisedReconstruction
+from moksori.training.phases.backtranslate import BackTranslation
+from moksori.training.phases.mixup import MixupConfig
+from moksori.training.phases.schedule import BackTranslationConfig, Turns
+from moksori.training.recipe import Recipe
+from moksori.training.run import RunOptions, open_run
+
+
+@pytest.fixture
+def batches(tiny_corpus: Corpus, tiny_swift: Swift) -> Batches:
+    table = tables.table(tiny_corpus, "train", tiny_swift.config, 1920, moved_copies=1)
+    return Batches(table, 4, seed=0, is_augmented=False)
+
+
+def _phase(model: Swift) -> CriticisedReconstruction:
+    return CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), cast(Batches, None), [110.0, 220.0])
+
+
+def _gradients(model: Swift, loss: Tensor) -> set[str]:
+    """Parts of the model that a loss would move."""
+    named = list(model.named_parameters())
+    found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True, retain_graph=True)
+    return {name.partition(".")[0] for (name, _), g in zip(named, found, strict=True) if g is not None and g.any()}
+
+
+def _updates(model: Swift, batch: Batch, seed: int = 0) -> list[tuple[str, dict[str, Tensor]]]:
+    return [(u.learner, u.losses) for u in _phase(model).updates(batch, 0, torch.Generator().manual_seed(seed))]
+
+
+def test_each_loss_moves_what_it_should(tiny_swift: Swift, batches: Batches) -> None:
+    updates = _updates(tiny_swift, batches.batch(0))
+    assert [learner for learner, _ in updates] == ["classifier", "critic", "autoencoder"]
+    named = {name: loss for _, own in updates for name, loss in own.items()}
+    voice = {"encoder", "decoder", "singers"}
+    assert _gradients(tiny_swift, named["classifier"]) == {"classifier"}
+    assert _gradients(tiny_swift, named["critic"]) == {"critic"}
+    assert _gradients(tiny_swift, named["reconstruction"]) == voice
+    assert _gradients(tiny_swift, named["confusion"]) == {"encoder", "classifier"}
+    assert _gradients(tiny_swift, named["adversarial"]) == voice | {"critic"}
+    assert _gradients(tiny_swift, named["cycle"]) == voice
+
+
+def test_the_learners_move_their_own_parts_only(tiny_swift: Swift, batches: Batches, tiny_swift_recipe: Recipe) -> None:
+    learners = learners_for(tiny_swift, tiny_swift_recipe.optimiser)
+    for update in _phase(tiny_swift).updates(batches.batch(0), 0, torch.Generator().manual_seed(0)):
+        before = {name: p.detach().clone() for name, p in tiny_swift.named_parameters()}
+        learner = learners[update.learner]
+        learner.step(learner.gradients(losses.total(update.losses, tiny_swift_recipe.losses)), 0)
+        moved = {
+            name.partition(".")[0] for name, p in tiny_swift.named_parameters() if not torch.equal(p, before[name])
+        }
+        expected = {"autoencoder": {"encoder", "decoder", "singers"}}.get(update.learner, {update.learner})
+        assert moved == expected
+
+
+def test_chance_comes_from_the_generator_alone(tiny_swift: Swift, batches: Batches) -> None:
+    batch = batches.batch(0)
+    one, two, other = (
+        [loss.item() for _, own in _updates(tiny_swift, batch, seed) for loss in own.values()] for seed in (1, 1, 2)
+    )
+    assert one == two
+    assert one != other
+
+
+def test_conversions_are_into_others_only(tiny_swift: Swift) -> None:
+    generator = torch.Generator().manual_seed(0)
+    singer = torch.arange(2).repeat(50)
+    assert torch.equal(_phase(tiny_swift)._others(singer, generator), 1 - singer)
+
+
+def test_conversions_are_moved_to_where_the_others_sing(tiny_swift: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips[:1].repeat(400, 1, 1)
+    features.f0_hz(clips)[:] = 110.0
+    features.f0_hz(clips)[:, :3] = 0.0
+    zeros = torch.zeros(400, dtype=torch.int64)
+    moved = _phase(tiny_swift)._moved(clips, zeros, zeros + 1, torch.Generator().manual_seed(0))
+    f0_hz = features.f0_hz(moved)
+    assert f0_hz[:, :3].max() == 0.0
+    assert set(f0_hz[:, 5].tolist()) == {110.0, 220.0}
+    assert (f0_hz[:, 5] == 220.0).float().mean() == pytest.approx(0.8, abs=0.07)
+    assert torch.equal(moved[:, :-2], clips[:, :-2]) and torch.equal(moved[:, -1], clips[:, -1])
+
+
+def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips[:1].repeat(50, 1, 1)
+    features.f0_hz(clips)[:] = 1000.0
+    zeros = torch.zeros(50, dtype=torch.int64)
+    moved = _phase(tiny_swift)._moved(clips, zeros, zeros + 1, torch.Generator().manual_seed(0))
+    assert features.f0_hz(moved).max() == 1000.0
+
+
+def test_back_translation_keeps_what_is_told_and_changes_what_is_heard(tiny_swift: Swift, batches: Batches) -> None:
+    medium = FeatureMedium(tiny_swift, PerturbConfig())
+    config = BackTranslationConfig(
+        start_step=0, refresh_every_steps=2, pool_batches=1, mixup=MixupConfig("fixed", fixed_share=0.0)
+    )
+    translated = BackTranslation(medium, batches, Turns(config)).batch(0, 0)
+    source = batches.batch(0)
+    assert torch.equal(translated.clips, source.clips)
+    own, heard = features.mels(source.clips), features.mels(translated.heard)
+    assert torch.equal(heard[512], own[512]) and torch.equal(translated.heard[:, -2:], source.clips[:, -2:])
+    z = medium.encode(source.clips, None)
+    sung = medium.sung(medium.controls(source.clips, z, tiny_swift.singers(1 - source.singer)))
+    torch.testing.assert_close(heard[features.HEARD], sung.detach())
+    assert not translated.heard.requires_grad
+
+
+def test_a_run_learns_and_resumes_bit_for_bit(tiny_corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def run(name: str, *stops: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+        for stop in stops:
+            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, tiny_swift_recipe, RunOptions(seed=1))
+            trainer.run(Budget(stop))
+        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}, trainer.figures
+
+    straight, figures = run("straight", 40)
+    stopped, _ = run("stopped", 13, 40)
+    assert straight.keys() == stopped.keys()
+    assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
+    assert "average|decoder.last.weight" in straight
+    _, untrained = run("untrained", 1)
+    assert figures["loss"] < untrained["loss"] - 0.08
+    assert LossWeights().adversarial == 0.0  # a recipe asks for a critic, or there is none
