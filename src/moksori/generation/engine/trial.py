@@ -166,7 +166,10 @@ def _key() -> str:
     ]
     machine = [platform.platform(), platform.machine(), platform.processor(), _processor(), sys.version]
     engine = Path(__file__).parent
-    compared = [engine.parent / "backends" / "calibration.py", *(engine.parents[1] / "models" / f"{name}.py" for name in _COMPARED)]
+    compared = [
+        engine.parent / "backends" / "calibration.py",
+        *(engine.parents[1] / "models" / f"{name}.py" for name in _COMPARED),
+    ]
     source = b"".join(file.read_bytes() for file in [*sorted(engine.glob("*.py")), *compared])
     tier = os.environ.get(_TIER_VARIABLE, "")
     return hashlib.sha256("\n".join([*versions, *settings, *machine, tier]).encode() + source).hexdigest()[:16]
