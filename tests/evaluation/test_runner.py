@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from moksori.audio import files, resample
+from moksori.audio import files, resample, spectral
+from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
+from moksori.audio.spectral import SpectralConfig
 from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError, UserError
 from moksori.evaluation import making, runner
+from moksori.evaluation.judges import distill_mos, whisper
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.judges.whisper import Encoding
 from moksori.evaluation.making import Options
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data as report
@@ -104,6 +108,88 @@ class TestAVoiceThatIsToldThePitch:
         voice = Voice(Swift(tiny_swift.config, corpus.singers), Provenance())
         with pytest.raises(UserError, match="samples no codes"):
             runner.evaluate_voice(voice, corpus, tmp_path / "other", MADE, _ignore, options=Options(backend="float32"))
+
+
+class _Reader:
+    """Stands for Whisper: frames are cepstra, and the text tells how loud the clip is, in letters."""
+
+    name, description, is_multilingual = "reader", "a reader for tests", True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def encode(self, clip: Clip, late_seconds: float = 0.0) -> Encoding:
+        frames = spectral.log_mel(torch.from_numpy(resample.resample_clip(clip, 16000).samples), _FIFTY_A_SECOND)
+        loudness = round(float(np.sqrt(np.square(clip.samples).mean())) * 1000)
+        return Encoding((loudness,), frames.T.numpy(), np.ones(frames.shape[1], np.bool_), (clip.seconds,))
+
+    def language(self, encoding: Encoding) -> str:
+        return "ko"
+
+    def text(self, encoding: Encoding, language: str) -> str:
+        self.told.append(language)
+        return f"sung {'a' * min(40, encoding.pieces[0])}"
+
+
+_FIFTY_A_SECOND = SpectralConfig(sample_rate=16000, window_samples=512, hop_samples=320, n_mels=40)
+
+
+class TestWords:
+    @pytest.fixture
+    def reader(self, monkeypatch: pytest.MonkeyPatch) -> _Reader:
+        reader = _Reader()
+        monkeypatch.setattr(whisper, "load", lambda which, language: reader)
+        monkeypatch.setattr(distill_mos, "load", lambda: distill_mos.DistillMos(lambda sound: torch.tensor([3.5])))
+        return reader
+
+    @pytest.fixture
+    def songs(self, corpus: Corpus, tmp_path: Path) -> Path:
+        folder = tmp_path / "songs"
+        folder.mkdir()
+        clip = files.read(corpus.clip_path(corpus.of("test", "a")[0]))
+        files.write(folder / "one.flac", clip)
+        files.write(folder / "two.flac", clip)
+        (folder / "two.txt").write_text("엉뚱한 노랫말", encoding="utf-8")
+        return folder
+
+    def test_words_are_read_beside_their_controls(
+        self, voice: Voice, corpus: Corpus, reader: _Reader, songs: Path, tmp_path: Path
+    ) -> None:
+        options = Options(per_singer=1, whisper="auto")
+        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", MADE, _ignore, options=options, songs=songs)
+        assert _mean(told, report.COPY, "character_error_rate") == 0.0
+        assert _mean(told, report.COPY, "content_kept") > 0.9
+        assert _mean(told, report.MOVED, "character_error_rate") == pytest.approx(0.0, abs=0.05)  # moved by nothing
+        assert _mean(told, report.MOVED, "leak") >= 0.9
+        assert _mean(told, report.CONVERSION, "content_kept") < 0.5  # an untrained net
+        assert _mean(told, report.TRUTH, "distill_mos") == _mean(told, report.CONVERSION, "distill_mos") == 3.5
+        assert set(reader.told) == {"ko"}  # found in the source, told for its conversions
+        by_song = {
+            (item.row, item.recording): item.scores["character_error_rate"]
+            for item in told.items
+            if item.row == report.MOVED_STRANGERS
+        }
+        assert by_song[report.MOVED_STRANGERS, "one.flac"] == pytest.approx(0.0, abs=0.05)
+        assert by_song[report.MOVED_STRANGERS, "two.flac"] == 1.0  # against the lyrics beside it
+        strangers = [item for item in told.items if item.row == report.STRANGERS]
+        assert {(item.recording, item.target_singer) for item in strangers} == {
+            (song, singer) for song in ("one.flac", "two.flac") for singer in corpus.singers
+        }
+        assert all("leak" not in item.scores and item.texts["source"].startswith("sung") for item in strangers)
+        assert any("a reader for tests, which found out the language itself" in note for note in told.notes)
+        assert report.load(report.save(told, tmp_path)) == told
+
+    def test_who_is_missing_is_said_with_the_reason(
+        self, voice: Voice, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        listeners = runner.panel(corpus, Texts({}), Options(whisper="auto", tracker="swift-f0"), _ignore)
+        assert listeners.words is None and listeners.rater is None
+        assert [line.split(" is not installed")[0] for line in listeners.missing] == [
+            "Whisper's engine, ctranslate2,",
+            "DistillMOS",
+        ]
+        assert not runner.panel(corpus, Texts({}), Options(tracker="swift-f0"), _ignore).missing  # not asked for
 
 
 class TestAModel:

@@ -90,6 +90,29 @@ class TestParallel:
             trials.parallel(tmp_path, ("a", "b"), 5, tmp_path, NO_TEXTS)
 
 
+class TestStrangers:
+    def test_every_song_goes_into_every_singer_and_its_singer_is_unknown(self, tmp_path: Path) -> None:
+        for name in ("one.wav", "two.wav", "notes.txt"):
+            _sound(tmp_path / name) if name.endswith("wav") else (tmp_path / name).write_text("x")
+        found = trials.strangers(tmp_path, ["anna", "minho"], tmp_path / "out")
+        pairs = {(trial.recording, trial.target_singer) for trial in found}
+        assert pairs == {(song, singer) for song in ("one.wav", "two.wav") for singer in ("anna", "minho")}
+        assert {trial.source_singer for trial in found} == {""} and {t.row for t in found} == {report.STRANGERS}
+        assert len({trial.conversion for trial in found}) == 4
+        assert [t.recording for t in trials.strangers(tmp_path / "one.wav", ["anna"], tmp_path)] == ["one.wav"]
+        with pytest.raises(DataError, match="no song is here"):
+            trials.strangers(tmp_path / "nowhere", ["anna"], tmp_path)
+
+    def test_lyrics_lie_beside_the_song(self, tmp_path: Path) -> None:
+        song = _sound(tmp_path / "one.wav")
+        assert trials.lyrics(song) is None
+        song.with_suffix(".txt").write_text("\ufeff 아리랑\n", encoding="utf-8")
+        assert trials.lyrics(song) == "아리랑"
+        song.with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
+        with pytest.raises(DataError, match=r"one.txt: cannot be read as lyrics"):
+            trials.lyrics(song)
+
+
 class TestTable:
     def _write(self, folder: Path, *lines: str) -> None:
         (folder / "conversions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PLAYERS = 24  # pairs to listen to in a page
 
 # Options that mean nothing where no report is written, or where the conversions were made by others.
-_OF_CONVERSIONS = ("clips", "parallel", "transpose", "temperature", "backend")
-_OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players")
+_OF_CONVERSIONS = ("clips", "parallel", "songs", "transpose", "temperature", "backend")
+_OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players", "whisper", "language")
 
 
 def command(
@@ -56,6 +56,22 @@ def command(
     ] = None,
     texts: Annotated[
         Path | None, typer.Option(help="CSV or TSV of what is sung, columns file and text, to judge the vowels.")
+    ] = None,
+    songs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Songs by strangers, a folder or a file, each into every singer; lyrics may lie in a .txt beside each."
+        ),
+    ] = None,
+    whisper: Annotated[
+        str,
+        typer.Option(
+            help="Who reads the words: base or tiny.en of the extra `words`, a folder with a Whisper in CTranslate2's "
+            "format, none (nor DistillMOS), or auto: base, if it is installed."
+        ),
+    ] = "auto",
+    language: Annotated[
+        str | None, typer.Option(help="What is sung, such as ko, ja or en; default: Whisper finds out, song by song.")
     ] = None,
     split: Annotated[str, typer.Option(help="Recordings to judge with: test or validation.")] = "test",
     tracker: Annotated[
@@ -111,15 +127,19 @@ def command(
         backend=backend,
         transpose=console.transposition(transpose),
         tracker=tracker,
+        whisper=whisper,
+        language=language,
     )
     known = trials.Texts.load(texts)
     corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
-    named = {"--conversions": conversions, "--parallel": parallel, "--texts": texts}
+    named = {"--conversions": conversions, "--parallel": parallel, "--songs": songs, "--texts": texts}
     given += [part for name, value in named.items() if value for part in (name, value)]
     given += ["--split", split, "--tracker", tracker, "--seed", seed]
     given += [] if conversions else ["--clips", clips, "--temperature", temperature]
     given += ["--transpose", transpose] if transpose != "auto" else []
+    given += ["--whisper", whisper] if whisper != "auto" else []
+    given += ["--language", language] if language else []
     given += ["--backend", backend] if backend != "auto" else []
     with console.staged() as progress:
         if conversions:
@@ -128,7 +148,7 @@ def command(
                 conversions, corpus, output, made, progress, options=options, texts=known
             )
         else:
-            report = judge(paths[0], corpus, output, given, progress, options, known, parallel)
+            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs)
     show(report, output, players, as_json=as_json)
 
 
@@ -153,10 +173,11 @@ def judge(
     options: Options | None = None,
     texts: Texts | None = None,
     parallel: Path | None = None,
+    songs: Path | None = None,
 ) -> Report:
     """Judge a model file, or the model of a run."""
     import moksori
-    from moksori.evaluation import runner
+    from moksori.evaluation import making, runner
 
     run = model if model.is_dir() else None
     return runner.evaluate_voice(
@@ -165,9 +186,10 @@ def judge(
         output,
         made_by(given),
         progress,
-        options=options,
+        options=options or making.Options(whisper="auto"),
         texts=texts,
         parallel=parallel,
+        songs=songs,
         run=run,
     )
 

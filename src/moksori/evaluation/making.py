@@ -22,6 +22,7 @@ from moksori.evaluation.trials import Trial
 from moksori.generation import generator
 from moksori.generation.songs.chunks import UNCUT
 
+NOBODY = "none"
 _MADE_BY = "made-by.json"
 
 Progress = Callable[[int, int], None]
@@ -41,6 +42,8 @@ class Options:
     backend: str = generator.AUTO  # what computes the codes of a voice that samples them
     transpose: float | str = "auto"  # see `conversion.ConvertOptions`
     tracker: str = "auto"  # of the pitch; "auto": another one than the voice is told the pitch by, if there is one
+    whisper: str = NOBODY  # who judges words, see `whisper.load`; `NOBODY` spares the time, and DistillMOS's
+    language: str | None = None  # that is sung, such as "ko"; None: detected in each source
 
 
 def make(

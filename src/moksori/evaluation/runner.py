@@ -18,17 +18,17 @@ from typing import TypeVar
 import numpy as np
 
 from moksori import settings
-from moksori.audio import files
+from moksori.audio import files, overlap_add
 from moksori.conversion import Voice
 from moksori.data import threads
 from moksori.data.corpus import Corpus, Recording, sung_range
 from moksori.errors import AudioFileError, DataError
 from moksori.evaluation import held_out, making, trials
+from moksori.evaluation.judges import distill_mos, resemblyzer, whisper
 from moksori.evaluation.judges import panel as scoring
-from moksori.evaluation.judges import resemblyzer
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
-from moksori.evaluation.judges.panel import Heard, Panel
+from moksori.evaluation.judges.panel import Heard, Panel, Words
 from moksori.evaluation.making import Options
 from moksori.evaluation.measures import bootstrap, mel_cepstrum, melody
 from moksori.evaluation.measures.bootstrap import Figure
@@ -70,7 +70,23 @@ def panel(corpus: Corpus, texts: Texts, options: Options, progress: Progress) ->
     words = None
     if known:
         words = recogniser.load_or_fit(corpus, known, seed, _stage(progress, "teaching the recogniser of vowels"))
-    return Panel(judges, tracker, words)
+    missing: list[str] = []
+    reader = _present(lambda: whisper.load(options.whisper, options.language), missing) if _wants(options) else None
+    rater = _present(distill_mos.load, missing) if _wants(options) else None
+    return Panel(judges, tracker, words, Words(reader, options.language) if reader else None, rater, missing)
+
+
+def _wants(options: Options) -> bool:
+    return options.whisper != making.NOBODY
+
+
+def _present(load: Callable[[], T], missing: list[str]) -> T | None:
+    """A judge that may not be installed; why it is not goes to `missing`."""
+    try:
+        return load()
+    except (whisper.Unavailable, distill_mos.Unavailable) as error:
+        missing.append(str(error))
+        return None
 
 
 def evaluate_voice(
@@ -83,6 +99,7 @@ def evaluate_voice(
     options: Options | None = None,
     texts: Texts | None = None,
     parallel: Path | None = None,
+    songs: Path | None = None,
     run: Path | None = None,
 ) -> Report:
     """Judge a model on recordings that it never saw.
@@ -96,6 +113,7 @@ def evaluate_voice(
         options: how much is converted.
         texts: what is sung.
         parallel: recordings of the same words by several singers; see `trials.parallel`.
+        songs: by strangers; see `trials.strangers`.
         run: folder of the training run, for its curves.
 
     Raises:
@@ -115,12 +133,15 @@ def evaluate_voice(
     chosen = trials.held_out(corpus, options.split, options.per_singer, audio, texts)
     if parallel is not None:
         chosen += trials.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
+    if songs is not None:
+        chosen += trials.strangers(songs, corpus.singers, audio)
     listeners = panel(corpus, texts, options, progress)  # what is missing is said before the long work
     chosen = making.transposed(voice, chosen, options)
     making.make(voice, chosen, audio, options, _stage(progress, "converting"), corpus.fingerprint)
     cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
     work = _Work(listeners, corpus, texts, folder, progress)
-    items = work.with_cycles(work.judge(chosen), cycled) + work.copy_synthesis(voice, chosen)
+    items = work.with_cycles(work.judge(chosen), cycled) + work.moved(chosen)
+    items += work.copy_synthesis(voice, [trial for trial in chosen if trial.row != report.STRANGERS])
     notes = [
         f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
         f"seed {options.seed}, temperature {options.temperature:g}{f', backend {backend}' if backend else ''}. "
@@ -186,7 +207,7 @@ def evaluate_conversions(
     chosen, refused = trials.from_table(conversions, corpus, texts)
     making.begin(folder / AUDIO, {"conversions": conversions.name})  # they may have changed since the last time
     work = _Work(panel(corpus, texts, options, progress), corpus, texts, folder, progress)
-    items = work.judge(chosen)
+    items = work.judge(chosen) + work.moved(chosen)
     notes = [f"{len(chosen)} conversions made elsewhere, from {conversions.name}."]
     notes += [f"Left out: {line}." for line in refused]
     title = f"{conversions.name}: how good are these conversions?"
@@ -216,7 +237,7 @@ class _Work:
 
         def one(trial: Trial) -> Item:
             source = self._heard[trial.source]
-            heard = self._panel.hear(voice.represent(source.clip))
+            heard = self._panel.hear(voice.represent(source.clip), source)
             own = replace(
                 trial,
                 row=report.COPY_SYNTHESIS,
@@ -232,6 +253,33 @@ class _Work:
             )
 
         return self._map(one, _by_recording(chosen), "listening to the copy-synthesis")
+
+    def moved(self, chosen: Sequence[Trial]) -> list[Item]:
+        """The sources of conversions, each moved as far as it was asked to be, by no model."""
+        rows = {report.CONVERSION: report.MOVED, report.STRANGERS: report.MOVED_STRANGERS}
+        groups: dict[tuple[Path, float], list[Trial]] = defaultdict(list)
+        for trial in chosen:
+            if trial.row in rows and trial.source in self._heard:
+                groups[trial.source, trial.transpose_semitones].append(trial)
+
+        def one(group: tuple[tuple[Path, float], list[Trial]]) -> list[Item]:
+            (path, semitones), alike = group
+            source = self._heard[path]
+            heard = self._panel.hear(overlap_add.moved(source.clip, source.track, semitones), source)
+            first = self._item(alike[0], "", source, heard)
+            return [
+                replace(
+                    first,
+                    name=f"moved/{trial.name}",
+                    row=rows[trial.row],
+                    target_singer=trial.target_singer,
+                    scores=first.scores | self._panel.singer_scores(heard, trial.source_singer, trial.target_singer),
+                )
+                for trial in alike
+            ]
+
+        found = self._map(one, list(groups.items()), "listening to the sources, moved")
+        return [item for group in found for item in group]
 
     def with_cycles(self, items: Sequence[Item], cycled: Sequence[Trial]) -> list[Item]:
         """Add how far the conversions of conversions, back to the source's singer, are from the source."""
@@ -253,7 +301,7 @@ class _Work:
         try:
             if source is None:
                 return None
-            conversion = self._panel.hear(files.read(trial.conversion))
+            conversion = self._panel.hear(files.read(trial.conversion), source)
             truth = files.read(trial.truth) if trial.truth else None
         except AudioFileError as error:
             self._unreadable.append(str(error))
@@ -268,7 +316,9 @@ class _Work:
             self._panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
             | scoring.pair_scores(source, conversion, trial.transpose_semitones)
             | scoring.word_scores(conversion, trial.text)
+            | scoring.text_scores(source, conversion, trials.lyrics(trial.source))
         )
+        spoken = {"source": source.spoken, "conversion": conversion.spoken}
         return Item(
             name,
             trial.row,
@@ -278,17 +328,19 @@ class _Work:
             trial.transpose_semitones,
             scores,
             dict(conversion.singers),
+            texts={kind: found.text for kind, found in spoken.items() if found},
         )
 
     def truth(self, split: str) -> list[Item]:
         """Real recordings of every singer: what the judges say of the real thing."""
         recordings = self._corpus.of(split)
-        self._listen([self._corpus.clip_path(r) for r in recordings], "listening to real recordings")
+        self._listen([self._corpus.clip_path(r) for r in recordings], "listening to real recordings", with_words=False)
         items = []
         for recording in recordings:
             heard = self._heard[self._corpus.clip_path(recording)]
             scores = self._panel.singer_scores(heard, "", recording.singer)
             scores |= scoring.word_scores(heard, self._texts.of(recording.source))
+            scores |= {} if heard.rating is None else {"distill_mos": heard.rating}
             items.append(_real_item(report.TRUTH, recording, recording.singer, scores, heard))
         return items
 
@@ -313,6 +365,8 @@ class _Work:
                 scores = scoring.pair_scores(source, heard, 0.0)
             scores = scores | self._panel.singer_scores(heard, trial.source_singer, target)
             scores |= scoring.word_scores(heard, trial.text)
+            if row == report.COPY:  # of other recordings no words were written down
+                scores |= scoring.text_scores(source, heard, trials.lyrics(trial.source))
             name = f"{row}/{trial.recording} to {target}"
             return Item(name, row, trial.recording, trial.source_singer, target, 0.0, scores, dict(heard.singers))
 
@@ -377,16 +431,26 @@ class _Work:
         ]
         if self._panel.recogniser is None:
             notes.append("Vowels were not judged: no table said what is sung (--texts).")
+        notes += [f"Not judged: {why}." for why in self._panel.missing]
+        if self._panel.words:
+            judge, language = self._panel.words.judge, self._panel.words.language
+            told = f"told that the language is {language}" if language else "which found out the language itself"
+            notes.append(
+                f"Words were read by {judge.description}, {told}: taught on speech, so compare with the source moved "
+                "in pitch only. Letters are compared with its own text of the source, or with lyrics beside the song."
+            )
+        if self._panel.rater:
+            notes.append(f"{distill_mos.NAME} is {distill_mos.DESCRIPTION}; read it beside the moved sources, too.")
         if len(self._panel.judges) == 1:
             notes.append("No public speaker encoder was installed (extra `judges`), so there is one judge only.")
         return notes
 
-    def _listen(self, paths: Iterable[Path], stage: str) -> None:
+    def _listen(self, paths: Iterable[Path], stage: str, *, with_words: bool = True) -> None:
         new = sorted(set(paths) - self._heard.keys())
 
         def one(path: Path) -> Heard | None:
             try:
-                return self._panel.hear(files.read(path))
+                return self._panel.hear(files.read(path), with_words=with_words)
             except AudioFileError as error:
                 self._unreadable.append(str(error))
                 return None

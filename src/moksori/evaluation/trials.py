@@ -1,9 +1,10 @@
 """What is to be judged: conversions with their sources, targets and words.
 
-A trial names files; nobody has listened yet. There are three ways to one:
+A trial names files; nobody has listened yet. There are four ways to one:
 
     held_out    recordings that a model never saw, each into every singer
     parallel    recordings that two singers made of the same words, each into the other: the true conversion exists
+    strangers   songs that nobody of the data sings, each into every singer
     from_table  conversions that somebody else made, named in a CSV
 """
 
@@ -118,6 +119,43 @@ def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, te
             add(report.PARALLEL, pair.source, pair.source_singer, pair)
             add(report.PARALLEL_RECONSTRUCTION, pair.target, pair.target_singer, pair)
     return list(trials.values())
+
+
+def strangers(path: Path, singers: Sequence[str], folder: Path) -> list[Trial]:
+    """Songs that nobody of the data sings, each into every singer.
+
+    Args:
+        path: a folder of songs, or one song. What is sung in `song.wav` may stand in `song.txt` beside it.
+        singers: the targets.
+        folder: where conversions are to be written.
+
+    Raises:
+        DataError: there is no song.
+    """
+    songs = [path] if path.is_file() else sorted(file for file in path.glob("*") if files.is_candidate(file))
+    if not songs:
+        raise DataError(f"{path}: no song is here; expected a folder of sound files, or a file")
+    return [
+        Trial(name, report.STRANGERS, song, song.name, "", target, folder / f"{name}.flac")
+        for song in songs
+        for target in singers
+        for name in [f"stranger-{_name(song.name, target)}"]
+    ]
+
+
+def lyrics(song: Path) -> str | None:
+    """What is sung, from the text file beside a song that has its name; None where there is none.
+
+    Raises:
+        DataError: it is there and cannot be read as UTF-8.
+    """
+    path = song.with_suffix(".txt")
+    if not path.is_file():
+        return None
+    try:
+        return path.read_text(encoding="utf-8-sig").strip() or None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as lyrics ({error}); expected plain text in UTF-8") from None
 
 
 def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial], list[str]]:

@@ -163,3 +163,25 @@ def test_few_clips_of_the_weakest_target_are_counted_not_shared() -> None:
     weak = _row(report.CONVERSION, identified=0.7)
     said = " ".join(_write(weak, confusion=[[3, 0], [2, 1]]))
     assert "Weakest target: minho, heard in 1 of 3 clips; most often taken for anna (2 of 3)." in said
+
+
+def test_letters_are_judged_beside_the_source_moved_in_pitch_only() -> None:
+    def said(wrong: float, moved: float | None, row: str = report.CONVERSION, control: str = report.MOVED) -> str:
+        rows = [_row(report.CONVERSION, identified=1.0), _row(row, identified=1.0, character_error_rate=wrong)]
+        rows += [] if moved is None else [_row(control, character_error_rate=moved)]
+        return next(line for line in _write(*rows) if "Whisper" in line)
+
+    moved = "(the source moved in pitch only: 10%)"
+    assert said(0.14, 0.10) == f"Words kept: Whisper reads 14% of the letters otherwise {moved}."
+    assert said(0.16, 0.10) == f"Words suffer: Whisper reads 16% of the letters otherwise {moved}."
+    assert "nobody knows" in said(0.14, None)
+    assert said(0.8, 0.7).startswith("Words: Whisper cannot judge them here")
+    assert said(0.5, 0.10, report.STRANGERS, report.MOVED_STRANGERS) == (
+        f"Words suffer: Whisper reads 50% of the letters of songs by strangers otherwise {moved}."
+    )
+
+
+def test_vowels_stand_beside_those_of_the_moved_source() -> None:
+    moved = _row(report.MOVED, vowel_accuracy=0.85)
+    said = _write(_row(report.CONVERSION, identified=1.0, vowel_accuracy=0.7), moved, TRUTH)
+    assert any("(real recordings: 93%; moved in pitch only: 85%)" in line for line in said)

@@ -26,6 +26,9 @@ RECONSTRUCTION = "reconstruction"  # into the singer of the source
 TRUTH = "ground truth"  # real recordings of the target: what the judges say of the real thing
 PARALLEL = "conversion, same words"  # of recordings that the target made, too: the true conversion exists
 PARALLEL_RECONSTRUCTION = "reconstruction, same words"  # of those recordings of the target
+STRANGERS = "song by a stranger"  # into every singer; nobody of the data sings it
+MOVED = "source moved in pitch only"  # by overlap-add, as far as its conversion: what the key alone costs
+MOVED_STRANGERS = "song by a stranger, moved in pitch only"
 COPY_SYNTHESIS = "copy-synthesis"  # the source through the model's representation of sound, without the model
 COPY = "source unchanged"  # the source handed in as its own conversion
 SWAPPED = "other recording of the target"  # a real recording of the target, of other words, handed in as conversion
@@ -35,6 +38,9 @@ ROWS = (
     RECONSTRUCTION,
     PARALLEL,
     PARALLEL_RECONSTRUCTION,
+    STRANGERS,
+    MOVED,
+    MOVED_STRANGERS,
     COPY_SYNTHESIS,
     TRUTH,
     COPY,
@@ -74,6 +80,16 @@ METRICS: dict[str, Metric] = {
     "pitch_rmse_cents": Metric("pitch error", "melody", "cents", "lower", "root mean square, where both are voiced"),
     "voicing_f1": Metric("voiced where it should be", "melody", "%", "higher", "F1 score of voiced frames"),
     "vowel_accuracy": Metric("vowels right", "words", "%", "higher", "a recogniser finds the vowels of the text"),
+    "character_error_rate": Metric(
+        "letters wrong, by Whisper",
+        "words",
+        "%",
+        "lower",
+        "a public recogniser reads them otherwise than in the source",
+    ),
+    "content_kept": Metric(
+        "content kept, by Whisper", "words", "%", "higher", "each moment is most like the same moment of the source"
+    ),
     "truth_distance_db": Metric(
         "distance to the target's own recording", "words", "dB", "lower", "mel-cepstral, of the same words, aligned"
     ),
@@ -83,6 +99,9 @@ METRICS: dict[str, Metric] = {
     "source_distance_db": Metric("distance to the source", "words", "dB", "", "mel-cepstral, aligned"),
     "cycle_distance_db": Metric(
         "distance after there and back", "words", "dB", "lower", "converted back to the source singer, to the source"
+    ),
+    "distill_mos": Metric(
+        "rated by DistillMOS, 1 to 5", "sound", "", "higher", "a net taught on speech guesses what listeners would say"
     ),
     "level_correlation": Metric("loudness curve correlation", "sound", "", "higher", "of the level in dB"),
     "clipped_fraction": Metric("clipped samples", "sound", "%", "lower", "samples at full scale"),
@@ -113,6 +132,7 @@ class Item:
     scores: dict[str, float]  # by metric; what is not defined for it is left out
     heard: dict[str, str]  # judge -> the singer it names
     files: dict[str, str] = field(default_factory=dict)  # "source", "conversion" ... -> path below the report's folder
+    texts: dict[str, str] = field(default_factory=dict)  # "source", "conversion" -> what Whisper reads in it
 
 
 @dataclass(frozen=True)

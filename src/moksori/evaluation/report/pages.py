@@ -33,6 +33,9 @@ ROW_MEANINGS = {
     report.RECONSTRUCTION: "the same recordings, into their own singer: what the model costs without a change of voice",
     report.PARALLEL: "recordings whose words the target recorded, too, so that the right answer exists",
     report.PARALLEL_RECONSTRUCTION: "the target's recordings of those words, into the target itself",
+    report.STRANGERS: "songs that nobody of the data sings, into every singer",
+    report.MOVED: "sources at the pitch of their conversions by overlap-add, no model: what the key alone costs",
+    report.MOVED_STRANGERS: "the same of the songs by strangers",
     report.COPY_SYNTHESIS: "sources through the model's rate, and codes if it has any, without the model: its best",
     report.TRUTH: "real recordings of the targets: what the judges say of the real thing",
     report.COPY: "the source, handed in as its own conversion: all is right but the singer",
@@ -50,7 +53,7 @@ _MAIN = (
     "rest_noise_db",
 )
 _CHARTS = ("identified", "leak", "raw_pitch_accuracy", "vowel_accuracy")
-_ON_CARD = ("raw_pitch_accuracy", "vowel_accuracy", "truth_distance_db", "rest_noise_db")
+_ON_CARD = ("raw_pitch_accuracy", "vowel_accuracy", "character_error_rate", "truth_distance_db", "rest_noise_db")
 _GROUPS = {"singer": "Who is heard", "melody": "Melody", "words": "Words", "sound": "Sound"}
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 _PLAYER_RATE = 24000  # Hz; one that MP3 has
@@ -330,6 +333,7 @@ def _card(item: Item, folder: Path, album: _Album) -> Card:
         [(METRICS[name].label, value_text(item.scores[name], name)) for name in known if (name in _ON_CARD) is wanted]
         for wanted in (True, False)
     )
+    others += [(f"{kind}, as Whisper reads it", text) for kind, text in item.texts.items()]
     players = [album.player(item.files[kind], labels[kind]) for kind in there]
     return Card(item, players, missing, melody, spectra, main, others)
 

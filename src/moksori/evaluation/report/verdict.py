@@ -17,6 +17,8 @@ _HEARD, _PARTLY_HEARD = 0.9, 0.5
 _IN_TUNE, _PARTLY_IN_TUNE = 0.95, 0.7
 _WORDS_KEPT_POINTS = 0.1  # vowels found as well as in real recordings, but for ten of a hundred
 _RELIABLE_RECOGNISER = 0.6  # one that misses more of real vowels says little of others
+_LETTERS_KEPT = 0.05  # more letters wrong than where only the pitch was moved
+_UNREADABLE = 0.5  # of letters wrong where only the pitch was moved: nonsense, or no language that Whisper knows
 _SLOPPY_RESTS_DB = -30.0  # real rests lie 40 dB and more below the singing
 _CLIPPED = 1e-4  # of the samples: two a second at 24 kHz, which begins to be heard
 _FEW_CLIPS = 30  # fewer cannot tell one clip in ten from one in five
@@ -58,6 +60,7 @@ def write(
         _caution(converted, judges),
         _melody(converted),
         _words(converted, by_name),
+        _letters(by_name),
         _truth(by_name),
     ]
     found += [_second_opinion(converted), _weakest(confusion, judges, singers), _sound(converted, truth)]
@@ -105,13 +108,37 @@ def _words(converted: Row, by_name: Mapping[str, Row]) -> str:
     real = truth.figures.get("vowel_accuracy") if truth else None
     if right is None:
         return ""
-    beside = f" (real recordings: {_share(real)})" if real else ""
+    moved = by_name[report.MOVED].figures.get("vowel_accuracy") if report.MOVED in by_name else None
+    known = [
+        f"{name}: {_share(figure)}"
+        for name, figure in (("real recordings", real), ("moved in pitch only", moved))
+        if figure
+    ]
+    beside = f" ({'; '.join(known)})" if known else ""
     found = f"{_share(right)} of the vowels are recognised{beside}"
     if real is None:
         return f"Words: {found}; nobody knows how many of real recordings would be."
     if real.mean < _RELIABLE_RECOGNISER:
         return f"Words cannot be judged: {found}."
     return f"{'Words kept' if real.mean - right.mean <= _WORDS_KEPT_POINTS else 'Words suffer'}: {found}."
+
+
+def _letters(by_name: Mapping[str, Row]) -> str:
+    """What Whisper says of the words: of songs by strangers if there are any, else of the held-out recordings."""
+    ways = ((report.STRANGERS, report.MOVED_STRANGERS, "songs by strangers"), (report.CONVERSION, report.MOVED, ""))
+    for row, control, of in ways:
+        wrong = by_name[row].figures.get("character_error_rate") if row in by_name else None
+        moved = by_name[control].figures.get("character_error_rate") if control in by_name else None
+        if wrong is None:
+            continue
+        told = f"Whisper reads {_share(wrong)} of the letters {f'of {of} ' if of else ''}otherwise"
+        if moved is None:
+            return f"Words: {told}; nobody knows how many a change of pitch alone would cost."
+        beside = f" (the source moved in pitch only: {_share(moved)})"
+        if moved.mean > _UNREADABLE:
+            return f"Words: Whisper cannot judge them here: {told}{beside}."
+        return f"{'Words kept' if wrong.mean - moved.mean <= _LETTERS_KEPT else 'Words suffer'}: {told}{beside}."
+    return ""
 
 
 def _truth(by_name: Mapping[str, Row]) -> str:
