@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from tiny_recipes import TINY_RECIPE, TINY_SWIFT
 
 from moksori.data import synthetic
@@ -24,6 +26,13 @@ os.environ.setdefault("MOKSORI_CACHE", str(Path(__file__).parents[1] / ".pytest_
 # Where there is no GPU, Triton plays its kernels in Python. It asks for this when it is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A loaded machine may take its time over an example.
+settings.register_profile("moksori", deadline=None)
+settings.load_profile("moksori")
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and children would, too: some are sent one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,13 @@ import pytest
 import soundfile
 from singing import HERE, RANGES, RATE, pitch_hz, vowel
 
-from moksori.audio import f0_file
+from moksori.audio import f0_file, features, level, resample
 from moksori.audio.clip import Clip
+from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import HOP_SECONDS, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance
-from moksori.conversion import ConvertOptions, Voice
+from moksori.conversion import ConvertOptions, Voice, hearing
+from moksori.conversion.hearing import Recording
 from moksori.errors import UserError
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.swift import Swift
@@ -104,3 +106,23 @@ def test_a_melody_of_another_song_and_one_for_a_voice_that_listens_are_refused(
     with pytest.raises(UserError, match="cannot be given another"):
         voice.convert_file(tmp_path / "song.wav", tmp_path / "sung.wav", singer="bass", melody=constant(220.0, 1.0))
     assert not (tmp_path / "sung.wav").exists()
+
+
+def test_levels_of_frames_are_those_of_training() -> None:
+    """They were measured every 20 ms at the recording's rate, and interpolated."""
+    samples = vowel(seconds=0.5) * np.linspace(0.1, 1.0, RATE // 2, dtype=np.float32)
+    config = FeatureConfig(8000, 80)
+    blocks = [samples[start : start + 999] for start in range(0, len(samples), 999)]
+    heard = hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0, config=config)
+    melody = hearing.melody(heard, None, HERE, config)
+    own = resample.resample(level.apply_gain(samples, heard.gain_db), RATE, 8000)
+    expected = features.level_dbfs(own, config)
+    assert melody.rows.shape == (2, len(expected))
+    np.testing.assert_allclose(melody.rows[1], expected, atol=0.01)
+    assert abs(heard.gain_db) > 1.0
+    assert (
+        hearing.melody(
+            hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0), None, HERE, config
+        ).level_dbfs
+        is None
+    )

@@ -15,6 +15,7 @@ from moksori.audio.pitch import PitchTracker
 from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
+from moksori.data.feature_cache import Stretch
 from moksori.errors import DataError
 
 CONFIG = FeatureConfig(8000, 80)
@@ -110,3 +111,42 @@ def test_what_makes_no_sense_is_refused(tiny_corpus: Corpus) -> None:
         _table(tiny_corpus, "somewhere")
     with pytest.raises(ValueError, match="at least 1"):
         _table(tiny_corpus).fixed_items(0)
+
+
+def _half_silent(corpus: Corpus) -> list[Stretch]:
+    """A recording of every singer that is sung in its first tenth and silent after it."""
+    stretches = []
+    for name in corpus.singers:
+        recording = next(r for r in corpus.recordings if r.singer == name and r.split == "train")
+        values = np.zeros((1000, features.N_VALUES), np.float16)
+        values[:, -1] = np.where(np.arange(1000) < 100, -20.0, -79.0)
+        stretches.append(Stretch(recording, values, 0, 1000, values[:, -1]))
+    return stretches
+
+
+def test_rests_are_not_drawn(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_cache, "open_features", lambda *_, **__: _half_silent(tiny_corpus))
+    table, chance = _table(tiny_corpus), np.random.default_rng(0)
+    assert table.sung_length(0) == 100
+    levels = torch.stack([features.levels_dbfs(table.item(0, chance)) for _ in range(100)])
+    assert levels.amax(dim=1).min() == -20.0
+    assert (levels > -40).float().mean() > 0.85  # an excerpt may begin or end in a rest
+    assert [segment.start < 100 for segment in table.fixed_items(5)] == [True] * 10
+
+
+def test_what_is_sung_is_told_by_a_file_of_its_own(tiny_corpus: Corpus) -> None:
+    """To look for it in the frames themselves was to read every page of the cache."""
+    length = _table(tiny_corpus).sung_length(0)
+    (path,) = (tiny_corpus.folder / "cache").glob("features-8000-80-0-*.levels")
+    kept = path.read_bytes()
+    assert np.array_equal(np.frombuffer(kept, np.float16), np.fromfile(path.with_suffix(".f16"), np.float16)[241::242])
+    try:
+        path.write_bytes(np.full(len(kept) // 2, -79.0, np.float16).tobytes())
+        assert _table(tiny_corpus).sung_length(0) == 0
+        path.write_bytes(kept[:-2])  # not whole: it is written anew
+        assert _table(tiny_corpus).sung_length(0) == length
+        assert path.read_bytes() == kept
+        path.unlink()  # caches of before have none
+        assert _table(tiny_corpus).sung_length(0) == length
+    finally:
+        path.write_bytes(kept)

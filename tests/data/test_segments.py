@@ -209,15 +209,17 @@ def test_progress_is_told_about_every_recording(corpus: Corpus, tmp_path: Path) 
 
 @pytest.mark.parametrize("window", [0, 512, 1024])
 def test_what_is_told_of_a_segment_is_that_of_its_place(window: int, corpus: Corpus) -> None:
-    """Codes, pitch, level and log-mel, the latter held for their hop, from the frame that is nearest to the start."""
+    """Codes, pitch, level and log-mel, the latter held for their hop, from the frame at which the segment starts."""
     hop = 160
     table = SegmentTable(corpus, "train", RATE, 4 * hop, melody_hop_samples=hop, mel_window_samples=window)
     codes = SegmentTable(corpus, "train", RATE, 4 * hop)
     (told, *_), (plain, *_) = table.fixed_items(3), codes.fixed_items(3)
     assert told.clip.shape == (3 + features.WINDOWS.get(window, 0), 4 * hop)
-    assert torch.equal(told.clip[0], plain.clip.float())
+    assert told.start % hop == 0 and 0 <= plain.start - told.start < hop
     samples = files.read(next(corpus.clip_path(r) for r in corpus.recordings if r.source == told.source)).samples
-    frames = slice(round(told.start / hop), round(told.start / hop) + 4)
+    whole = mulaw.encode(torch.from_numpy(samples)).float()
+    assert torch.equal(told.clip[0], whole[told.start : told.start + 4 * hop])
+    frames = slice(told.start // hop, told.start // hop + 4)
     config = FeatureConfig(RATE, hop)
     level_dbfs = torch.from_numpy(features.level_dbfs(samples, config)).float()
     torch.testing.assert_close(told.clip[2, ::hop], level_dbfs[frames], atol=0.05, rtol=0)
@@ -236,3 +238,19 @@ def test_impossible_requests_are_refused(corpus: Corpus) -> None:
         SegmentTable(corpus, "train", RATE, 100).item(3, np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least 1"):
         SegmentTable(corpus, "train", RATE, 100).fixed_items(0)
+
+
+def test_segments_with_melody_start_on_its_frames(corpus: Corpus) -> None:
+    """They began anywhere, so the melody was told up to half a hop early or late, by chance."""
+    hop, chance = 160, np.random.default_rng(0)
+    table = SegmentTable(corpus, "train", RATE, 4 * hop, melody_hop_samples=hop)
+    for _ in range(20):
+        told = table.item(0, chance)
+        assert told.shape == (3, 4 * hop)
+        changes = torch.nonzero(told[2].diff()).flatten() + 1
+        assert (changes % hop == 0).all()
+    cut, seen = table._cut, []
+    table._cut = lambda region, start: seen.append(start) or cut(region, start)  # type: ignore[method-assign,func-returns-value]
+    for _ in range(20):
+        table.item(0, chance)
+    assert len(set(seen)) > 10 and all(start % hop == 0 for start in seen)

@@ -42,3 +42,13 @@ def test_a_stretch_with_its_context_has_the_latent_of_the_whole(encoder: MelEnco
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least|odd"):
         MelEncoderConfig(**wrong)
+
+
+def test_each_layer_hears_its_input_normalised_over_the_channels_of_a_frame(encoder: MelEncoder) -> None:
+    heard: list[torch.Tensor] = []
+    encoder.layers[0].dilated.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    encoder(torch.randn(1, 7, 10))
+    louder = 100.0 + 50.0 * torch.randn(1, CONFIG.channels, 10)
+    encoder.layers[0](louder)
+    plain = (louder - louder.mean(dim=1, keepdim=True)) / louder.std(dim=1, keepdim=True, unbiased=False)
+    torch.testing.assert_close(heard[1], torch.nn.functional.silu(plain), atol=1e-4, rtol=1e-4)

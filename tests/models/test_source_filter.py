@@ -45,6 +45,16 @@ class TestDecoder:
         reach = CONFIG.context_frames
         assert (int(places.min()), int(places.max())) == (20 - reach, 20 + reach)
 
+    def test_a_singers_vector_scales_and_shifts_what_a_layer_hears(self, decoder: SourceFilterDecoder) -> None:
+        layer, singer = decoder.layers[0], torch.randn(2, 3)
+        heard: list[torch.Tensor] = []
+        layer.gated.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+        x = torch.randn(2, CONFIG.channels, 5)
+        layer(x, singer)
+        scale, shift = layer.modulation(singer)[:, :, None].chunk(2, dim=1)
+        assert shift.abs().min() > 1e-3
+        torch.testing.assert_close(heard[0], x * (1 + scale) + shift)
+
     def test_an_untrained_decoder_is_silent(self) -> None:
         decoder = SourceFilterDecoder(CONFIG, 4, 3)
         controls = decoder(torch.randn(1, 4, 10), torch.zeros(1, 10), torch.zeros(1, 10), torch.zeros(1, 3))

@@ -166,3 +166,12 @@ def test_a_frame_is_as_loud_as_expected_and_no_louder_than_asked(f0_hz: float, h
     assert loudness_dbfs(tamed) == pytest.approx(loudness_dbfs(controls) - 20.0, abs=0.1)
     as_it_was = synthesiser.no_louder(controls, expected + 1.0, CONFIG)
     assert torch.equal(as_it_was.harmonics, controls.harmonics) and torch.equal(as_it_was.noise, controls.noise)
+
+
+def test_harmonics_do_not_peak_together() -> None:
+    """Of so many in phase the peak would be their sum; phases that grow with the square of the number spread them."""
+    sound = _render(_controls(torch.full((1, F), 100.0), harmonics=0.0))
+    n_harmonics = 119  # below 12 kHz
+    steady = sound[2000:-2000]
+    assert steady.square().mean().sqrt() == pytest.approx((n_harmonics / 2) ** 0.5, rel=0.02)
+    assert steady.abs().max() < 0.4 * n_harmonics

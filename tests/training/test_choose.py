@@ -18,7 +18,7 @@ from moksori.training import run
 from moksori.training.choose import Chosen, Score
 from moksori.training.folder import RunFolder
 from moksori.training.logging import journal
-from moksori.training.logging.events import Event, Logged, Scored
+from moksori.training.logging.events import Event, Logged, RolledBack, Scored
 from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget, Trainer
 from moksori.training.phases.base import SinglePhase, Update
@@ -197,6 +197,30 @@ def test_a_run_gone_astray_never_touches_the_best_model(open_run: Open, is_loss:
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
     assert trainer.chosen is not None
     assert trainer.chosen.merit >= 0.9 - 1e-9
+
+
+def test_a_step_that_is_scored_again_after_a_rollback_does_not_replace_a_better_one(open_run: Open) -> None:
+    """The choice was told by its step alone: 0.4 took the place of 0.9 in the file, which went on saying 0.9."""
+    trainer = open_run({5: 0.2, 10: 0.5, 15: 0.9})
+    trainer.plan = SinglePhase(Exploding(trainer, 17, is_loss=True))  # type: ignore[arg-type]
+    seen: list[tuple[int, bool]] = []
+
+    class Watching:
+        def tell(self, event: Event) -> None:
+            if isinstance(event, RolledBack):
+                trainer.scorer = Told({15: 0.4})
+            if isinstance(event, Scored):
+                seen.append((event.step, event.is_best))
+                if event.is_best:
+                    best.append(trainer.folder.best.read_bytes())
+
+    best: list[bytes] = []
+    trainer.observers.append(Watching())
+    trainer.run(Budget(18))
+    assert trainer.counters.attempt == 1
+    assert [each for each in seen if each[0] == 15] == [(15, True), (15, False)]
+    assert trainer.folder.best.read_bytes() == best[2]
+    assert trainer.chosen is not None and trainer.chosen.merit == pytest.approx(0.9)
 
 
 def test_until_plateau_stops_when_conversions_get_no_better(open_run: Open) -> None:

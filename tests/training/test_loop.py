@@ -501,3 +501,18 @@ def test_stop_can_be_set_from_another_thread(open_run: Open) -> None:
     trainer, _ = open_run()
     threading.Timer(0.3, trainer.stop.set).start()
     assert trainer.run(Budget(10**9)).step > 0
+
+
+def test_losses_are_told_by_phase(open_run: Open, tiny_recipe: Recipe) -> None:
+    """Where every second step is phase 2's and every second step was told of, only phase 1 was ever named."""
+    turns = replace(tiny_recipe.back_translation, start_step=0, refresh_every_steps=2, pool_batches=1)
+    loop = replace(tiny_recipe.loop, log_every_steps=4, validate_every_steps=100)
+    trainer, listener = open_run(recipe=replace(tiny_recipe, back_translation=turns, loop=loop))
+    trainer.run(Budget(8))
+    told = [(event.step, event.phase, sorted(event.losses)) for event in listener.of(Logged)]
+    first, second = ["classifier", "confusion", "reconstruction"], ["back_translation"]
+    assert told == [
+        (step, phase, names)
+        for step in (4, 8)
+        for phase, names in (("back-translation", second), ("reconstruction", first))
+    ]

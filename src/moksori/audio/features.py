@@ -2,10 +2,11 @@
 
     log-mel in three windows   the shortest one sees consonants, the longest one tells the harmonics of a deep voice
     f0                         from outside, by the pitch tracker
-    level                      RMS of the frame
+    level                      RMS of the hop from there on
 
-Frame i is centred on sample `i * hop_samples`, as in `spectral`; a clip has `ceil(T / hop_samples)` frames. All of them
-stand in one array `[N_VALUES, F]`, so that they are stored, cut and batched together.
+Log-mel and f0 of frame i are those around sample `i * hop_samples`, as in `spectral`; its level is that of the samples
+from there to the next frame, so it comes half a hop later. A clip has `ceil(T / hop_samples)` frames. All of them stand
+in one array `[N_VALUES, F]`, so that they are stored, cut and batched together.
 """
 
 from __future__ import annotations

@@ -139,9 +139,10 @@ class LevelMeter:
     However the samples are cut into blocks, the result is the same as for one block.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, hop_samples: int = 0) -> None:
+        """Frames of so many samples; 0 for 20 ms."""
         self._sample_rate = sample_rate
-        self._hop_samples = max(1, frames.seconds_to_samples(HOP_SECONDS, sample_rate))
+        self._hop_samples = hop_samples or max(1, frames.seconds_to_samples(HOP_SECONDS, sample_rate))
         self._levels: list[Levels] = []
         self._rest = np.zeros(0, np.float32)  # start of a frame that is not full yet
         self._n_samples = 0

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from moksori.audio import features, frames, level, transposition
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
-from moksori.audio.level import Measurement
+from moksori.audio.level import Levels, Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.resample import StreamResampler
 from moksori.audio.transposition import Outside
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
@@ -44,10 +45,17 @@ class Heard:
     measured: Measurement
     gain_db: float  # brings it to the level of the training data
     track: PitchTrack | None  # None where nobody asked for its pitch
+    levels_dbfs: Levels | None = (
+        None  # before the gain, frame by frame as in training; None where nobody asked for them
+    )
 
 
 def hear(
-    recording: Recording, tracker: PitchTracker | None, level_dbfs: float, melody: PitchTrack | None = None
+    recording: Recording,
+    tracker: PitchTracker | None,
+    level_dbfs: float,
+    melody: PitchTrack | None = None,
+    config: FeatureConfig | None = None,
 ) -> Heard:
     """Read a recording once.
 
@@ -56,16 +64,23 @@ def hear(
         tracker: tells the pitch, if anybody asks for it.
         level_dbfs: of the singing in the training data.
         melody: takes the place of the pitch that would be heard.
+        config: of the levels of frames, where anybody asks for them.
 
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
     meter = level.LevelMeter(recording.sample_rate)
+    resampler = None if config is None else StreamResampler(recording.sample_rate, config.sample_rate)
+    of_frames = None if config is None else level.LevelMeter(config.sample_rate, config.hop_samples)
 
     def metered() -> Iterator[Samples]:
         for block in recording.read():
             meter.push(block)
+            if resampler is not None and of_frames is not None:
+                of_frames.push(resampler.push(block))
             yield block
+        if resampler is not None and of_frames is not None:
+            of_frames.push(resampler.flush())
 
     track = melody
     if tracker is not None and melody is None:
@@ -76,7 +91,8 @@ def hear(
     measured = meter.result()
     if melody is not None:
         check_length(melody, measured.n_samples / recording.sample_rate)
-    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track)
+    levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
+    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track, levels_dbfs)
 
 
 def check_length(melody: PitchTrack, seconds: float) -> None:
@@ -96,9 +112,16 @@ def check_length(melody: PitchTrack, seconds: float) -> None:
 class Melody:
     """What a voice is told of a song."""
 
-    told: npt.NDArray[np.float64]  # [2, F]: the pitch to be sung, Hz, 0 where unvoiced; the level of the source, dBFS
+    f0_hz: npt.NDArray[np.float64]  # [F], the pitch to be sung, 0 where unvoiced
+    level_dbfs: npt.NDArray[np.float64] | None  # [F], of the source, where it was asked for
     transpose_semitones: float  # from the source's pitch to the one to be sung
     outside: list[Outside]  # where that leaves the singer's range
+
+    @property
+    def rows(self) -> npt.NDArray[np.float64]:
+        """Pitch and level, `[2, F]`, where both were asked for."""
+        assert self.level_dbfs is not None
+        return np.stack([self.f0_hz, self.level_dbfs])
 
 
 def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Melody:
@@ -117,10 +140,12 @@ def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, con
     n_frames, hop_seconds = frames.n_frames(n_samples, config.hop_samples), config.hop_samples / config.sample_rate
     f0_hz = transposition.moved(features.f0_of(heard.track, n_frames, config), semitones)
     outside = [] if singer is None else transposition.outside(f0_hz, hop_seconds, singer)
-    places = (np.arange(n_frames) + 0.5) * hop_seconds * measured.sample_rate / measured.hop_samples - 0.5
-    found_dbfs = measured.frame_dbfs if len(measured.frame_dbfs) else np.array([level.FLOOR_DBFS])
-    level_dbfs = np.interp(places, np.arange(len(found_dbfs)), found_dbfs) + heard.gain_db
-    return Melody(np.stack([f0_hz, np.maximum(level_dbfs, features.FLOOR_DBFS)]), semitones, outside)
+    level_dbfs = None
+    if heard.levels_dbfs is not None:
+        level_dbfs = np.full(n_frames, features.FLOOR_DBFS)
+        found = heard.levels_dbfs[:n_frames] + heard.gain_db
+        level_dbfs[: len(found)] = np.maximum(found, features.FLOOR_DBFS)
+    return Melody(f0_hz, level_dbfs, semitones, outside)
 
 
 def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:

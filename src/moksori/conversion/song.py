@@ -79,30 +79,32 @@ class Song:
         if not is_told:
             hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
-        self._heard = heard = hearing.hear(_attended(recording, progress), tracker, provenance.level_dbfs, melody)
+        config = hearing.melody_config(model) if is_told and not isinstance(model, Swift) else None
+        self._heard = heard = hearing.hear(
+            _attended(recording, progress), tracker, provenance.level_dbfs, melody, config
+        )
         self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
         self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
         self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
 
-        told = None
+        moved = None
         if is_told:
             singer_range = hearing.range_of(singer, provenance.ranges)
             moved = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
             self.report.transpose_semitones, self.report.outside = moved.transpose_semitones, moved.outside
-            told = moved.told
         else:
             hearing.refuse_transposition(options)
         self._sung: CodeSong | FeatureSong
         if isinstance(model, Swift):
-            assert told is not None
-            self._sung = FeatureSong(model, vector, told[0], options.seed)
+            assert moved is not None
+            self._sung = FeatureSong(model, vector, moved.f0_hz, options.seed)
         else:
             assert instrument.encode is not None
             self._sung = CodeSong(
                 model,
                 instrument.encode,
                 vector,
-                None if told is None else torch.from_numpy(told).float(),
+                None if moved is None else torch.from_numpy(moved.rows).float(),
                 options.seed,
                 options.chunks,
                 heard.measured,

@@ -12,7 +12,7 @@ from torch import Tensor
 from moksori.audio.features import FeatureConfig
 from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
-from moksori.data.feature_cache import Stretch, Values
+from moksori.data.feature_cache import Stretch
 from moksori.data.segments import Segment
 from moksori.data.threads import Progress
 
@@ -125,8 +125,5 @@ class ExcerptTable:
 
     def _singing(self, stretches: list[Stretch], singer: str) -> _Singing:
         own = [s for s in stretches if s.recording.split == self.split and s.recording.singer == singer]
-        sung = [np.flatnonzero(self._levels(stretch) > self.corpus.level_dbfs - _SUNG_BELOW_DB) for stretch in own]
+        sung = [np.flatnonzero(stretch.levels_dbfs > self.corpus.level_dbfs - _SUNG_BELOW_DB) for stretch in own]
         return _Singing(own, sung, np.cumsum([len(frames) for frames in sung], dtype=np.int64))
-
-    def _levels(self, stretch: Stretch) -> Values:
-        return stretch.values[stretch.start : stretch.start + stretch.n_frames, -1]

@@ -4,6 +4,7 @@ The first run turns every clip into frames of features (`audio.features`), and e
 at other and moving pitches (`repitch`); a flat file for the clips, and one for each copy of them:
 
     DATA/cache/features-<settings>-<copy>-<fingerprint>.f16     clip after clip, frame after frame, half precision
+    DATA/cache/features-<settings>-<copy>-<fingerprint>.levels  their levels alone, which tell what is sung
     DATA/cache/features-<settings>-<copy>-<fingerprint>.json    how many frames each clip has; written last
 
 Half precision holds a pitch to a cent. A minute of singing is 2.9 MB there, a copy as much again; the files are mapped
@@ -48,6 +49,7 @@ class Stretch:
     values: Values  # the flat file's
     start: int  # in that file
     n_frames: int
+    levels_dbfs: Values  # of its frames, from a file of their own
 
     def inside(self, start: int, n_frames: int) -> int:
         """The start of an excerpt, moved so that it lies within the stretch if it can."""
@@ -98,13 +100,33 @@ def open_features(
             path.parent.mkdir(parents=True, exist_ok=True)
             work = _Work(corpus, copy, config, PitchTracker())
             counts = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
+            path.with_suffix(".levels").unlink(missing_ok=True)  # of a cache that this one replaces
             write_json(header_path, {**header, "n_frames": counts})
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
         _remove_others(path, name)
     starts = np.cumsum([0, *counts]).tolist()
     values = np.memmap(path, np.float16, mode="r", shape=(starts[-1], features.N_VALUES))
-    return [Stretch(r, values, start, n) for r, start, n in zip(recordings, starts, counts, strict=False)]
+    levels = _levels(path.with_suffix(".levels"), values)
+    return [
+        Stretch(r, values, start, n, levels[start : start + n])
+        for r, start, n in zip(recordings, starts, counts, strict=False)
+    ]
+
+
+def _levels(path: Path, values: Values) -> Values:
+    """The last column of all frames, from a file of its own; written where it is not there yet."""
+    size = len(values) * values.itemsize
+    try:
+        found = path.read_bytes()
+    except OSError:
+        found = b""
+    if len(found) == size:
+        return np.frombuffer(found, np.float16)
+    levels = np.ascontiguousarray(values[:, -1])
+    with contextlib.suppress(OSError):  # what cannot be kept is read again
+        atomic.write(path, levels.tobytes())
+    return levels
 
 
 def _counts(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[int] | None:

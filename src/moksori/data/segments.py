@@ -144,7 +144,7 @@ class SegmentTable:
         position = int(generator.integers(self._checked_length(singer)))
         region, _ = self._at(singer, position)
         first, last = self._starts(region)
-        return self._cut(region, int(generator.integers(first, last + 1)))
+        return self._cut(region, self._on_a_frame(int(generator.integers(first, last + 1))))
 
     def fixed_items(self, per_singer: int) -> list[Segment]:
         """Lay segments evenly over the singing of every singer: the same list at every call.
@@ -165,7 +165,7 @@ class SegmentTable:
             position = (2 * i + 1) * total // (2 * n)  # the middle of the i-th of n equal parts
             region, place = self._at(singer, position)
             first, last = self._starts(region)
-            start = min(max(place - self.segment_samples // 2, first), last)
+            start = self._on_a_frame(min(max(place - self.segment_samples // 2, first), last))
             yield Segment(self._cut(region, start), singer, region.recording.source, start)
 
     def _checked_length(self, singer: int) -> int:
@@ -187,6 +187,10 @@ class SegmentTable:
         latest = max(0, region.clip_length - self.segment_samples)
         return min(max(a, 0), latest), min(max(b, 0), latest)
 
+    def _on_a_frame(self, start: int) -> int:
+        """The start of a segment, moved to the melody's frame before it: else the melody would be early or late."""
+        return start - start % self._melody_hop if self._melody_hop else start
+
     def _cut(self, region: _Region, start: int) -> torch.Tensor:
         begin = region.clip_start + start
         end = min(begin + self.segment_samples, region.clip_start + region.clip_length)
@@ -197,7 +201,7 @@ class SegmentTable:
 
     def _with_melody(self, region: _Region, start: int, codes: torch.Tensor) -> torch.Tensor:
         hop = self._melody_hop
-        first, n_frames = round(start / hop), frames.n_frames(self.segment_samples, hop)
+        first, n_frames = start // hop, frames.n_frames(self.segment_samples, hop)
         told = self._melodies[region.recording.source].cut(first, n_frames)
         rows = torch.stack([features.f0_hz(told), features.levels_dbfs(told)])  # [2, n_frames]
         if self._mel_window:

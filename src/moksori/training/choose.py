@@ -61,9 +61,13 @@ class Chosen:
     merit: float
     best_merit: float  # of all states so far; that of the chosen one is no worse, but for noise
 
+    def gives_way_to(self, merit: float) -> bool:
+        """Whether a state that is scored later, be it at the same step after a rollback, is chosen in its place."""
+        return merit >= max(self.best_merit, merit) - _NOISE
+
     def or_later(self, step: int, merit: float) -> Chosen:
-        """The choice between this state and a later one."""
+        """The choice between this state and one that is scored later."""
         best = max(self.best_merit, merit)
-        if merit >= best - _NOISE:
+        if self.gives_way_to(merit):
             return Chosen(step, merit, best)
         return Chosen(self.step, self.merit, best)

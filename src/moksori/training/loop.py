@@ -2,8 +2,8 @@
 
 A step is a function of the state before it and of (seed, step, attempt): the batch and every draw within the step come
 from generators made of these three, and nothing else is drawn. So a run that is killed and resumed at a saved state
-takes the very same steps, bit for bit on one machine. `attempt` counts the times the run went astray: it is what makes
-the retaken steps see other batches.
+takes the very same steps; on the CPU of one machine bit for bit, on a GPU up to the order in which it adds. `attempt`
+counts the times the run went astray: it is what makes the retaken steps see other batches.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Trainer:
             try:
                 if self.plan.spend(counters.step, budget.share(counters)):
                     self._save()
-                self._meter.add(self._step())
+                self._meter.add(self.plan.phase_at(counters.step).name, self._step())
                 counters.step += 1
                 self.average.add(counters.step)
                 if self._look_around():
@@ -227,10 +227,10 @@ class Trainer:
         return Differentiated(update.learner, dict(zip(update.losses, values, strict=True)), weighted, gradients)
 
     def _log(self) -> None:
-        step, (means, steps_per_second) = self.counters.step, self._meter.pop()
-        phase = self.plan.phase_at(step - 1).name
+        step, (by_phase, steps_per_second) = self.counters.step, self._meter.pop()
         rate = schedules.learning_rate(self.recipe.optimiser.learning_rate, step - 1)
-        self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
+        for phase, means in by_phase.items():
+            self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
 
     def _validate(self) -> None:
         with self.average.in_place():
@@ -245,8 +245,8 @@ class Trainer:
         with self.average.in_place():
             score = scorer.score(self.model, self.provenance(self.counters, self._finite_figures()))
             first = Chosen(step, score.merit, score.merit)
+            is_best = self.chosen is None or self.chosen.gives_way_to(score.merit)
             chosen = self.chosen.or_later(step, score.merit) if self.chosen else first
-            is_best = chosen.step == step
             if is_best:
                 figures = self._finite_figures() | dataclasses.asdict(score)
                 checkpoint.write_model(self.folder.best, self.model, self.provenance(self.counters, figures))
@@ -346,32 +346,40 @@ def step_generator(seed: int, counters: Counters, shard: int, device: torch.devi
 
 
 class _Meter:
-    """Means of losses, and the speed, since the last look."""
+    """Means of losses by phase, and the speed, since the last look."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._begin({})
 
-    def add(self, named: dict[str, float]) -> None:
-        """Note the losses of one step."""
+    def add(self, phase: str, named: dict[str, float]) -> None:
+        """Note the losses of one step of a phase."""
         self._n_steps += 1
         for name, loss in named.items():
-            self._losses.setdefault(name, []).append(loss)
+            self._losses.setdefault((phase, name), []).append(loss)
 
-    def pop(self) -> tuple[dict[str, float], float]:
-        """Means by name, and steps a second; begins anew."""
-        means = {name: sum(found) / len(found) for name, found in sorted(self._losses.items())}
+    def pop(self) -> tuple[dict[str, dict[str, float]], float]:
+        """Means by phase and name, and steps a second; begins anew. Phases that had no step are left out."""
+        means: dict[str, dict[str, float]] = {}
+        for (phase, name), found in sorted(self._losses.items()):
+            means.setdefault(phase, {})[name] = sum(found) / len(found)
         speed = self._n_steps / max(self._clock() - self._since, 1e-9)
         self._begin({})
         return means, speed
 
     def tensors(self) -> dict[str, Tensor]:
-        """Losses by name, for a training state: a mean begun before a kill is finished after it."""
-        return {name: torch.tensor(found, dtype=torch.float64) for name, found in self._losses.items()}
+        """Losses by phase and name, for a training state: a mean begun before a kill is finished after it."""
+        return {
+            f"{phase}/{name}": torch.tensor(found, dtype=torch.float64) for (phase, name), found in self._losses.items()
+        }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up the losses where `tensors` left them; the speed begins anew."""
-        self._begin({name: found.tolist() for name, found in tensors.items()})
+        """Take up the losses where `tensors` left them; the speed begins anew.
 
-    def _begin(self, losses: dict[str, list[float]]) -> None:
+        States of before told no phase: what they had begun to average is left out of the next mean.
+        """
+        named = {tuple(key.split("/")): found.tolist() for key, found in tensors.items()}
+        self._begin({(key[0], key[1]): found for key, found in named.items() if len(key) == 2})
+
+    def _begin(self, losses: dict[tuple[str, str], list[float]]) -> None:
         self._losses, self._n_steps, self._since = losses, 0, self._clock()

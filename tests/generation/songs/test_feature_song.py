@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from moksori.audio import features
+from moksori.audio import features, level
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.generation.songs.features import FeatureSong, sing
@@ -76,3 +76,37 @@ def test_progress_rises_to_one(tiny_swift: Swift) -> None:
 def test_stretches_are_whole_latent_frames(tiny_swift: Swift) -> None:
     with pytest.raises(ValueError, match="whole latent frames"):
         FeatureSong(tiny_swift, torch.zeros(3), _pitch(), 0, 3)
+
+
+def _shouting(swift: Swift) -> Swift:
+    """A decoder that sings at full scale whatever it is told."""
+    with torch.no_grad():
+        swift.decoder.last.bias.fill_(0.0)  # type: ignore[union-attr]
+    return swift.eval()
+
+
+def _whispered(swift: Swift) -> tuple[Samples, torch.Tensor]:
+    """A song at -60 dBFS, and its features."""
+    clip = Clip(_song(swift) * np.float32(0.01), swift.config.sample_rate)
+    heard = features.of(clip.samples, PitchTracker().track(clip), swift.config.features)
+    heard[-2] = torch.from_numpy(_pitch())
+    return clip.samples, heard
+
+
+def _loudest_over_db(sung: Samples, source: Samples, swift: Swift) -> float:
+    """How far the loudest frame of what is sung lies above the loudest of the source."""
+    hop = swift.config.hop_samples
+    return float(level.frame_level_dbfs(sung, hop).max() - level.frame_level_dbfs(source, hop).max())
+
+
+def test_nothing_is_sung_far_louder_than_the_source(tiny_swift: Swift) -> None:
+    swift = _shouting(tiny_swift)
+    source, heard = _whispered(swift)
+    vector = swift.singers(torch.tensor([1]))[0].detach()
+    song = FeatureSong(swift, vector, _pitch(), 0, 50)
+    converted = np.concatenate(list(song.converted(iter([source]))))
+    assert 0.0 < _loudest_over_db(converted, source, swift) < 10.0  # 6 are allowed, and the level is not exact
+    # Samples of a training run lacked the guard, so they were not what `convert` makes.
+    with torch.no_grad():
+        excerpt = sing(swift, heard, vector, seed=0)
+    np.testing.assert_allclose(excerpt, converted, atol=1e-3)

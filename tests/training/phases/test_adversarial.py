@@ -110,6 +110,71 @@ def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: 
     assert features.f0_hz(moved).max() == 1000.0
 
 
+def test_a_clip_that_would_cross_the_limit_is_not_moved_at_all(tiny_swift: Swift, batches: Batches) -> None:
+    """It was decided frame by frame: within a note, some frames jumped by an octave and others did not."""
+    clips = batches.batch(0).clips[:1].repeat(50, 1, 1)
+    features.f0_hz(clips)[:] = torch.linspace(700.0, 800.0, clips.shape[2])
+    zeros = torch.zeros(50, dtype=torch.int64)
+    moved = _phase(tiny_swift)._moved(clips, zeros, zeros + 1, torch.Generator().manual_seed(0))
+    assert torch.equal(moved, clips)
+
+
+class Noting:
+    """A critic that notes which sound it is to take for what, and by whom."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Tensor, Tensor]] = []
+
+    def recorded(self, mel: Tensor, singer: Tensor) -> Tensor:
+        self.seen.append(("recorded", mel, singer))
+        return torch.tensor(1.0)
+
+    def made(self, mel: Tensor, singer: Tensor) -> Tensor:
+        self.seen.append(("made", mel, singer))
+        return torch.tensor(10.0)
+
+
+def test_the_critic_is_told_the_truth_and_the_decoder_wants_to_be_taken_for_recordings(
+    tiny_swift: Swift, batches: Batches
+) -> None:
+    medium = FeatureMedium(tiny_swift, PerturbConfig())
+    critic = medium.critic = Noting()  # type: ignore[assignment]
+    phase = CriticisedReconstruction(medium, cast(Batches, None), [110.0, 220.0])
+    batch = batches.batch(0)
+    clips, singer = batch.clips, batch.singer
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        named = {name: loss for u in phase.updates(batch, 0, generator) for name, loss in u.losses.items()}
+        generator = torch.Generator().manual_seed(0)  # the same draws once more, in the phase's order
+        z = medium.encode(clips, generator)
+        medium.classifier(z, generator)
+        other = phase._others(singer, generator)
+        moved = phase._moved(clips, singer, other, generator)
+        rebuilt = medium.sung(medium.controls(clips, z, tiny_swift.singers(singer)))
+        converted = medium.sung(medium.controls(moved, z, tiny_swift.singers(other)))
+    assert not (other == singer).any()
+    real = features.mels(clips)[features.HEARD]
+    own, says = critic.seen[:3], critic.seen[3:]
+    assert [(kind, label.tolist()) for kind, _, label in own] == [
+        ("made", other.tolist()),
+        ("made", singer.tolist()),
+        ("recorded", singer.tolist()),
+    ]
+    # What it hears is louder or softer by chance, evenly over a clip: so nothing is told by loudness.
+    for (_, heard, _), sound in zip(own, (converted, rebuilt, real), strict=True):
+        gain = heard - sound
+        torch.testing.assert_close(gain, gain[:, :1, :1].expand_as(gain), atol=1e-4, rtol=0)
+        assert gain[:, 0, 0].unique().numel() == len(gain) and gain.abs().max() < 0.3 * 5  # nepers
+    assert [(kind, label.tolist()) for kind, _, label in says] == [
+        ("recorded", other.tolist()),
+        ("recorded", singer.tolist()),
+    ]
+    for (_, heard, _), sound in zip(says, (converted, rebuilt), strict=True):
+        torch.testing.assert_close(heard, sound)
+    assert named["critic"].item() == 1.0 + 0.5 * (10.0 + 10.0)
+    assert named["adversarial"].item() == 1.0 + 0.5 * 1.0
+
+
 def test_back_translation_keeps_what_is_told_and_changes_what_is_heard(tiny_swift: Swift, batches: Batches) -> None:
     medium = FeatureMedium(tiny_swift, PerturbConfig())
     config = BackTranslationConfig(

@@ -22,6 +22,7 @@ from moksori.generation.backends import sampling
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
 from moksori.models.swift import Swift
+from moksori.models.synthesiser import Controls
 
 STRETCH_FRAMES = 1000  # 10 s: bounds the memory; more would hardly be faster
 
@@ -94,11 +95,8 @@ class FeatureSong:
     def _sound(self, heard: Tensor, first: int, last: int) -> Samples:
         model, config = self._model, self._model.config
         device = self._vector.device
-        z = model.encode(heard[None, :-1].to(device))
         f0_hz = self._f0_hz[None, first:last].float().to(device)
-        told_dbfs = heard[None, -1].to(device)
-        controls = model.decoder(z, f0_hz, told_dbfs, self._vector[None])
-        controls = synthesiser.no_louder(controls, told_dbfs + _HEADROOM_DB, config.synthesiser)
+        controls = _controls(model, heard[None, :-1].to(device), f0_hz, heard[None, -1].to(device), self._vector[None])
         hop = config.hop_samples
         white = sampling.white_noise(self._seed, 0, first * hop, (last - first) * hop)
         stretch = self._oscillation.stretch(first, last)
@@ -106,12 +104,17 @@ class FeatureSong:
         return sound.numpy()
 
 
+def _controls(model: Swift, mel: Tensor, f0_hz: Tensor, level_dbfs: Tensor, vector: Tensor) -> Controls:
+    """What is sung of log-mel `[B, M, F]`, pitch and level `[B, F]` by singers `[B, E]`, no louder than the source."""
+    controls = model.decoder(model.encode(mel), f0_hz, level_dbfs, vector)
+    return synthesiser.no_louder(controls, level_dbfs + _HEADROOM_DB, model.config.synthesiser)
+
+
 def sing(model: Swift, heard: Tensor, vector: Tensor, seed: int) -> Samples:
     """The sound of an excerpt of features `[N_VALUES, F]`, sung by a singer `[E]`: F * hop samples."""
-    config, device = model.config, vector.device
-    controls = model.controls(
-        model.encode(features.mels(heard)[features.HEARD][None].to(device)), heard[None].to(device), vector[None]
-    )
+    config, told = model.config, heard[None].to(vector.device)
+    mel, f0_hz, level_dbfs = features.mels(told)[features.HEARD], features.f0_hz(told), features.levels_dbfs(told)
+    controls = _controls(model, mel, f0_hz, level_dbfs, vector[None])
     oscillation = synthesiser.oscillation(features.f0_hz(heard), config.synthesiser)
     white = sampling.white_noise(seed, 0, 0, heard.shape[1] * config.hop_samples)
     return synthesiser.render(controls.on("cpu"), config.synthesiser, oscillation, white).numpy()

@@ -20,7 +20,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Logged:
-    """Losses, averaged over the steps since the last such event."""
+    """Losses of a phase, averaged over its steps since the last look; one such event for each phase that had any."""
 
     step: int  # steps taken so far
     phase: str

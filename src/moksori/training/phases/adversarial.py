@@ -30,7 +30,7 @@ _LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic,
 _MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
 _REBUILT_SHARE = 0.5  # of what is rebuilt, in what the critic says to the decoder
 _AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's middle, or by octaves towards it
-_HIGHEST_HZ = 1500.0  # nothing is moved beyond
+_HIGHEST_HZ = 1500.0  # a clip that would go beyond stays where it is
 
 
 class CriticisedReconstruction(DrawnPhase):
@@ -80,7 +80,8 @@ class CriticisedReconstruction(DrawnPhase):
         octaves = torch.where(chance < _AT_HOME_PROBABILITY, octaves, by_octaves)
         f0_hz = features.f0_hz(clips)
         moved_hz = f0_hz * 2.0 ** octaves[:, None]
-        return features.with_f0(clips, torch.where(moved_hz > _HIGHEST_HZ, f0_hz, moved_hz))
+        is_beyond = moved_hz.amax(dim=1, keepdim=True) > _HIGHEST_HZ  # of a clip: a note is moved as a whole, or not
+        return features.with_f0(clips, torch.where(is_beyond, f0_hz, moved_hz))
 
     def _seen(
         self, batch: Batch, sung: Tensor, sung_by_other: Tensor, other: Tensor, generator: torch.Generator
