@@ -54,7 +54,7 @@ def command(
     """Train a voice, or go on training it.
 
     Given raw recordings it prepares them first, into RUN/data. Ctrl-C saves and stops; the same command goes on where
-    it stopped, on a CPU bit for bit. `--for` and `--max-steps` count from the run's beginning: to train longer, ask for more.
+    it stopped, on a CPU bit for bit. `--for` and `--max-steps` count from the beginning: to train longer, ask for more.
 
     Now and then validation recordings are converted and scored. The best model is kept as RUN/best.safetensors, and
     `moksori convert -m RUN` takes it; the last one is RUN/model.safetensors.
