@@ -58,7 +58,7 @@ ORDER = {
     "training.logging": "events validation samples journal tensorboard",
     "conversion": "options hearing song many voice",
     "evaluation": "measures judges report held_out trials audition making runner",
-    "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters",
+    "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
     "evaluation.report": "data verdict figures pages song_page listening compare",
     "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",

@@ -202,6 +202,9 @@ class TestAModel:
         assert _mean(told, report.COPY, "leak") >= 0.9
         assert _mean(told, report.COPY, "raw_pitch_accuracy") == 1.0
         assert _mean(told, report.COPY, "source_distance_db") == pytest.approx(0.0, abs=1e-6)
+        assert _mean(told, report.COPY, "movement_mid") == 1.0
+        assert _mean(told, report.COPY, "hoarse_per_minute") == 0.0
+        assert not [name for name in told.rows[0].figures if name.startswith("harmonic_error")]  # into another singer
         assert _mean(told, report.SWAPPED, "identified") >= 0.9
         assert _mean(told, report.SWAPPED, "leak") <= 0.1
         assert _mean(told, report.TRUTH, "identified") >= 0.9

@@ -312,9 +312,10 @@ class _Work:
         return replace(item, scores=scores, files=self._keep(trial, source, conversion))
 
     def _item(self, trial: Trial, name: str, source: Heard, conversion: Heard) -> Item:
+        is_same = trial.source_singer == trial.target_singer and trial.transpose_semitones == 0
         scores = (
             self._panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
-            | scoring.pair_scores(source, conversion, trial.transpose_semitones)
+            | scoring.pair_scores(source, conversion, trial.transpose_semitones, is_same=is_same)
             | scoring.word_scores(conversion, trial.text)
             | scoring.text_scores(source, conversion, trials.lyrics(trial.source))
         )

@@ -43,7 +43,7 @@ def test_what_is_saved_is_loaded_from_the_file_and_from_its_folder(tmp_path: Pat
 
 
 def test_every_metric_and_row_is_described() -> None:
-    assert {metric.group for metric in report.METRICS.values()} == {"singer", "melody", "words", "sound"}
+    assert {metric.group for metric in report.METRICS.values()} == {"singer", "melody", "words", "sound", "natural"}
     assert all(metric.label and metric.meaning for metric in report.METRICS.values())
     assert len(set(report.ROWS)) == len(report.ROWS)
 

@@ -17,7 +17,7 @@ from moksori.evaluation.judges.distill_mos import DistillMos
 from moksori.evaluation.judges.singer import SingerHearer
 from moksori.evaluation.judges.vowels import Recogniser
 from moksori.evaluation.judges.whisper import Encoding, Whisper
-from moksori.evaluation.measures import characters, mel_cepstrum, melody, sound, syllables
+from moksori.evaluation.measures import characters, harmonics, mel_cepstrum, melody, sound, syllables
 from moksori.evaluation.measures.melody import Tracker
 
 OWN, PUBLIC = "", "_public"  # how the metrics of a judge end
@@ -103,12 +103,22 @@ class Panel:
         return scores
 
 
-def pair_scores(source: Heard, conversion: Heard, transpose_semitones: float) -> Scores:
-    """What is kept of the source, and how clean the result is; what is not defined is left out."""
+def pair_scores(source: Heard, conversion: Heard, transpose_semitones: float, *, is_same: bool = False) -> Scores:
+    """What is kept of the source, how clean and how natural the result is; what is not defined is left out.
+
+    Args:
+        source: the song.
+        conversion: what became of it.
+        transpose_semitones: asked for.
+        is_same: whether the source's own singer sings it anew; see `harmonics.evaluate`.
+    """
     kept = melody.scores(melody.evaluate(source.track, conversion.track, transpose_semitones))
     distance_db = mel_cepstrum.distance_db(source.clip, conversion.clip)
+    natural = harmonics.evaluate(
+        source.clip, source.track, conversion.clip, conversion.track, transpose_semitones, is_same=is_same
+    )
     rated = {} if conversion.rating is None else {"distill_mos": conversion.rating}
-    return kept | sound.evaluate(source.clip, conversion.clip) | {"source_distance_db": distance_db} | rated
+    return kept | sound.evaluate(source.clip, conversion.clip) | {"source_distance_db": distance_db} | natural | rated
 
 
 def word_scores(heard: Heard, text: str | None) -> Scores:

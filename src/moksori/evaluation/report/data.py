@@ -54,7 +54,7 @@ class Metric:
     """How a number is called and read."""
 
     label: str
-    group: str  # "singer", "melody", "words" or "sound"
+    group: str  # "singer", "melody", "words", "sound" or "natural"
     unit: str = ""  # "%" stands for a share 0..1, shown times 100; else as it is: "cents", "dB", ""
     better: str = "higher"  # "higher", "lower", or "" where neither is
     meaning: str = ""  # one sentence for a musician
@@ -107,6 +107,33 @@ METRICS: dict[str, Metric] = {
     "clipped_fraction": Metric("clipped samples", "sound", "%", "lower", "samples at full scale"),
     "clicks_per_minute": Metric("clicks", "sound", "a minute", "lower", "sudden jumps that the source does not have"),
     "rest_noise_db": Metric("noise in rests", "sound", "dB", "lower", "level where the source is silent, re. singing"),
+    "hoarse_per_minute": Metric(
+        "hoarse patches", "natural", "a minute", "lower", "50 to 150 ms in which a note turns into loud hiss"
+    ),
+}
+_BANDS = {"low": "below 1 kHz", "mid": "1 to 4 kHz", "high": "4 to 8 kHz"}
+METRICS |= {
+    f"{name}_{band}{ending}": Metric(f"{label}, {where}", "natural", unit, better, meaning)
+    for name, ending, label, unit, better, meaning in (
+        ("harmonic_error", "_db", "harmonic error", "dB", "lower", "of the singer's own harmonics, sung anew"),
+        (
+            "movement",
+            "",
+            "movement",
+            "%",
+            "",
+            "of the harmonics from frame to frame; 100 % is the source's",
+        ),
+        (
+            "tone_to_noise",
+            "_db",
+            "tone to noise",
+            "dB",
+            "",
+            "beside the source's; below 0 there is more hiss",
+        ),
+    )
+    for band, where in _BANDS.items()
 }
 
 

@@ -54,7 +54,7 @@ _MAIN = (
 )
 _CHARTS = ("identified", "leak", "raw_pitch_accuracy", "vowel_accuracy")
 _ON_CARD = ("raw_pitch_accuracy", "vowel_accuracy", "character_error_rate", "truth_distance_db", "rest_noise_db")
-_GROUPS = {"singer": "Who is heard", "melody": "Melody", "words": "Words", "sound": "Sound"}
+_GROUPS = {"singer": "Who is heard", "melody": "Melody", "words": "Words", "sound": "Sound", "natural": "Naturalness"}
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 _PLAYER_RATE = 24000  # Hz; one that MP3 has
 _LONGEST_SECONDS = 30.0  # of a player: a page of whole songs would be too big to send to anybody
