@@ -19,13 +19,26 @@ import torch
 from torch import Tensor
 
 from moksori import checkpoint
+from moksori.checkpoint import Provenance
 from moksori.data.batches import Batch
 from moksori.data.corpus import Corpus
 from moksori.errors import DivergenceError, UserError
+from moksori.models.family import Model
 from moksori.training import run
+from moksori.training.choose import Score
 from moksori.training.folder import RunFolder
 from moksori.training.logging import journal
-from moksori.training.logging.events import Event, Logged, Resumed, RolledBack, Sampled, Saved, Validated
+from moksori.training.logging.events import (
+    Event,
+    Logged,
+    Resumed,
+    RolledBack,
+    Sampled,
+    Saved,
+    Scored,
+    Stepped,
+    Validated,
+)
 from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget, Counters, Trainer, step_generator
 from moksori.training.phases.base import SinglePhase, Update
@@ -140,6 +153,54 @@ def test_samples_are_rendered_on_the_way_and_change_nothing(open_run: Open, tiny
     assert [event.step for event in listener.of(Sampled)] == [5, 10]
     assert listener.of(Sampled)[0].clip.sample_rate == 4000
     _assert_same_run(plain.folder, sampling.folder)
+
+
+def test_slow_steps_are_saved_and_heard_by_the_clock(open_run: Open, tiny_recipe: Recipe) -> None:
+    rare = replace(tiny_recipe.loop, save_every_steps=1000, sample_every_steps=1000, log_every_steps=1000)
+    rare = replace(rare, save_every_minutes=5.0, sample_every_minutes=10.0, validate_every_steps=1000)
+    slow, listener = open_run("slow", replace(tiny_recipe, loop=rare))
+    seconds = [0.0]
+    slow.clock = lambda: seconds[0]
+    step = slow._step
+
+    def taken() -> dict[str, float]:
+        seconds[0] += 60.0
+        return step()
+
+    slow._step = taken  # type: ignore[method-assign]
+    slow.run(Budget(22))
+    assert [event.step for event in listener.of(Saved)] == [0, 5, 10, 15, 20, 22]
+    assert sorted({event.step for event in listener.of(Sampled)}) == [10, 20]
+    assert [(event.step, event.seconds) for event in listener.of(Stepped)] == [(n, 60.0 * n) for n in range(1, 23)]
+    plain, _ = open_run("plain", replace(tiny_recipe, loop=rare))
+    plain.run(Budget(22))
+    _assert_same_run(slow.folder, plain.folder)
+
+
+def test_a_score_that_the_clock_told_is_saved_at_once(open_run: Open, tiny_recipe: Recipe) -> None:
+    """It may decide when to stop, and a run that resumes has another clock."""
+    loop = replace(tiny_recipe.loop, save_every_steps=1000, score_every_steps=1000, score_every_minutes=3.0)
+    trainer, listener = open_run("run", replace(tiny_recipe, loop=loop))
+    trainer.scorer = _Steady()
+    seconds = [0.0]
+    trainer.clock = lambda: seconds[0]
+    step = trainer._step
+
+    def taken() -> dict[str, float]:
+        seconds[0] += 60.0
+        return step()
+
+    trainer._step = taken  # type: ignore[method-assign]
+    trainer.run(Budget(7))
+    assert [event.step for event in listener.of(Scored)] == [3, 6, 7]
+    assert {3, 6} <= {event.step for event in listener.of(Saved)}
+
+
+class _Steady:
+    """Always of one opinion."""
+
+    def score(self, model: Model, provenance: Provenance) -> Score:
+        return Score(0.5, 0.5, 0.5)
 
 
 def test_another_seed_is_another_run(open_run: Open) -> None:

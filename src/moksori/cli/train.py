@@ -14,6 +14,7 @@ import typer
 
 from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
+from moksori.cli.watcher import Watcher
 from moksori.data import threads
 from moksori.errors import UserError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
     from moksori.models.family import Config
     from moksori.training.folder import RunFolder
-    from moksori.training.logging.events import Event, Logged
-    from moksori.training.loop import Budget, Trainer
+    from moksori.training.logging.events import Event
+    from moksori.training.loop import Counters, Trainer
     from moksori.training.recipe import Recipe
 
 
@@ -133,7 +134,8 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
         with console.counted("teaching a judge") as progress:
             trainer.scorer = audition.hold(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
-    watcher = JsonLines() if as_json else Watcher(limits, len(corpus.singers), media.unit_of(chosen.model))
+    unit = media.unit_of(chosen.model)
+    watcher = JsonLines() if as_json else Watcher(limits, chosen, len(corpus.singers), unit)
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
@@ -208,6 +210,8 @@ def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) 
         console.say(f"Trained {state}, until it got no better.")
     else:
         console.say(f"Trained {state}.")
+    for line in _what_is_missing(trainer):
+        console.say(line)
     if chosen and chosen.step != reached.step:
         console.say(
             f"The best conversions were those after {chosen.step} steps: convert takes that model, "
@@ -216,7 +220,47 @@ def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) 
     console.say(next_command)
 
 
-_SCORES = {"identified": "heard as the target", "melody": "pitch right", "content": "moves as the source does"}
+def _what_is_missing(trainer: Trainer) -> list[str]:
+    """What the run did not come to, and how long that would take at the speed it had."""
+    from moksori.training import horizon
+    from moksori.training.loop import Budget
+
+    recipe, reached = trainer.recipe, trainer.counters
+    if not reached.step or not reached.seconds:
+        return []
+    speed = reached.step / reached.seconds
+    whole = Budget(10**12)
+    found = horizon.milestones(recipe, len(trainer.model.singers.names), whole, *_place(reached), speed)
+    lines = []
+    for place in found:
+        when = console.duration_text(place.seconds)
+        if place.name == horizon.PHASE_2 and not trainer.plan.has_begun_the_last_phase(reached.step):
+            lines.append(f"Stopped before phase 2 began, which comes at step {place.step}: about {when} in all.")
+        elif place.name == horizon.USABLE:
+            lines.append(
+                f"Not usable yet: recipe {recipe.name} needs about {place.step} steps, here about {when} in all. "
+                f"The same command with --for {_rounded_up(place.seconds)} goes on."
+            )
+        elif place.name == horizon.GOOD and reached.step >= recipe.loop.usable_steps:
+            lines.append(
+                f"As good as the shipped voice after about {place.step} steps, here about {when} in all: "
+                f"the same command with --for {_rounded_up(place.seconds)} goes on."
+            )
+    return lines
+
+
+def _place(reached: Counters) -> tuple[int, float]:
+    return reached.step, reached.seconds
+
+
+def _rounded_up(seconds: float) -> str:
+    """A duration for `--for`, a little longer: in tens of minutes up to two hours, then in hours.
+
+    >>> _rounded_up(100), _rounded_up(3000), _rounded_up(20000)
+    ('10m', '50m', '6h')
+    """
+    minutes = 10 * -(-seconds // 600)
+    return f"{minutes:.0f}m" if minutes <= 120 else f"{-(-seconds // 3600):.0f}h"
 
 
 class SampleFiles:
@@ -239,83 +283,13 @@ class JsonLines:
     """Prints events as JSON lines, for programs."""
 
     def tell(self, event: Event) -> None:
-        """See `events.Observer.tell`; sound is left out."""
-        from moksori.training.logging.events import Sampled
+        """See `events.Observer.tell`; sound is left out, and steps, which are many."""
+        from moksori.training.logging.events import Sampled, Stepped
 
+        if isinstance(event, Stepped):
+            return
         fields = {"step": event.step, "name": event.name} if isinstance(event, Sampled) else dataclasses.asdict(event)
         typer.echo(json.dumps({"event": type(event).__name__.lower(), **fields}, default=str))
 
     def close(self) -> None:
         """Nothing to put away."""
-
-
-class Watcher:
-    """Shows a person how training goes: a bar on a terminal, and lines where there is something to say."""
-
-    def __init__(self, budget: Budget, n_singers: int, unit: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._budget, self._unit = budget, unit
-        self._chance = 1 / n_singers
-        self._console = console.stderr()
-        self._is_timed = budget.seconds < float("inf")
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
-        self._bar = Progress(
-            *columns, TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal
-        )
-        self._task = self._bar.add_task("training", total=budget.seconds if self._is_timed else budget.max_steps)
-        self._last: Logged | None = None
-        self._next_line_seconds = 0.0
-
-    def tell(self, event: Event) -> None:
-        """See `events.Observer.tell`."""
-        from moksori.training.logging import events
-
-        match event:
-            case events.Resumed():
-                self._bar.start()
-                for warning in event.warnings:
-                    self._say(f"warning: {warning}")
-                if event.step:
-                    self._say(f"going on at step {event.step}, after {console.duration_text(event.seconds)}")
-            case events.Logged():
-                self._last = event
-                done = event.seconds if self._is_timed else event.step
-                self._bar.update(self._task, completed=done, description=self._losses(event))
-                if not self._console.is_terminal and event.seconds >= self._next_line_seconds:
-                    self._say(f"{self._losses(event)}  {self._remaining(event)} left")
-                    self._next_line_seconds = event.seconds + 30
-            case events.Validated():
-                self._say(self._figures(event))
-            case events.Scored():
-                told = "  ".join(f"{_SCORES[name]} {value:.0%}" for name, value in event.scores.items())
-                self._say(f"step {event.step}: {told}{'  best so far' if event.is_best else ''}")
-            case events.RolledBack():
-                self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
-            case events.Sampled():
-                self._say(f"step {event.step}: sample {event.name}")
-
-    def close(self) -> None:
-        """Put the bar away."""
-        self._bar.stop()
-
-    def _losses(self, event: Logged) -> str:
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
-        return f"step {event.step}  {losses}  {event.steps_per_second:.2f} steps/s"
-
-    def _remaining(self, event: Logged) -> str:
-        by_steps = (self._budget.max_steps - event.step) / max(event.steps_per_second, 1e-9)
-        return console.duration_text(max(0.0, min(by_steps, self._budget.seconds - event.seconds)))
-
-    def _figures(self, event: Any) -> str:
-        figures, said = event.figures, f"step {event.step}: held-out {event.figures['loss']:.3f} {self._unit}"
-        heard = figures.get("classifier_accuracy")
-        if "shuffled_loss" in figures:
-            what = "what is told of another clip" if heard is None else "another clip's latent"
-            said += f" (with {what} {figures['shuffled_loss']:.3f})"
-        if heard is not None:
-            said += f"; the latent tells the singer in {heard:.0%} (chance {self._chance:.0%})"
-        return said
-
-    def _say(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -39,6 +39,7 @@ from moksori.training.logging.events import (
     Sampled,
     Saved,
     Scored,
+    Stepped,
     Validated,
     tell_all,
 )
@@ -105,6 +106,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._meter = _Meter(self.clock)
+        self._times: dict[str, float] = {}  # seconds of the clock at which each kind of look was last taken
         self._plateau = Plateau(self.recipe.loop.plateau_scores)
         self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size
 
@@ -132,6 +134,7 @@ class Trainer:
             self._save()  # so that there is always a state to go back to
         else:
             self._write_model()  # a kill may have come between a state and its model file
+        self._times = dict.fromkeys(("save", "sample", "score"), self.clock())
         saved_step, rollbacks, astray_at = counters.step, 0, 0
 
         def is_over() -> bool:
@@ -143,9 +146,11 @@ class Trainer:
             try:
                 if self.plan.spend(counters.step, budget.share(counters)):
                     self._save()
-                self._meter.add(self.plan.phase_at(counters.step).name, self._step())
+                phase = self.plan.phase_at(counters.step).name
+                self._meter.add(phase, self._step())
                 counters.step += 1
                 self.average.add(counters.step)
+                self._tell(Stepped(counters.step, phase, before + self.clock() - began))
                 if self._look_around():
                     saved_step = counters.step
                     rollbacks = rollbacks if saved_step <= astray_at else 0  # it came past the bad place
@@ -158,7 +163,11 @@ class Trainer:
         return counters
 
     def _look_around(self) -> bool:
-        """Log, validate, score, sample, save: whatever is due at this step. Whether it was saved."""
+        """Log, validate, score, sample, save: whatever is due at this step, or by the clock. Whether it was saved.
+
+        A score may decide which model is handed out, and when to stop. One that was told by the clock is saved at once:
+        a run that resumes has another clock, and shall know what was decided all the same.
+        """
         loop, step = self.recipe.loop, self.counters.step
         is_decided = False
         if step % loop.log_every_steps == 0:
@@ -168,14 +177,24 @@ class Trainer:
             is_decided = bool(self.figures) and self.plan.validate(step, self.figures)
             if self.scorer is None and self.figures:
                 self._note_progress(self.figures["loss"])
-        if self.scorer and loop.score_every_steps and step % loop.score_every_steps == 0:
+        if self.scorer and loop.score_every_steps and self._is_due("score", loop.score_every_steps):
             self._note_progress(-self._score(self.scorer))
-        if step % loop.sample_every_steps == 0:
+            is_decided = is_decided or step % loop.score_every_steps != 0
+        if self._is_due("sample", loop.sample_every_steps):
             self._sample()
-        if is_decided or step % loop.save_every_steps == 0:
+        if self._is_due("save", loop.save_every_steps) or is_decided:
             self._save()
             return True
         return False
+
+    def _is_due(self, look: str, every_steps: int) -> bool:
+        """Whether a look is to be taken now: after so many steps, or so many minutes after the last one."""
+        seconds = 60.0 * float(getattr(self.recipe.loop, f"{look}_every_minutes"))
+        now = self.clock()
+        if self.counters.step % every_steps and now - self._times[look] < seconds:
+            return False
+        self._times[look] = now
+        return True
 
     def _note_progress(self, value: float) -> None:
         """Take in a judgement, lower is better, once the last phase has begun; those at a run's end do not count."""

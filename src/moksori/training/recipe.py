@@ -51,15 +51,20 @@ class LoopConfig:
     sample_every_steps: int = 5000
     save_every_steps: int = 1000
     score_every_steps: int = 1000  # conversions are scored this often, to choose the best model; 0: never
+    save_every_minutes: float = 5.0  # of training, so that little is lost where steps are slow
+    sample_every_minutes: float = 10.0
+    score_every_minutes: float = 30.0  # where conversions are scored at all
     plateau_scores: int = 5  # scores in a row that bring no better model: where `--until-plateau` stops
     keep_states: int = 3  # training states kept on disk
     validation_segments: int = 4  # a singer
     sample_seconds: float = 2.0
     sample_pairs: int = 4  # conversions rendered as samples
+    usable_steps: int = 0  # after which a voice is usable, as measured; 0: nobody knows
+    good_steps: int = 0  # after which it is as good as the figures that are shown of this recipe; 0: nobody knows
 
     def __post_init__(self) -> None:
-        may_be_zero = {"score_every_steps": 0}
-        zero = [name for name, value in settings.plain(self).items() if value <= 0 and may_be_zero.get(name) != value]
+        may_be_zero = ("score_every_steps", "usable_steps", "good_steps")
+        zero = [name for name, value in settings.plain(self).items() if value < (name not in may_be_zero) * 1e-9]
         if zero:
             raise ValueError(f"must be positive: {', '.join(zero)}")
 

@@ -40,6 +40,19 @@ def test_a_share_of_the_budget_begins_phase_2_once() -> None:
     assert turns.place(8) == 0
 
 
+@pytest.mark.parametrize(("share", "first"), [(0.01, 8), (0.2, 5)])
+def test_whichever_of_step_and_share_comes_first_begins_phase_2(share: float, first: int) -> None:
+    turns = Turns(BackTranslationConfig(start="first", start_step=8, start_share=0.9))
+    assert turns.expected_first_step(100) == 8
+    assert turns.expected_first_step(5) == 5
+    decided = [step for step in range(12) if turns.spend(step, step * share)]
+    assert decided == [first]
+    assert turns.first_step == turns.expected_first_step(10**6) == first
+    again = Turns(turns.config)
+    again.restore(turns.tensors())
+    assert again.first_step == first
+
+
 def test_a_plateau_of_the_held_out_loss_begins_phase_2() -> None:
     turns = Turns(BackTranslationConfig(start="plateau", plateau_validations=2, plateau_gain=0.1))
     # 0.95 is lower than 1.0, but not by a tenth; 0.8 is; what is no number is no better.
@@ -48,13 +61,13 @@ def test_a_plateau_of_the_held_out_loss_begins_phase_2() -> None:
     assert turns.first_step == 50
 
 
-@pytest.mark.parametrize("start", ["step", "share", "plateau", "never"])
+@pytest.mark.parametrize("start", ["step", "share", "first", "plateau", "never"])
 def test_only_the_start_that_the_recipe_names_counts(start: str) -> None:
     turns = Turns(BackTranslationConfig(start=start, start_step=5, plateau_validations=1))
     spent = turns.spend(3, 1.0)
     flat = [turns.validate(step, 1.0) for step in (4, 6)]
-    assert (spent, flat) == (start == "share", [False, start == "plateau"])
-    assert turns.first_step == {"step": 5, "share": 3, "plateau": 6, "never": None}[start]
+    assert (spent, flat) == (start in ("share", "first"), [False, start == "plateau"])
+    assert turns.first_step == {"step": 5, "share": 3, "first": 3, "plateau": 6, "never": None}[start]
 
 
 @pytest.mark.parametrize("start", ["share", "plateau"])

@@ -19,6 +19,15 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Stepped:
+    """A step was taken; told of each, so that a slow machine shows signs of life."""
+
+    step: int  # steps taken so far
+    phase: str  # whose the step was
+    seconds: float  # of training so far, earlier sittings included
+
+
+@dataclass(frozen=True)
 class Logged:
     """Losses of a phase, averaged over its steps since the last look; one such event for each phase that had any."""
 
@@ -74,7 +83,7 @@ class RolledBack:
     reason: str
 
 
-Event = Resumed | Logged | Validated | Scored | Sampled | Saved | RolledBack
+Event = Resumed | Stepped | Logged | Validated | Scored | Sampled | Saved | RolledBack
 
 
 class Observer(Protocol):

@@ -2,6 +2,7 @@
 
     "step"      at `start_step`
     "share"     when `start_share` of the steps or of the time is spent, whichever is spent faster
+    "first"     whichever of these two comes first: a short budget has a phase 2 as well
     "plateau"   when the held-out loss got no better over `plateau_validations` validations
     "never"     phase 1 alone
 
@@ -17,6 +18,7 @@ state at once, and a run that resumes does not choose again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +27,7 @@ from torch import Tensor
 from moksori.training.phases.mixup import MixupConfig
 from moksori.training.plateau import Plateau
 
-STARTS = ("step", "share", "plateau", "never")
+STARTS = ("step", "share", "first", "plateau", "never")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class BackTranslationConfig:
     """When phase 2 comes in, and how much is sung for it."""
 
     start: str = "step"  # how the first step of phase 2 is told; see the module's description
-    start_step: int = 200_000  # for "step"; counted from 0
-    start_share: float = 0.5  # for "share"
+    start_step: int = 200_000  # for "step" and "first"; counted from 0
+    start_share: float = 0.5  # for "share" and "first"
     plateau_validations: int = 5  # for "plateau": so many in a row are in vain
     plateau_gain: float = 0.002  # a loss that is lower by less than this share of it is no better
     refresh_every_steps: int = 2000  # a new pool is sung this often; phase-1 steps fill the time between
@@ -74,6 +76,13 @@ class Turns:
     def _given(self) -> int | None:
         return self.config.start_step if self.config.start == "step" else None
 
+    def expected_first_step(self, last_step: int) -> int | None:
+        """The first step of phase 2, as far as can be said, if the budget is spent after `last_step` steps."""
+        if self._first_step is not None:
+            return self._first_step
+        by_share = math.ceil(self.config.start_share * last_step)
+        return {"share": by_share, "first": min(by_share, self.config.start_step)}.get(self.config.start)
+
     @property
     def first_step(self) -> int | None:
         """The first step of phase 2, counted from 0; None if it is not known, or will never come."""
@@ -96,7 +105,11 @@ class Turns:
 
     def spend(self, step: int, share: float) -> bool:
         """Take note of the share of the budget that is spent before a step; whether that makes it phase 2's first."""
-        return self.config.start == "share" and share >= self.config.start_share and self._begin(step)
+        is_due = {
+            "share": share >= self.config.start_share,
+            "first": share >= self.config.start_share or step >= self.config.start_step,
+        }
+        return is_due.get(self.config.start, False) and self._begin(step)
 
     def validate(self, step: int, loss: float) -> bool:
         """Take in the held-out loss after `step` steps; whether that makes the next one phase 2's first."""

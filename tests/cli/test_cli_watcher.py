@@ -1,0 +1,110 @@
+"""What is seen of a training run: pictures in pseudo terminals of several widths, and lines on a plain stream."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import pytest
+
+from moksori.cli import watcher
+from moksori.cli.watcher import Watcher
+from moksori.training import recipe as recipes
+from moksori.training.logging.events import Logged, Resumed, Stepped
+from moksori.training.loop import Budget
+
+LOSSES = {"adversarial": 0.693, "classifier": 1.099, "confusion": 1.098, "cycle": 0.532, "reconstruction": 2.345}
+
+# Resumed after 10 minutes at step 100; a step every 2 s of a clock that only steps move.
+RUN = f"""
+import sys
+from moksori.cli.watcher import Watcher
+from moksori.training import recipe
+from moksori.training.logging.events import Logged, Resumed, Stepped
+from moksori.training.loop import Budget
+
+now = [0.0]
+watcher = Watcher(Budget(10**12, 1200.0), recipe.load("swift"), 2, "per band", lambda: now[0])
+watcher.tell(Resumed(100, 600.0))
+for n in range(1, 31):
+    now[0] = 2.0 * n
+    watcher.tell(Stepped(100 + n, "reconstruction", 600.0 + now[0]))
+watcher.tell(Logged(130, "reconstruction", {LOSSES!r}, 1e-3, 660.0, 0.5))
+watcher.close()
+"""
+
+
+def _picture(width: int) -> str:
+    """What the run writes into a terminal of a width, without colours and movements of the cursor."""
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover - another process
+        # Spelled out, for readline has put sizes into the environment that `os.environ` does not know of.
+        hidden = ("COLUMNS", "LINES", "NO_COLOR")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", f"import time; time.sleep(0.3)\n{RUN}"]
+        os.execve(sys.executable, command, environment)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    written = b""
+    try:
+        while block := os.read(terminal, 4096):
+            written += block
+    except OSError:  # the other end is closed
+        pass
+    assert os.waitpid(child, 0)[1] == 0, written.decode()
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode()).replace("\r", "\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_bar_gone_and_left_are_seen_at_any_width(width: int) -> None:
+    lines = [line.rstrip() for line in _picture(width).split("\n") if line.strip()]
+    live, losses = lines[-2], lines[-1]
+    assert re.match(r"━{5,}─{3,}  11:00 gone  9:00 left  step 130", live), lines
+    assert ("0.50/s" in live) == (width >= 60)
+    assert losses.startswith("adversarial 0.693")
+    assert max(len(live), len(losses)) < width  # a line as wide as the terminal would wrap in some
+    assert ("reconstruction 2.345" in losses) == (width >= 120)
+    said = "\n".join(lines)
+    assert "0.5 steps/s here: about 400 steps within 20 min" in said
+    assert "phase 2 begins (step 160)" in said
+    assert "a usable voice (step 4500), after the end" in said
+
+
+def test_the_live_line_is_never_wider_than_it_may_be() -> None:
+    for width in range(0, 240):
+        for left in (None, 5.0, 360_000.0):
+            line = watcher.live_line(width, 0.3, 36_000.0, left, 123_456, 0.01)
+            assert len(line) <= width
+            if width >= 60:
+                assert line.startswith("━━━"), (width, line)
+                assert "gone" in line
+                assert "left" in line
+
+
+def test_without_a_budget_of_time_what_is_left_is_known_as_soon_as_the_speed_is() -> None:
+    now = [0.0]
+    seen = Watcher(Budget(100), recipes.load("swift"), 2, "per band", lambda: now[0])
+    seen.tell(Resumed(0, 0.0))
+    assert "left: soon known" in seen.lines(80)
+    for n in range(1, 6):
+        now[0] += 100.0 if n < 3 else 2.0  # the first steps compile
+        seen.tell(Stepped(n, "reconstruction", now[0]))
+    assert seen.speed == pytest.approx(0.5)
+    assert "3:26 gone  3:10 left" in seen.lines(80)
+
+
+def test_a_plain_stream_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = Watcher(Budget(100, 600.0), recipes.load("swift"), 2, "per band", lambda: 0.0)
+    seen.tell(Resumed(0, 0.0))
+    seen.tell(Logged(10, "reconstruction", LOSSES, 1e-3, 60.0, 0.5))
+    seen.tell(Logged(11, "reconstruction", LOSSES, 1e-3, 61.0, 0.5))
+    told = capsys.readouterr().err.splitlines()
+    assert told == [told[0]], "one line in half a minute"
+    assert told[0].startswith("step 10  adversarial 0.693")
+    assert told[0].endswith("9 min left")
