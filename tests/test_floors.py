@@ -52,7 +52,7 @@ ORDER = {
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard shards plateau media tables phases choose recipe logging "
-        "folder loop run"
+        "folder loop horizon run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation samples journal tensorboard",
