@@ -40,7 +40,7 @@ def told_of(model: Autoencoder | Solo, clips: Tensor, singer: Tensor) -> tuple[T
         assert isinstance(model, Solo)
         return clips[:, 0].long() if clips.dim() == 3 else clips, model.conditioning(medium.told(clips), vectors)
     assert isinstance(medium, CodeMedium) and isinstance(model, Autoencoder)
-    return medium.codes(clips), model.conditioning(medium.encode(clips, None), vectors, medium.told(clips))
+    return medium.codes(clips), model.conditioning(medium.encode(clips), vectors, medium.told(clips))
 
 
 def scores(model: Autoencoder | Solo, peaks: tuple[float, ...], codes: Tensor, told: Conditioning) -> None:

@@ -36,7 +36,8 @@ FLOORS = {
 # Inside a room a module may import those that stand before it.
 ORDER = {
     "audio": (
-        "clip frames mulaw level containers files resample spectral pitch f0_file notes overlap_add features "
+        "clip frames mulaw level containers files resample spectral pitch f0_file notes overlap_add envelopes "
+        "shapes features "
         "transposition breaths signals"
     ),
     "data": (
@@ -48,7 +49,7 @@ ORDER = {
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
-    "generation.songs": "windows latents chunks scheduler codes features",
+    "generation.songs": "windows latents chunks scheduler codes features detail",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard shards plateau media tables phases choose recipe logging "

@@ -96,7 +96,7 @@ def test_hops_that_do_not_fit_are_refused(recipe: Recipe, hop: int) -> None:
 def test_what_is_sung_has_new_codes_and_the_same_melody(model: Autoencoder, table: SegmentTable) -> None:
     medium = CodeMedium(model)
     clips = torch.stack([table.item(0, np.random.default_rng(i)) for i in range(2)])
-    sung = medium.generate(clips, medium.encode(clips, None), model.singers(torch.tensor([1, 1])), seed=0)
+    sung = medium.generate(clips, medium.encode(clips), model.singers(torch.tensor([1, 1])), seed=0)
     assert sung.shape == clips.shape and torch.equal(sung[:, 1:], clips[:, 1:])
     assert not torch.equal(sung[:, 0], clips[:, 0])
     codes = medium.codes(sung)

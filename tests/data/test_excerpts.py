@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -32,13 +33,13 @@ def test_an_excerpt_is_a_piece_of_the_features_of_a_clip(tiny_corpus: Corpus) ->
     clip = resample.resample_clip(files.read(tiny_corpus.clip_path(recording)), CONFIG.sample_rate)
     whole = features.of(clip.samples, PitchTracker().track(clip), CONFIG)
     own = whole[:, segment.start : segment.start + 20]
-    torch.testing.assert_close(segment.clip[:, : own.shape[1]], own, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(segment.clip[: features.N_VALUES, : own.shape[1]], own, rtol=1e-3, atol=1e-2)
 
 
 def test_draws_depend_on_singer_and_generator_alone(tiny_corpus: Corpus) -> None:
     table, again = _table(tiny_corpus, n_copies=1), _table(tiny_corpus, n_copies=1)
     first = table.item(0, np.random.default_rng(3))
-    assert first.shape == (features.N_VALUES, 20) and first.dtype == torch.float32
+    assert first.shape == (features.N_VALUES + 2 * features.N_BANDS + 1, 20) and first.dtype == torch.float32
     assert torch.equal(first, again.item(0, np.random.default_rng(3)))
     assert not torch.equal(first, table.item(0, np.random.default_rng(4)))
 
@@ -99,7 +100,7 @@ def test_a_cache_that_cannot_be_written_is_explained(tiny_corpus: Corpus, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(feature_cache, "_build", full)
-    monkeypatch.setattr(feature_cache, "_counts", lambda *_: None)
+    monkeypatch.setattr(feature_cache, "_told", lambda *_: None)
     with pytest.raises(DataError, match="is the disk full"):
         _table(tiny_corpus)
 
@@ -119,8 +120,9 @@ def _half_silent(corpus: Corpus) -> list[Stretch]:
     for name in corpus.singers:
         recording = next(r for r in corpus.recordings if r.singer == name and r.split == "train")
         values = np.zeros((1000, features.N_VALUES), np.float16)
-        values[:, -1] = np.where(np.arange(1000) < 100, -20.0, -79.0)
-        stretches.append(Stretch(recording, values, 0, 1000, values[:, -1]))
+        values[:, features.LEVEL] = np.where(np.arange(1000) < 100, -20.0, -79.0)
+        mean_shape = torch.zeros(2 * features.N_BANDS, dtype=torch.float64)
+        stretches.append(Stretch(recording, values, 0, 1000, values[:, features.LEVEL], mean_shape, 0))
     return stretches
 
 
@@ -134,12 +136,26 @@ def test_rests_are_not_drawn(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatc
     assert [segment.start < 100 for segment in table.fixed_items(5)] == [True] * 10
 
 
+def _column(path: Path, value: int) -> npt.NDArray[np.float16]:
+    return np.fromfile(path, np.float16).reshape(-1, features.N_VALUES)[:, value]
+
+
+def test_the_voices_are_the_mean_shapes_of_their_recordings(tiny_corpus: Corpus) -> None:
+    means = _table(tiny_corpus, n_copies=1).mean_shapes()
+    assert means.shape == (2, 2 * features.N_BANDS) and means.isfinite().all()
+    assert (means[0] - means[1]).abs().max() > 0.5  # two singers
+    clip = tiny_corpus.of("train", tiny_corpus.singers[0])[0]
+    segment = next(s for s in _table(tiny_corpus).fixed_items(3) if s.source == clip.source)
+    own = features.mean_shape(segment.clip)[:, 0]
+    assert (own - means[0]).abs().mean() < (own - means[1]).abs().mean()
+
+
 def test_what_is_sung_is_told_by_a_file_of_its_own(tiny_corpus: Corpus) -> None:
     """To look for it in the frames themselves was to read every page of the cache."""
     length = _table(tiny_corpus).sung_length(0)
     (path,) = (tiny_corpus.folder / "cache").glob("features-8000-80-0-*.levels")
     kept = path.read_bytes()
-    assert np.array_equal(np.frombuffer(kept, np.float16), np.fromfile(path.with_suffix(".f16"), np.float16)[241::242])
+    assert np.array_equal(np.frombuffer(kept, np.float16), _column(path.with_suffix(".f16"), features.LEVEL))
     try:
         path.write_bytes(np.full(len(kept) // 2, -79.0, np.float16).tobytes())
         assert _table(tiny_corpus).sung_length(0) == 0

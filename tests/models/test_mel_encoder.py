@@ -14,7 +14,7 @@ CONFIG = MelEncoderConfig(channels=8, layers=4, kernel_size=3, latent_channels=5
 def encoder() -> MelEncoder:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return MelEncoder(CONFIG, n_mels=7)
+        return MelEncoder(CONFIG, n_bands=7)
 
 
 @pytest.mark.parametrize(("n_frames", "n_latents"), [(1, 1), (2, 1), (3, 2), (40, 20)])

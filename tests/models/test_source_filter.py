@@ -52,7 +52,7 @@ class TestDecoder:
         x = torch.randn(2, CONFIG.channels, 5)
         layer(x, singer)
         scale, shift = layer.modulation(singer)[:, :, None].chunk(2, dim=1)
-        assert shift.abs().min() > 1e-3
+        assert shift.abs().mean() > 0.1 and scale.abs().mean() > 0.1
         torch.testing.assert_close(heard[0], x * (1 + scale) + shift)
 
     def test_an_untrained_decoder_is_silent(self) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from moksori.audio import features
+from moksori.audio.envelopes import EnvelopeConfig, Envelopes
+from moksori.audio.features import FeatureConfig
 from moksori.training import perturb
 from moksori.training.perturb import PerturbConfig
 
@@ -56,3 +61,54 @@ def test_colour_and_loudness_are_added_for_the_whole_clip(part: str) -> None:
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         PerturbConfig(**wrong)
+
+
+def _excerpts() -> Tensor:
+    """Four excerpts of a sung formant at a moving level, with features of a recording's mean."""
+    config, n_frames = FeatureConfig(), 40
+    hz = config.envelope.bands_hz[:, None]
+    curve = np.log(0.05 / (1 + (hz / 1500) ** 2)) + np.exp(-(((hz - 2500) / 300) ** 2)) + np.zeros(n_frames)
+    loudness = np.sin(np.arange(n_frames) / 5)
+    f0_hz = np.where(np.arange(n_frames) < 30, 200.0, 0.0)
+    measured = Envelopes(f0_hz, curve + loudness, curve - 3.0 + loudness)
+    told = features.of_envelopes(measured, config)
+    return features.excerpt(told, features.loud_mean(told, config)[0])[None].repeat(4, 1, 1)
+
+
+def test_perturbed_envelopes_keep_pitch_level_and_what_is_to_be_rebuilt() -> None:
+    excerpts, config = _excerpts(), FeatureConfig()
+    changed = perturb.perturbed_densities(excerpts, PerturbConfig(), config, torch.Generator().manual_seed(0))
+    assert torch.equal(changed[:, : features.LEVEL + 1], excerpts[:, : features.LEVEL + 1])
+    one, other = (features.shape_of(e, config) for e in (excerpts, changed))
+    torch.testing.assert_close(one[1], other[1], atol=3e-3, rtol=0)
+    assert (one[0] - other[0]).abs().mean() > 0.1
+    assert not torch.equal(other[0][0], other[0][1])  # each clip its own way
+    again = perturb.perturbed_densities(excerpts, PerturbConfig(), config, torch.Generator().manual_seed(0))
+    assert torch.equal(changed, again)
+
+
+def test_no_perturbation_changes_no_envelope() -> None:
+    none = PerturbConfig(tract=0.0, sparse_probability=0.0, noise_probability=0.0, colour=0.0)
+    excerpts = _excerpts()
+    changed = perturb.perturbed_densities(excerpts, none, FeatureConfig(), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(changed, excerpts, atol=3e-3, rtol=0)
+
+
+def test_a_longer_tract_moves_the_mean_along_so_that_it_is_no_detail() -> None:
+    only = PerturbConfig(tract=0.3, sparse_probability=0.0, noise_probability=0.0, colour=0.0)
+    config = FeatureConfig()
+    changed = perturb.perturbed_densities(_excerpts(), only, config, torch.Generator().manual_seed(1))
+    shapes = [features.shape_of(excerpts, config)[0] for excerpts in (_excerpts(), changed)]
+    assert (shapes[0] - shapes[1]).abs().amax(dim=(1, 2)).min() > 0.1  # the formant has moved in every clip
+    for excerpts, shape in zip((_excerpts(), changed), shapes, strict=True):
+        detail = shape[:, :64, 5] - features.mean_shape(excerpts)[:, :64, 0]
+        assert (detail - detail.mean(dim=1, keepdim=True)).abs().max() < 0.1
+
+
+def test_a_voice_shows_its_envelope_at_its_harmonics_only() -> None:
+    config = EnvelopeConfig()
+    seen = perturb.through_harmonics(torch.tensor([100.0, 400.0]), config)
+    torch.testing.assert_close(seen.sum(dim=2), torch.ones(2, 64))
+    hz = torch.from_numpy(config.bands_hz).float()
+    narrow = torch.exp(-(((hz - 1000) / 100) ** 2))  # between 800 and 1200 Hz, where 400 Hz has its harmonics
+    assert float((seen[0] @ narrow).max()) > 0.7 and float((seen[1] @ narrow).max()) < 0.1

@@ -45,6 +45,14 @@ def command(
     loudness: Annotated[
         str, typer.Option(help="follow: as loud as the song; normalise: sung at -23 dBFS, however loud the song is.")
     ] = "follow",
+    detail: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="How much of the song's own sound goes along: 1 keeps words best, 0 sounds most like the singer.",
+        ),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
     one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
     backend: Annotated[
@@ -99,6 +107,7 @@ def command(
         console.transposition(transpose),
         keep_breaths,
         loudness,
+        detail,
         temperature,
         backend,
         chunks=UNCUT if one_stream else ChunkConfig(),

@@ -44,10 +44,9 @@ class Heard:
 
     measured: Measurement
     gain_db: float  # brings it to the level of the training data
-    track: PitchTrack | None  # None where nobody asked for its pitch
-    levels_dbfs: Levels | None = (
-        None  # before the gain, frame by frame as in training; None where nobody asked for them
-    )
+    track: PitchTrack | None  # of what is to be sung; None where nobody asked for its pitch
+    source_track: PitchTrack | None  # of the recording itself: the same, unless another melody was given
+    levels_dbfs: Levels | None = None  # before the gain, frame by frame as in training; None where nobody asked
 
 
 def hear(
@@ -56,6 +55,8 @@ def hear(
     level_dbfs: float,
     melody: PitchTrack | None = None,
     config: FeatureConfig | None = None,
+    *,
+    always_tracks: bool = False,
 ) -> Heard:
     """Read a recording once.
 
@@ -65,6 +66,7 @@ def hear(
         level_dbfs: of the singing in the training data.
         melody: takes the place of the pitch that would be heard.
         config: of the levels of frames, where anybody asks for them.
+        always_tracks: the recording's own pitch is wanted even if a melody is given.
 
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
@@ -82,9 +84,9 @@ def hear(
         if resampler is not None and of_frames is not None:
             of_frames.push(resampler.flush())
 
-    track = melody
-    if tracker is not None and melody is None:
-        track = tracker.track_blocks(metered(), recording.sample_rate)
+    own = None
+    if tracker is not None and (melody is None or always_tracks):
+        own = tracker.track_blocks(metered(), recording.sample_rate)
     else:
         for _ in metered():
             pass
@@ -92,7 +94,8 @@ def hear(
     if melody is not None:
         check_length(melody, measured.n_samples / recording.sample_rate)
     levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
-    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track, levels_dbfs)
+    track = own if melody is None else melody
+    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track, own, levels_dbfs)
 
 
 def check_length(melody: PitchTrack, seconds: float) -> None:
@@ -116,6 +119,7 @@ class Melody:
     level_dbfs: npt.NDArray[np.float64] | None  # [F], of the source, where it was asked for
     transpose_semitones: float  # from the source's pitch to the one to be sung
     outside: list[Outside]  # where that leaves the singer's range
+    source_f0_hz: npt.NDArray[np.float64]  # [F], of the recording itself, 0 where unvoiced
 
     @property
     def rows(self) -> npt.NDArray[np.float64]:
@@ -145,7 +149,8 @@ def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, con
         level_dbfs = np.full(n_frames, features.FLOOR_DBFS)
         found = heard.levels_dbfs[:n_frames] + heard.gain_db
         level_dbfs[: len(found)] = np.maximum(found, features.FLOOR_DBFS)
-    return Melody(f0_hz, level_dbfs, semitones, outside)
+    source_f0_hz = features.f0_of(heard.source_track or heard.track, n_frames, config)
+    return Melody(f0_hz, level_dbfs, semitones, outside, source_f0_hz)
 
 
 def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:
@@ -168,6 +173,19 @@ def refuse_melody(melody: PitchTrack | None) -> None:
         raise UserError(
             "this voice is not told the pitch, and sings the melody it hears; it cannot be given another. Leave the "
             "melody out, or train with recipe swift"
+        )
+
+
+def refuse_detail(options: ConvertOptions) -> None:
+    """Say that a voice without a detail path takes nothing of the source's own sound along.
+
+    Raises:
+        UserError: it was asked to.
+    """
+    if options.detail is not None:
+        raise UserError(
+            "this voice has no detail path: it makes all of the sound itself. Leave --detail out, or train with the "
+            "present recipe swift"
         )
 
 

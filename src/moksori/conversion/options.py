@@ -27,6 +27,9 @@ class ConvertOptions:
     transpose: float | str = "auto"  # semitones; or "auto": whole octaves, "nearest": semitones, to the singer's range
     keep_breaths: bool = False  # between the notes, the source itself is heard
     loudness: str = "follow"  # "follow": as loud as the source; "normalise": sung at the level of the training data
+    detail: float | None = (
+        None  # how much of the source's own sound goes along, 0..1; None: what the voice was made for
+    )
     temperature: float = 1.0  # codes: 1 samples the model's own law, 0 takes the most probable code every time
     backend: str = generator.AUTO  # codes: what computes them
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
@@ -34,6 +37,8 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
             raise UserError(f"temperature is {self.temperature}; expected a number from 0 (tame) to 1 (as learned)")
+        if self.detail is not None and not 0 <= self.detail <= 1:
+            raise UserError(f"detail is {self.detail}; expected a number from 0 (all anew) to 1 (all of it goes along)")
         is_known = self.transpose in TRANSPOSE if isinstance(self.transpose, str) else abs(self.transpose) <= _FURTHEST
         if not is_known:
             raise UserError(

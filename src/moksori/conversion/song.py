@@ -27,6 +27,7 @@ from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.generation.generator import Backend
 from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.codes import CodeSong
+from moksori.generation.songs.detail import DetailSong
 from moksori.generation.songs.features import FeatureSong
 from moksori.generation.songs.latents import Encode
 from moksori.generation.songs.scheduler import Part
@@ -80,8 +81,9 @@ class Song:
             hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
         config = hearing.melody_config(model) if is_told and not isinstance(model, Swift) else None
+        has_detail = isinstance(model, Swift) and model.config.decoder.has_detail
         self._heard = heard = hearing.hear(
-            _attended(recording, progress), tracker, provenance.level_dbfs, melody, config
+            _attended(recording, progress), tracker, provenance.level_dbfs, melody, config, always_tracks=has_detail
         )
         self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
         self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
@@ -97,8 +99,13 @@ class Song:
         self._sung: CodeSong | FeatureSong
         if isinstance(model, Swift):
             assert moved is not None
-            self._sung = FeatureSong(model, vector, moved.f0_hz, options.seed)
+            if has_detail:
+                self._sung = DetailSong(model, vector, moved.f0_hz, moved.source_f0_hz, options.seed, options.detail)
+            else:
+                hearing.refuse_detail(options)
+                self._sung = FeatureSong(model, vector, moved.f0_hz, options.seed)
         else:
+            hearing.refuse_detail(options)
             assert instrument.encode is not None
             self._sung = CodeSong(
                 model,
@@ -137,7 +144,7 @@ class Song:
         if isinstance(self._sung, CodeSong):
             sung = self._sung.sound(codes)
         else:
-            sung = self._sung.converted(self._source(), self._progress)
+            sung = self._sung.converted(self._source, self._progress)
         if options.keep_breaths and track is not None:
             shares = breaths.shares(track.f0_hz, track.hop_seconds)
             sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)

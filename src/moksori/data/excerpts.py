@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from moksori.audio import features
 from moksori.audio.features import FeatureConfig
 from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
@@ -96,7 +98,8 @@ class ExcerptTable:
             generator: two numbers are drawn from it.
 
         Returns:
-            float32 `[N_VALUES, n_frames]`. Where a clip is shorter, silence follows.
+            float32 `[N_VALUES + 2 N_BANDS + 1, n_frames]`, see `features.excerpt`. Where a clip is shorter, silence
+            follows.
 
         Raises:
             ValueError: the singer has no singing in this split.
@@ -104,7 +107,7 @@ class ExcerptTable:
         if not self.sung_length(singer):
             raise ValueError(f"singer {self.singers[singer]!r} has no singing in the {self.split} split")
         stretch, frame = self._all[singer].at(int(generator.integers(self.sung_length(singer))))
-        return stretch.cut(stretch.inside(frame - int(generator.integers(self.n_frames)), self.n_frames), self.n_frames)
+        return self._cut(stretch, stretch.inside(frame - int(generator.integers(self.n_frames)), self.n_frames))
 
     def fixed_items(self, per_singer: int) -> list[Segment]:
         """Lay excerpts evenly over the singing of every singer, of the clips themselves: the same list at every call.
@@ -121,7 +124,25 @@ class ExcerptTable:
         for i in range(n if len(clips) else 0):
             stretch, frame = clips.at((2 * i + 1) * len(clips) // (2 * n))
             start = stretch.inside(frame - self.n_frames // 2, self.n_frames)
-            yield Segment(stretch.cut(start, self.n_frames), singer, stretch.recording.source, start)
+            yield Segment(self._cut(stretch, start), singer, stretch.recording.source, start)
+
+    def mean_shapes(self) -> Tensor:
+        """The voices: the mean shape of every singer's recordings in this split, `[N, 2 N_BANDS]`; see `audio.shapes`.
+
+        Copies do not count. A singer without a voiced frame has the mean of the others.
+        """
+        sums = torch.stack(
+            [
+                sum((s.n_loud * s.mean_shape for s in own.stretches), torch.zeros(2 * features.N_BANDS))
+                for own in self._clips
+            ]
+        )
+        counts = torch.tensor([sum(s.n_loud for s in own.stretches) for own in self._clips])[:, None]
+        everybody = sums.sum(dim=0) / counts.sum().clamp(min=1)
+        return torch.where(counts > 0, sums / counts.clamp(min=1), everybody).float()
+
+    def _cut(self, stretch: Stretch, start: int) -> Tensor:
+        return features.excerpt(stretch.cut(start, self.n_frames), stretch.mean_shape)
 
     def _singing(self, stretches: list[Stretch], singer: str) -> _Singing:
         own = [s for s in stretches if s.recording.split == self.split and s.recording.singer == singer]

@@ -5,9 +5,9 @@ at other and moving pitches (`repitch`); a flat file for the clips, and one for 
 
     DATA/cache/features-<settings>-<copy>-<fingerprint>.f16     clip after clip, frame after frame, half precision
     DATA/cache/features-<settings>-<copy>-<fingerprint>.levels  their levels alone, which tell what is sung
-    DATA/cache/features-<settings>-<copy>-<fingerprint>.json    how many frames each clip has; written last
+    DATA/cache/features-<settings>-<copy>-<fingerprint>.json    how many frames each clip has, and its mean shape; last
 
-Half precision holds a pitch to a cent. A minute of singing is 2.9 MB there, a copy as much again; the files are mapped
+Half precision holds a pitch to a cent. A minute of singing is 4.4 MB there, a copy as much again; the files are mapped
 into memory and never read as a whole.
 """
 
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from moksori import atomic
-from moksori.audio import features, files, resample
+from moksori.audio import envelopes, features, files, resample
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import PitchTracker
 from moksori.data import repitch
@@ -36,7 +36,7 @@ from moksori.data.corpus import CACHE, Corpus, Recording, write_json
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import DataError
 
-VERSION = 1  # of the cached features; a cache of another version is built anew
+VERSION = 3  # of the cached features; a cache of another version is built anew
 
 Values = npt.NDArray[np.float16]
 
@@ -50,6 +50,8 @@ class Stretch:
     start: int  # in that file
     n_frames: int
     levels_dbfs: Values  # of its frames, from a file of their own
+    mean_shape: Tensor  # float64 [2 N_BANDS], of its loud voiced frames; see `audio.shapes`
+    n_loud: int  # how many those are
 
     def inside(self, start: int, n_frames: int) -> int:
         """The start of an excerpt, moved so that it lies within the stretch if it can."""
@@ -66,7 +68,8 @@ class Stretch:
 def silence(n_frames: int) -> Tensor:
     """Features of nothing, `[N_VALUES, n_frames]`."""
     quiet = torch.full((features.N_VALUES, n_frames), float(np.log(features.FLOOR)))
-    quiet[-2], quiet[-1] = 0.0, features.FLOOR_DBFS
+    quiet[features.N_MELS], quiet[features.LEVEL] = 0.0, features.FLOOR_DBFS
+    quiet[features.LEVEL + 1 :] = float(np.log(envelopes.FLOOR))
     return quiet
 
 
@@ -94,28 +97,32 @@ def open_features(
     stem = corpus.folder / CACHE / f"{name}-{corpus.fingerprint[:12]}"
     path, header_path = stem.with_suffix(".f16"), stem.with_suffix(".json")
     recordings = corpus.recordings if copy == 0 else [r for r in corpus.recordings if r.split == "train"]
-    counts = _counts(path, header_path, header, len(recordings))
-    if counts is None:
+    told = _told(path, header_path, header, len(recordings))
+    if told is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             work = _Work(corpus, copy, config, PitchTracker())
-            counts = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
+            told = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
             path.with_suffix(".levels").unlink(missing_ok=True)  # of a cache that this one replaces
-            write_json(header_path, {**header, "n_frames": counts})
+            write_json(header_path, {**header, "clips": told})
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
         _remove_others(path, name)
-    starts = np.cumsum([0, *counts]).tolist()
+    starts = np.cumsum([0, *(clip["n_frames"] for clip in told)]).tolist()
     values = np.memmap(path, np.float16, mode="r", shape=(starts[-1], features.N_VALUES))
     levels = _levels(path.with_suffix(".levels"), values)
-    return [
-        Stretch(r, values, start, n, levels[start : start + n])
-        for r, start, n in zip(recordings, starts, counts, strict=False)
-    ]
+    found = zip(recordings, starts, told, strict=False)
+    return [_stretch(recording, values, levels, start, clip) for recording, start, clip in found]
+
+
+def _stretch(recording: Recording, values: Values, levels: Values, start: int, told: dict[str, Any]) -> Stretch:
+    """A clip in the flat files, as the header tells it."""
+    n_frames, mean = told["n_frames"], torch.tensor(told["mean"], dtype=torch.float64)
+    return Stretch(recording, values, start, n_frames, levels[start : start + n_frames], mean, told["n_loud"])
 
 
 def _levels(path: Path, values: Values) -> Values:
-    """The last column of all frames, from a file of its own; written where it is not there yet."""
+    """The levels of all frames, from a file of its own; written where it is not there yet."""
     size = len(values) * values.itemsize
     try:
         found = path.read_bytes()
@@ -123,19 +130,21 @@ def _levels(path: Path, values: Values) -> Values:
         found = b""
     if len(found) == size:
         return np.frombuffer(found, np.float16)
-    levels = np.ascontiguousarray(values[:, -1])
+    levels = np.ascontiguousarray(values[:, features.LEVEL])
     with contextlib.suppress(OSError):  # what cannot be kept is read again
         atomic.write(path, levels.tobytes())
     return levels
 
 
-def _counts(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[int] | None:
-    """Frames of each clip, as a current cache tells; None where there is no such cache."""
+def _told(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[dict[str, Any]] | None:
+    """Frames and mean shape of each clip, as a current cache tells; None where there is no such cache."""
     try:
         found = json.loads(header_path.read_text(encoding="utf-8"))
-        counts: list[int] = found.pop("n_frames")
-        is_whole = path.stat().st_size == sum(counts) * features.N_VALUES * np.dtype(np.float16).itemsize
-        return counts if found == header and is_whole and len(counts) == n_jobs else None
+        clips: list[dict[str, Any]] = found.pop("clips")
+        n_frames = sum(clip["n_frames"] for clip in clips)
+        is_whole = path.stat().st_size == n_frames * features.N_VALUES * np.dtype(np.float16).itemsize
+        is_told = all(len(clip["mean"]) == 2 * features.N_BANDS and clip["n_loud"] >= 0 for clip in clips)
+        return clips if found == header and is_whole and is_told and len(clips) == n_jobs else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -149,8 +158,8 @@ class _Work:
     config: FeatureConfig
     tracker: PitchTracker
 
-    def rows(self, recording: Recording) -> Values:
-        """Features of a clip, or of the copy of it, `[F, N_VALUES]`."""
+    def rows(self, recording: Recording) -> tuple[Values, dict[str, Any]]:
+        """Features of a clip, or of the copy of it, `[F, N_VALUES]`, and what the header tells of it."""
         config = self.config
         clip = resample.resample_clip(files.read(self.corpus.clip_path(recording)), config.sample_rate)
         track = self.tracker.track(clip)
@@ -162,20 +171,24 @@ class _Work:
             n_frames = 2 * (1 + clip.n_samples // config.hop_samples)
             semitones = repitch.curve(n_frames, config.hop_samples / config.sample_rate, rng)
             found = repitch.moved(clip.samples, track, semitones, config)
-        return np.asarray(found.T.numpy(), np.float16)
+        mean, n_loud = features.loud_mean(found, config)
+        told = {"n_frames": found.shape[1], "n_loud": n_loud, "mean": [round(value, 4) for value in mean.tolist()]}
+        return np.asarray(found.T.numpy(), np.float16), told
 
 
-def _build(path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress) -> list[int]:
-    """Compute features into a temporary file that takes its name when it is complete; frames of each clip."""
-    counts = []
+def _build(
+    path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress
+) -> list[dict[str, Any]]:
+    """Compute features into a temporary file that takes its name when it is complete; what there is to tell of each."""
+    told = []
     with atomic.replacing(path) as temporary, open(temporary, "xb") as file:
-        for recording, rows in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
+        for recording, (rows, clip) in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
             file.write(rows.tobytes())
-            counts.append(len(rows))
-            progress(len(counts), len(recordings), recording.source)
+            told.append(clip)
+            progress(len(told), len(recordings), recording.source)
         file.flush()
         os.fsync(file.fileno())
-    return counts
+    return told
 
 
 def _remove_others(path: Path, name: str) -> None:

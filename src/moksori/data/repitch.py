@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moksori.audio import features, pitch, resample
+from moksori.audio import envelopes, features, pitch, resample
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import PitchTrack
@@ -68,7 +68,10 @@ def moved(samples: Samples, track: PitchTrack, semitones: Curve, config: Feature
         )
         for window in features.WINDOWS
     ]
-    return features.join(mels, f0_hz, features.level_dbfs(sound, config))
+    measured = envelopes.measure(sound, f0_hz, config.envelope)
+    return features.join(
+        mels, features.level_dbfs(sound, config), envelopes.stretched(measured, ratio, config.envelope), config
+    )
 
 
 def _places(n_samples: int, semitones: Curve, hop: int) -> npt.NDArray[np.float64]:

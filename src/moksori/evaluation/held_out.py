@@ -72,5 +72,5 @@ def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: 
 def _latents(medium: Medium, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
     """Latents `[N, D, F]` and singers `[N]` of segments."""
     device = medium.singers.table.weight.device
-    z = [medium.encode(segment.clip.unsqueeze(0).to(device), None) for segment in segments]
+    z = [medium.encode(segment.clip.unsqueeze(0).to(device)) for segment in segments]
     return torch.cat(z), torch.tensor([segment.singer for segment in segments], device=device)

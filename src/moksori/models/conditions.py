@@ -7,6 +7,7 @@ loudness, mel) join along the channels after being brought to the same hop.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,17 @@ def melody(f0_hz: Tensor, level_dbfs: Tensor) -> Tensor:
     """
     is_voiced = (f0_hz > 0).to(f0_hz)
     octaves = torch.log2(f0_hz.clamp(min=_LOWEST_HZ) / _MIDDLE_HZ) * is_voiced
-    return torch.stack([octaves, is_voiced, level_dbfs / 20.0 + 2.0], dim=1)
+    return torch.stack([octaves, is_voiced, level(level_dbfs)], dim=1)
+
+
+def level(level_dbfs: Tensor) -> Tensor:
+    """A level as a channel of around 1."""
+    return level_dbfs / 20.0 + 2.0
+
+
+def dbfs(level_nepers: Tensor) -> Tensor:
+    """A level in nepers (log RMS) in dBFS."""
+    return level_nepers * (20.0 / math.log(10.0))
 
 
 _MIDDLE_MEL, _SPREAD_MEL = -5.0, 2.5  # of log-mels of singing

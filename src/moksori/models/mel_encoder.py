@@ -1,4 +1,4 @@
-"""An encoder for models that are told the melody: log-mel in, latent out. One for all singers."""
+"""An encoder for models that are told the melody: a spectrum by bands in, latent out. One for all singers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
-
-from moksori.models import conditions
 
 _DILATIONS = (1, 2, 4)
 
@@ -36,23 +34,23 @@ class MelEncoderConfig:
 
 
 class MelEncoder(nn.Module):
-    """Log-mel `[B, M, F]` -> latent z `[B, D, ceil(F / pool_frames)]`.
+    """Bands of around 1 `[B, M, F]` -> latent z `[B, D, ceil(F / pool_frames)]`.
 
     Not causal. Every frame is normalised by itself, so a stretch of a song (with context) has the latent of the whole.
     """
 
-    def __init__(self, config: MelEncoderConfig, n_mels: int) -> None:
+    def __init__(self, config: MelEncoderConfig, n_bands: int) -> None:
         super().__init__()
         self.config = config
         width = config.channels
-        self.first = nn.Conv1d(n_mels, width, config.kernel_size, padding=config.kernel_size // 2)
+        self.first = nn.Conv1d(n_bands, width, config.kernel_size, padding=config.kernel_size // 2)
         self.layers = nn.ModuleList(
             _Layer(width, config.kernel_size, _DILATIONS[index % len(_DILATIONS)]) for index in range(config.layers)
         )
         self.last = nn.Conv1d(width, config.latent_channels, 1)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        hidden = self.first(conditions.mel(mel))
+    def forward(self, bands: Tensor) -> Tensor:
+        hidden = self.first(bands)
         for layer in self.layers:
             hidden = hidden + layer(hidden)
         z: Tensor = self.last(functional.avg_pool1d(hidden, self.config.pool_frames, ceil_mode=True))

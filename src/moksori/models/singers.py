@@ -13,23 +13,27 @@ from moksori.errors import UserError
 class SingerTable(nn.Module):
     """Singer names <-> rows of a learned table `[N, E]`.
 
-    A width of 0 is for a model that is never told who sings: it keeps the names alone.
+    A width of 0 is for a model that is never told who sings: it keeps the names alone. Beside what is learned a vector
+    may have a part that is measured of the singer's recordings (`measured` `[N, M]`, set before training), and then is
+    `[E + M]` long.
 
     Source: Nachmani and Wolf 2019, section 3: a vector v_j a singer, trained together with encoder and decoder.
     """
 
-    def __init__(self, names: Sequence[str], width: int) -> None:
+    def __init__(self, names: Sequence[str], width: int, n_measured: int = 0) -> None:
         super().__init__()
         if not names or len(set(names)) != len(names):
             raise ValueError(f"singer names must be given, each once: {list(names)}")
         self.names = tuple(names)
         # PyTorch warns when it is to fill a table of no columns with chance, so that one is given filled.
         self.table = nn.Embedding(len(names), width, _weight=None if width else torch.zeros(len(names), 0))
+        self.measured: Tensor | None
+        self.register_buffer("measured", torch.zeros(len(names), n_measured) if n_measured else None)
 
     def forward(self, singer: Tensor) -> Tensor:
         """Singer numbers `[B]` -> their vectors `[B, E]`."""
         vectors: Tensor = self.table(singer)
-        return vectors
+        return vectors if self.measured is None else torch.cat([vectors, self.measured[singer]], dim=-1)
 
     def index(self, name: str) -> int:
         """Number of a singer.

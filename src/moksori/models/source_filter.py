@@ -3,6 +3,13 @@
     z, f0, level, singer --net--> envelopes of harmonics and of noise, by frame --synthesiser--> sound
 
 Pitch comes from outside, so it is right by construction.
+
+A decoder with a *detail path* does not make all of it from the latent: it corrects the source's own envelopes.
+
+    shape = the voice's mean + gain * detail of the source + correction by the net        (`audio.shapes`)
+
+The words are in the detail, and so is the source's likeness: the gain says how much of it passes, the net is told the
+gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the latent, and nothing passes.
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from moksori.audio import features, shapes
 from moksori.models import conditions
 from moksori.models.synthesiser import Controls
 
@@ -27,12 +35,21 @@ class SourceFilterConfig:
     channels: int = 192
     layers: int = 6  # gated convolutions, dilations 1, 2, 4, 1, 2, 4, ...
     kernel_size: int = 3  # taps, odd
+    has_detail: bool = False  # the source's own envelopes are corrected, instead of all being made of the latent
+    detail_gain: float = 0.7  # how much of the source's detail passes if nothing else is said, 0..1
 
     def __post_init__(self) -> None:
         if min(self.channels, self.layers) < 1 or self.n_bands < 2:
             raise ValueError(f"channels and layers are at least 1, bands at least 2: {self}")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {self.kernel_size}; a centred convolution has an odd number of taps")
+
+        if not 0 <= self.detail_gain <= 1:
+            raise ValueError(f"detail_gain is {self.detail_gain}; expected 0 to 1")
+        if self.has_detail and self.n_bands != features.N_BANDS:
+            raise ValueError(
+                f"a detail path needs {features.N_BANDS} bands, as envelopes are measured, not {self.n_bands}"
+            )
 
     @property
     def context_frames(self) -> int:
@@ -50,7 +67,10 @@ class SourceFilterDecoder(nn.Module):
     def __init__(self, config: SourceFilterConfig, latent_channels: int, singer_channels: int) -> None:
         super().__init__()
         self.config = config
-        self.first = nn.Conv1d(latent_channels + conditions.MELODY_CHANNELS, config.channels, _STEM, padding=_STEM // 2)
+        self.singer_channels = singer_channels
+        detail_channels = 2 * config.n_bands + 1 if config.has_detail else 0
+        n_inputs = latent_channels + conditions.MELODY_CHANNELS + detail_channels
+        self.first = nn.Conv1d(n_inputs, config.channels, _STEM, padding=_STEM // 2)
         self.layers = nn.ModuleList(
             _ModulatedLayer(config.channels, singer_channels, config.kernel_size, _dilation(index))
             for index in range(config.layers)
@@ -58,7 +78,9 @@ class SourceFilterDecoder(nn.Module):
         self.last = nn.Conv1d(config.channels, 2 * config.n_bands, 1)
         self.timbre = nn.Linear(singer_channels, 2 * config.n_bands, bias=False)
         nn.init.zeros_(self.last.weight)
-        nn.init.constant_(self.last.bias, _SILENT)  # type: ignore[arg-type]
+        if config.has_detail:  # begins with the voice's mean and what passes
+            nn.init.zeros_(self.timbre.weight)
+        nn.init.constant_(self.last.bias, 0.0 if config.has_detail else _SILENT)  # type: ignore[arg-type]
 
     def forward(self, z: Tensor, f0_hz: Tensor, level_dbfs: Tensor, singer: Tensor) -> Controls:
         """Say what to sing.
@@ -69,16 +91,41 @@ class SourceFilterDecoder(nn.Module):
             level_dbfs: `[B, F]`.
             singer: vectors `[B, E]`.
         """
-        n_frames = f0_hz.shape[1]
+        harmonics, noise = self._net(z, [conditions.melody(f0_hz, level_dbfs)], singer).chunk(2, dim=1)
+        return Controls(f0_hz, harmonics, noise)
+
+    def corrected(
+        self, z: Tensor, f0_hz: Tensor, level_dbfs: Tensor, singer: Tensor, detail: Tensor, gain: Tensor
+    ) -> Tensor:
+        """The shape to sing, with a detail path.
+
+        Args:
+            z: as in `forward`, and so are pitch and level.
+            f0_hz: `[B, F]`.
+            level_dbfs: `[B, F]`.
+            singer: vectors `[B, E + 2 bands]`: what was learned, then the mean shape of the singer's recordings.
+            detail: of the source, `[B, 2 bands, F]`.
+            gain: `[B]`, in [0, 1].
+
+        Returns:
+            `[B, 2 bands, F]`, of any level.
+        """
+        learned, voice = singer[:, : self.singer_channels], singer[:, self.singer_channels :]
+        passing = gain[:, None, None] * detail
+        told_gain = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, detail.shape[2])
+        correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), passing, told_gain], learned)
+        return shapes.by_frame(voice[:, :, None], f0_hz) + passing + correction
+
+    def _net(self, z: Tensor, conditioning: list[Tensor], singer: Tensor) -> Tensor:
+        n_frames = conditioning[0].shape[2]
         repeats = -(-n_frames // z.shape[2])
         held = z.repeat_interleave(repeats, dim=2)[:, :, :n_frames]
-        told = conditions.melody(f0_hz, level_dbfs)
-        hidden = self.first(torch.cat([held, told.to(held)], dim=1))
+        hidden = self.first(torch.cat([held, *(frames.to(held) for frames in conditioning)], dim=1))
         for layer in self.layers:
             hidden = layer(hidden, singer)
         # Envelopes span many decades: they leave in full precision, whatever the net runs in.
-        harmonics, noise = (self.last(hidden).float() + self.timbre(singer).float()[:, :, None]).chunk(2, dim=1)
-        return Controls(f0_hz, harmonics, noise)
+        envelopes: Tensor = self.last(hidden).float() + self.timbre(singer).float()[:, :, None]
+        return envelopes
 
 
 class _ModulatedLayer(nn.Module):

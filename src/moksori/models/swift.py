@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from moksori.audio import features
+from moksori.audio import features, shapes
 from moksori.audio.features import FeatureConfig
+from moksori.models import conditions
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
 from moksori.models.critic import Critic, CriticConfig
 from moksori.models.expectation import Expectation
@@ -64,7 +65,7 @@ class SwiftConfig:
 class Swift(nn.Module):
     """Features of any singer -> latent -> controls of a chosen singer.
 
-    `encode` listens, `controls` says what to sing and by whom, `heard` tells what that will sound like. The confusion
+    `encode` listens, `controls` says what to sing and by whom, `sung` tells what that will sound like. The confusion
     network and the critic travel with the model but take no part in conversion.
     """
 
@@ -72,8 +73,9 @@ class Swift(nn.Module):
         super().__init__()
         self.config = config
         n_singers, n_mels, d = len(singer_names), features.WINDOWS[features.HEARD], config.encoder.latent_channels
-        self.encoder = MelEncoder(config.encoder, n_mels)
-        self.singers = SingerTable(singer_names, config.singer_channels)
+        detailed = config.decoder.has_detail
+        self.encoder = MelEncoder(config.encoder, features.N_BANDS + 1 if detailed else n_mels)
+        self.singers = SingerTable(singer_names, config.singer_channels, 2 * features.N_BANDS if detailed else 0)
         self.decoder = SourceFilterDecoder(config.decoder, d, config.singer_channels)
         self.classifier = SingerClassifier(config.classifier, d, n_singers)
         self.critic = Critic(config.critic, n_mels, n_singers)
@@ -85,21 +87,49 @@ class Swift(nn.Module):
         with torch.autocast(device.type, enabled=False):
             return Expectation(self.config.synthesiser, device)
 
-    def encode(self, mel: Tensor) -> Tensor:
-        """Log-mel of the window `features.HEARD`, `[B, M, F]` -> latent `[B, D, ceil(F / pool_frames)]`."""
-        z: Tensor = self.encoder(mel)
+    def encode(self, excerpts: Tensor) -> Tensor:
+        """Excerpts of features `[B, N, F]` -> latent `[B, D, ceil(F / pool_frames)]`.
+
+        The encoder hears the log-mel of the window `features.HEARD`; in a model with a detail path the total shape less
+        the recording's mean, which knows neither pitch nor microphone, and the level.
+        """
+        z: Tensor = self.encoder(self._heard(excerpts))
         return z
 
-    def controls(self, z: Tensor, told: Tensor, singer_vectors: Tensor) -> Controls:
+    def _heard(self, excerpts: Tensor) -> Tensor:
+        if not self.config.decoder.has_detail:
+            return conditions.mel(features.mels(excerpts)[features.HEARD])
+        f0_hz = features.f0_hz(excerpts)
+        shape, level = features.shape_of(excerpts, self.config.features)
+        mean = shapes.total(features.mean_shape(excerpts), torch.ones_like(f0_hz[:, :1]))
+        return torch.cat([shapes.total(shape, f0_hz) - mean, conditions.level(conditions.dbfs(level))[:, None]], dim=1)
+
+    def controls(self, z: Tensor, excerpts: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing.
 
         Args:
             z: `[B, D, F']`.
-            told: features `[B, N_VALUES, F]`, of which only pitch and level are read.
-            singer_vectors: `[B, E]`.
+            excerpts: features `[B, N, F]`, of which pitch and level are read; with a detail path envelopes, the
+                recording's mean and the gain, too.
+            singer_vectors: `[B, E]`; with a detail path `[B, E + 2 N_BANDS]`.
         """
-        controls: Controls = self.decoder(z, features.f0_hz(told), features.levels_dbfs(told), singer_vectors)
-        return controls
+        f0_hz = features.f0_hz(excerpts)
+        if not self.config.decoder.has_detail:
+            controls: Controls = self.decoder(z, f0_hz, features.levels_dbfs(excerpts), singer_vectors)
+            return controls
+        shape, level = features.shape_of(excerpts, self.config.features)
+        said = features.gain(excerpts)
+        gain = torch.where(said >= 0, said, torch.full_like(said, self.config.decoder.detail_gain))
+        detail = shape - shapes.by_frame(features.mean_shape(excerpts), f0_hz)
+        sung = self.decoder.corrected(z, f0_hz, conditions.dbfs(level), singer_vectors, detail, gain)
+        log_envelopes = shapes.log_envelopes(sung, level, f0_hz, self.config.features.envelope)
+        harmonics, noise = log_envelopes.chunk(2, dim=1)
+        return Controls(f0_hz, harmonics, noise)
+
+    def densities(self, controls: Controls) -> Tensor:
+        """What would be measured of the sound of controls: envelopes without their pitch, `[B, 2 N_BANDS, F]`."""
+        log_envelopes = torch.cat([controls.harmonics, controls.noise], dim=1)
+        return shapes.densities(log_envelopes, controls.f0_hz, self.config.features.envelope)
 
     def sung(self, controls: Controls) -> Tensor:
         """What the encoder would hear of the sound of controls: log-mel `[B, M, F]`."""

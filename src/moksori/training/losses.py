@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from moksori import settings
 
+_SUNG_BELOW_DB = 40.0
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -25,6 +27,8 @@ class LossWeights:
     adversarial: float = 0.0  # how hard conversions are pushed to please the critic, where a model has one; 0 for none
     critic: float = 1.0
     cycle: float = 0.0  # how hard the latent of a conversion is held to that of its source
+    detail: float = 0.0  # how hard conversions are held to the source's detail on the target's mean
+    envelope: float = 0.0  # how hard envelopes are held to those measured, beside what they sound like
 
     def __post_init__(self) -> None:
         negative = [name for name, weight in settings.plain(self).items() if weight < 0]
@@ -79,6 +83,24 @@ def spectral_distance(expected: Mapping[int, Tensor], true: Mapping[int, Tensor]
         true: the same for the same windows.
     """
     return torch.stack([(expected[window] - mel).abs().mean() for window, mel in true.items()]).mean()
+
+
+def envelope_distance(expected: Tensor, true: Tensor, is_voiced: Tensor, level_dbfs: Tensor) -> Tensor:
+    """Mean absolute difference of envelopes in nepers, over frames no more than 40 dB under the loudest of their clip.
+
+    Args:
+        expected: harmonics, which count where voiced, then noise: `[B, 2 bands, F]`.
+        true: the same.
+        is_voiced: `[B, F]`.
+        level_dbfs: `[B, F]`.
+    """
+    is_sung = (level_dbfs > level_dbfs.amax(dim=1, keepdim=True) - _SUNG_BELOW_DB)[:, None].to(true)
+    harmonics, noise = (expected - true).abs().chunk(2, dim=1)
+    tones = is_sung * is_voiced[:, None].to(true)
+    n_bands = harmonics.shape[1]
+    return (
+        ((harmonics * tones).sum() / tones.sum().clamp(min=1) + (noise * is_sung).sum() / is_sung.sum()) / n_bands / 2
+    )
 
 
 def latent_distance(z: Tensor, goal: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What a model is trained on: codes or features. All that the two phases ask of a model stands here.
 
+    disturbed   clips as they are heard while training
     encode      listen to clips
     loss        how far what the model makes of latent and singer is from the true clips
     generate    sing clips with a singer's vector: new clips, of the same kind, to be listened to again
@@ -14,7 +15,7 @@ from typing import Protocol, overload
 import torch
 from torch import Tensor
 
-from moksori.audio import features
+from moksori.audio import features, shapes
 from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
 from moksori.models import family
@@ -28,6 +29,8 @@ from moksori.models.swift import Swift, SwiftConfig
 from moksori.models.synthesiser import Controls
 from moksori.training import losses, perturb
 from moksori.training.perturb import PerturbConfig
+
+_NO_DETAIL, _ALL_DETAIL = 0.2, 0.3  # probabilities of the gains 0 and 1 while training; all others are as likely
 
 
 class Medium(Protocol):
@@ -44,14 +47,17 @@ class Medium(Protocol):
     def classifier(self) -> SingerClassifier:
         """The model's confusion network."""
 
-    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Clips `[B, ...]` -> latent `[B, D, F]`; a generator may disturb what is heard, as training asks for."""
+    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips `[B, ...]` as they are heard while training: what is heard may be changed, what is rebuilt is not."""
 
-    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
-        """How badly the clips are rebuilt: a scalar, the mean over clips."""
+    def encode(self, heard: Tensor) -> Tensor:
+        """Clips as they are heard, `[B, ...]` -> latent `[B, D, F]`."""
 
-    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
-        """Clips that the singers sing, with no gradient: like `clips`, but what is heard is new."""
+    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How badly clips are rebuilt from what was heard of them: a scalar, the mean over clips."""
+
+    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Clips that the singers sing, with no gradient: like `heard`, but what is heard is new."""
 
 
 class CodeMedium:
@@ -84,11 +90,15 @@ class CodeMedium:
         assert told is not None
         return note_names.of(told[:, 0], z.shape[2])
 
-    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See `Medium.encode`; nothing is disturbed."""
-        return self._model.encode(self.codes(clips))
+    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Medium.disturbed`; codes are heard as they are."""
+        return clips
 
-    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+    def encode(self, heard: Tensor) -> Tensor:
+        """See `Medium.encode`."""
+        return self._model.encode(self.codes(heard))
+
+    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Cross-entropy, teacher-forced with the true codes."""
         codes = self.codes(clips)
         return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.told(clips)), codes)
@@ -98,14 +108,14 @@ class CodeMedium:
         """How large the inputs of the decoder's layers get on some clips of singers `[B]`; see `calibration`."""
         device = self.singers.table.weight.device
         clips = clips.to(device)
-        z = self.encode(clips, None)
+        z = self.encode(clips)
         conditioning = self._model.conditioning(z, self.singers(singer.to(device)), self.told(clips))
         return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
 
     @torch.no_grad()
-    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
-        told = self.told(clips)
+        clips, told = heard, self.told(heard)
         uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
         with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
             conditioning = self._model.conditioning(z.float(), singer_vectors, told)
@@ -114,7 +124,10 @@ class CodeMedium:
 
 
 class FeatureMedium:
-    """Features `[B, N_VALUES, F]` and a decoder that says controls. Nothing is left to chance but the perturbation."""
+    """Excerpts of features `[B, N, F]` and a decoder that says controls; chance is in the perturbation alone.
+
+    With a detail path the clips carry it: the mean shape of the recording, and the gain (`features.excerpt`).
+    """
 
     unit = "nepers"
     is_divisible = True  # one forward pass
@@ -123,28 +136,40 @@ class FeatureMedium:
         self._model = model
         self._perturbation = perturbation
         self.singers, self.classifier, self.critic = model.singers, model.classifier, model.critic
+        self.has_detail = model.config.decoder.has_detail
 
-    def encode(self, clips: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See `Medium.encode`; with a generator, formants and tone are disturbed."""
-        return self.listen(features.mels(clips)[features.HEARD], generator)
+    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Medium.disturbed`: formants and tone are moved; with a detail path a gain is drawn, too."""
+        if not self.has_detail:
+            mel = perturb.perturbed(features.mels(clips)[features.HEARD], self._perturbation, generator)
+            return features.with_heard(clips, mel)
+        heard = perturb.perturbed_densities(clips, self._perturbation, self._model.config.features, generator)
+        chance = torch.rand(len(clips), generator=generator, device=clips.device)
+        return features.with_gain(heard, ((chance - _NO_DETAIL) / (1 - _NO_DETAIL - _ALL_DETAIL)).clamp(0, 1))
 
-    def listen(self, mel: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Encode what is heard, log-mel `[B, M, F]`."""
-        heard = mel if generator is None else perturb.perturbed(mel, self._perturbation, generator)
+    def encode(self, heard: Tensor) -> Tensor:
+        """See `Medium.encode`."""
         return self._model.encode(heard)
 
-    def loss(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Mean distance of the log-mels in all windows, in nepers (1 neper is 8.7 dB)."""
-        return self.distance(self.controls(clips, z, singer_vectors), clips)
+        return self.distance(self.controls(heard, z, singer_vectors), clips)
 
-    def generate(self, clips: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """The clips with another sound for the encoder: the seed plays no part."""
         with torch.no_grad():
-            return features.with_heard(clips, self.sung(self.controls(clips, z, singer_vectors)))
+            return self.as_heard(heard, self.controls(heard, z, singer_vectors), singer_vectors)
 
-    def controls(self, clips: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
+    def as_heard(self, heard: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
+        """Clips in which the sound of controls is heard, as sung by singers of these vectors."""
+        if not self.has_detail:
+            return features.with_heard(heard, self.sung(controls))
+        mean = singer_vectors[:, -2 * features.N_BANDS :]
+        return features.with_mean_shape(features.with_densities(heard, self._model.densities(controls)), mean)
+
+    def controls(self, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing, at the pitch and level of the clips."""
-        return self._model.controls(z, clips, singer_vectors)
+        return self._model.controls(z, heard, singer_vectors)
 
     def sung(self, controls: Controls) -> Tensor:
         """Log-mel `[B, M, F]` of what the controls sound like."""
@@ -153,6 +178,30 @@ class FeatureMedium:
     def distance(self, controls: Controls, clips: Tensor) -> Tensor:
         """How far what the controls sound like is from the clips, in nepers."""
         return losses.spectral_distance(self._model.expectation.of(controls), features.mels(clips))
+
+    def envelope_distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far the controls are from what was measured of the clips, where somebody sings; in nepers."""
+        return losses.envelope_distance(
+            self._model.densities(controls),
+            features.densities(clips),
+            features.f0_hz(clips) > 0,
+            features.levels_dbfs(clips),
+        )
+
+    def detail_distance(self, controls: Controls, clips: Tensor, heard: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How far a conversion is from the clip's own detail on the voice's mean, counted by the gain; in nepers.
+
+        The net shall correct what gives the source away, and no more: words are in the detail. What is wanted is that
+        of the clip as it was recorded, whatever was done to it before it was heard.
+        """
+        config, f0_hz = self._model.config.features, features.f0_hz(clips)
+        shape, level = features.shape_of(clips, config)
+        voice = singer_vectors[:, -2 * features.N_BANDS :, None]
+        wanted = shape - shapes.by_frame(features.mean_shape(clips), f0_hz) + shapes.by_frame(voice, f0_hz)
+        wanted = wanted + (level - shapes.level_nepers(wanted, f0_hz, config.envelope))[:, None]
+        made = self._model.densities(controls)
+        gain = features.gain(heard)[:, None, None]
+        return losses.envelope_distance(gain * made, gain * wanted, f0_hz > 0, features.levels_dbfs(clips))
 
 
 class SoloMedium:

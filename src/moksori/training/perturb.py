@@ -3,18 +3,25 @@
 Formants are moved and the tone is coloured by chance, so that they tell the encoder nothing about the singer, and what
 it says cannot depend on them. The clip to be rebuilt stays as it is.
 
-Source: information perturbation, Choi et al. 2021 (NANSY), section 3.1; here on the log-mel.
+Source: information perturbation, Choi et al. 2021 (NANSY), section 3.1; here on the log-mel, or on the envelopes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.audio import features, shapes
+from moksori.audio.envelopes import EnvelopeConfig
+from moksori.audio.features import FeatureConfig
+
 _TONE_KNOTS = 6  # of the line that colours a spectrum
+_SPARSE_LOG_HZ = (math.log(100.0), math.log(600.0))
+_NOISE_NEPERS = (-5.8, -2.3)  # 50 to 20 dB under the loudest frame
 
 
 @dataclass(frozen=True)
@@ -25,9 +32,17 @@ class PerturbConfig:
     shift_bands: float = 3.0  # up or down
     tone: float = 0.8  # standard deviation of the colouring's knots, in nepers
     loudness: float = 0.5  # standard deviation, in nepers
+    # Of envelopes, in a model with a detail path:
+    tract: float = 0.2  # of the frequency axis, up or down, in nepers: another length of the vocal tract
+    sparse_probability: float = 0.5  # of envelopes seen at the harmonics of another pitch only
+    noise_probability: float = 0.5  # of noise in the recording, 20 to 50 dB under its loudest frame
+    colour: float = 0.15  # standard deviation of the knots of what the recording's mean does not tell, in nepers
 
     def __post_init__(self) -> None:
-        if min(self.stretch, self.shift_bands, self.tone, self.loudness) < 0 or self.stretch >= 1:
+        smallest = min(self.stretch, self.shift_bands, self.tone, self.loudness, self.tract, self.colour)
+        if not 0 <= min(self.sparse_probability, self.noise_probability) <= 1 >= self.sparse_probability:
+            raise ValueError(f"probabilities lie in [0, 1]: {self}")
+        if smallest < 0 or self.stretch >= 1:
             raise ValueError(f"perturbations must not be negative, and stretch below 1: {self}")
 
 
@@ -48,3 +63,77 @@ def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) ->
     tone = functional.interpolate(knots, n_mels, mode="linear", align_corners=True).transpose(1, 2)
     loudness = config.loudness * torch.randn(n_clips, 1, 1, generator=generator, device=device)
     return ends[0] * (1 - share) + ends[1] * share + tone + loudness
+
+
+def perturbed_densities(
+    excerpts: Tensor, config: PerturbConfig, heard: FeatureConfig, generator: torch.Generator
+) -> Tensor:
+    """Excerpts as if another throat, pitch and room had been recorded: envelopes and mean shape are changed.
+
+    Pitch, level and the log-mels to be rebuilt stay as they are.
+
+    Args:
+        excerpts: `[B, N, F]`, see `features.excerpt`.
+        config: how far.
+        heard: whose envelopes they are.
+        generator: of all chance.
+    """
+    n_clips, device, bands = len(excerpts), excerpts.device, heard.envelope
+    f0_hz = features.f0_hz(excerpts)
+    shape, level = features.shape_of(excerpts, heard)
+    both = torch.stack(
+        torch.cat([features.mean_shape(excerpts), shape], dim=2).chunk(2, dim=1), dim=1
+    )  # [B, 2, bands, 1 + F]
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n_clips, generator=generator, device=device)
+
+    both = _read_at(both, _warped_places(torch.exp(between(-config.tract, config.tract)), bands))
+    seen = through_harmonics(torch.exp(between(*_SPARSE_LOG_HZ)), bands)  # [B, bands, bands]
+    is_sparse = between(0, 1) < config.sparse_probability
+    seen = torch.where(is_sparse[:, None, None], seen, torch.eye(bands.n_bands, device=device))
+    harmonics, noise = (seen @ both[:, 0]), both[:, 1]
+    knots = config.colour * torch.randn(n_clips, 1, _TONE_KNOTS, generator=generator, device=device)
+    colour = functional.interpolate(knots, bands.n_bands, mode="linear", align_corners=True).transpose(1, 2)
+    is_noisy = between(0, 1) < config.noise_probability
+    tilt = between(-1, 1)[:, None] * torch.linspace(-1, 1, bands.n_bands, device=device)
+    floor = level.amax(dim=1)[:, None, None] + between(*_NOISE_NEPERS)[:, None, None] + tilt[:, :, None]
+    own_level = torch.cat([level.amax(dim=1, keepdim=True), level], dim=1)[:, None]  # the mean is of loud frames
+    noisy = 0.5 * torch.logaddexp(2 * noise, 2 * (floor - own_level))
+    noise = torch.where(is_noisy[:, None, None], noisy, noise)
+    changed = torch.cat([harmonics, noise], dim=1)
+    mean, shape = changed[:, :, 0], changed[:, :, 1:] + torch.cat([colour, colour], dim=1)
+    densities = shape + (level - shapes.level_nepers(shape, f0_hz, bands))[:, None]
+    return features.with_mean_shape(features.with_densities(excerpts, densities), mean)
+
+
+def through_harmonics(f0_hz: Tensor, config: EnvelopeConfig) -> Tensor:
+    """What a voice at a pitch `[B]` shows of a curve over the bands: `[B, bands, bands]`, rows sum to 1.
+
+    The curve is read at the harmonics, and drawn in straight lines between them; below the first one it is level.
+    """
+    bands_hz = torch.from_numpy(config.bands_hz).float().to(f0_hz.device)
+    number = bands_hz / f0_hz[:, None]  # [B, bands] harmonic numbers
+    below = number.floor().clamp(min=1)
+    share = (number - below).clamp(0, 1)[:, :, None]
+    top = (0.5 * config.sample_rate / f0_hz[:, None]).floor()
+    ends = [_reading((torch.minimum(below + step, top) * f0_hz[:, None]), config) for step in (0, 1)]
+    return ends[0] * (1 - share) + ends[1] * share
+
+
+def _reading(frequency_hz: Tensor, config: EnvelopeConfig) -> Tensor:
+    """Weights that read a curve over the bands at frequencies `[B, K]`: `[B, K, bands]`."""
+    place = torch.from_numpy(config.place(frequency_hz.double().cpu().numpy())).float().to(frequency_hz.device)
+    numbers = torch.arange(config.n_bands, device=frequency_hz.device)
+    return (1.0 - (place[:, :, None] - numbers).abs()).clamp(min=0.0)
+
+
+def _warped_places(factor: Tensor, config: EnvelopeConfig) -> Tensor:
+    """Where each band is read when the frequency axis is stretched by a factor a clip: `[B] -> [B, bands, bands]`."""
+    bands_hz = torch.from_numpy(config.bands_hz).float().to(factor.device)
+    return _reading(bands_hz * factor[:, None], config)
+
+
+def _read_at(curves: Tensor, weights: Tensor) -> Tensor:
+    """`[B, 2, bands, F]` read by `[B, bands, bands]`."""
+    return weights[:, None] @ curves

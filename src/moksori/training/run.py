@@ -15,6 +15,7 @@ from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus, sung_range
+from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import family
@@ -82,6 +83,8 @@ def open_run(
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
         model = family.build(recipe.model, corpus.singers).to(options.device)
+    if model.singers.measured is not None and isinstance(table, ExcerptTable):
+        model.singers.measured.copy_(table.mean_shapes())
     medium = media.medium_for(model, recipe.perturbation)
     device = torch.device(options.device)
     n_parts = shards.n_parts(segments.shards, device)

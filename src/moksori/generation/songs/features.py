@@ -59,11 +59,13 @@ class FeatureSong:
         self._f0_hz = torch.from_numpy(np.asarray(f0_hz, np.float64))
         self._oscillation = synthesiser.oscillation(self._f0_hz, config.synthesiser)
 
-    def converted(self, source: Iterator[Samples], told: Callable[[float], None] | None = None) -> Iterator[Samples]:
+    def converted(
+        self, source: Callable[[], Iterator[Samples]], told: Callable[[float], None] | None = None
+    ) -> Iterator[Samples]:
         """Sing.
 
         Args:
-            source: the song in blocks, at the model's rate and level.
+            source: reads the song from its beginning, in blocks at the model's rate and level.
             told: told the share done after each stretch.
 
         Yields:
@@ -71,7 +73,7 @@ class FeatureSong:
         """
         config, n_frames = self._model.config, len(self._f0_hz)
         context = frames.padded_length(config.context_frames + synthesiser.CONTEXT_FRAMES, config.encoder.pool_frames)
-        window = Window(source)
+        window = Window(source())
         for start in range(0, n_frames, self._stretch):
             stop = min(n_frames, start + self._stretch)
             first, last = max(0, start - context), min(n_frames, stop + context)
@@ -93,28 +95,34 @@ class FeatureSong:
 
     @torch.inference_mode()
     def _sound(self, heard: Tensor, first: int, last: int) -> Samples:
-        model, config = self._model, self._model.config
-        device = self._vector.device
-        f0_hz = self._f0_hz[None, first:last].float().to(device)
-        controls = _controls(model, heard[None, :-1].to(device), f0_hz, heard[None, -1].to(device), self._vector[None])
+        config = self._model.config
+        controls = self._controls(heard, first, last)
         hop = config.hop_samples
         white = sampling.white_noise(self._seed, 0, first * hop, (last - first) * hop)
         stretch = self._oscillation.stretch(first, last)
         sound = synthesiser.render(controls.on("cpu"), config.synthesiser, stretch, white)
         return sound.numpy()
 
+    def _controls(self, heard: Tensor, first: int, last: int) -> Controls:
+        """What to sing in frames `[first, last)`, of what was heard there."""
+        excerpt = features.with_heard(torch.zeros(1, features.N_VALUES, last - first), heard[None, :-1])
+        excerpt = features.with_f0(excerpt, self._f0_hz[None, first:last].float())
+        excerpt[:, features.LEVEL] = heard[-1]
+        return controls_of(self._model, excerpt.to(self._vector.device), self._vector)
 
-def _controls(model: Swift, mel: Tensor, f0_hz: Tensor, level_dbfs: Tensor, vector: Tensor) -> Controls:
-    """What is sung of log-mel `[B, M, F]`, pitch and level `[B, F]` by singers `[B, E]`, no louder than the source."""
-    controls = model.decoder(model.encode(mel), f0_hz, level_dbfs, vector)
-    return synthesiser.no_louder(controls, level_dbfs + _HEADROOM_DB, model.config.synthesiser)
+
+def controls_of(model: Swift, excerpt: Tensor, vector: Tensor) -> Controls:
+    """What is sung of an excerpt of features `[1, N, F]` by a singer `[E]`, no louder than the source."""
+    controls = model.controls(model.encode(excerpt), excerpt, vector[None])
+    if model.config.decoder.has_detail:
+        return controls  # as loud as the source by construction
+    return synthesiser.no_louder(controls, features.levels_dbfs(excerpt) + _HEADROOM_DB, model.config.synthesiser)
 
 
-def sing(model: Swift, heard: Tensor, vector: Tensor, seed: int) -> Samples:
-    """The sound of an excerpt of features `[N_VALUES, F]`, sung by a singer `[E]`: F * hop samples."""
-    config, told = model.config, heard[None].to(vector.device)
-    mel, f0_hz, level_dbfs = features.mels(told)[features.HEARD], features.f0_hz(told), features.levels_dbfs(told)
-    controls = _controls(model, mel, f0_hz, level_dbfs, vector[None])
-    oscillation = synthesiser.oscillation(features.f0_hz(heard), config.synthesiser)
-    white = sampling.white_noise(seed, 0, 0, heard.shape[1] * config.hop_samples)
+def sing(model: Swift, excerpt: Tensor, vector: Tensor, seed: int) -> Samples:
+    """The sound of an excerpt of features `[N, F]`, sung by a singer `[E]`: F * hop samples."""
+    config = model.config
+    controls = controls_of(model, excerpt[None].to(vector.device), vector)
+    oscillation = synthesiser.oscillation(features.f0_hz(excerpt), config.synthesiser)
+    white = sampling.white_noise(seed, 0, 0, excerpt.shape[1] * config.hop_samples)
     return synthesiser.render(controls.on("cpu"), config.synthesiser, oscillation, white).numpy()

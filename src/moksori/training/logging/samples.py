@@ -59,5 +59,5 @@ def _sung(model: Converter, segments: Sequence[Segment], vectors: Tensor, seed: 
         ]
     medium = CodeMedium(model)
     clips = torch.stack([segment.clip for segment in segments]).to(vectors.device)
-    sung = medium.generate(clips, medium.encode(clips, None), vectors, seed)
+    sung = medium.generate(clips, medium.encode(clips), vectors, seed)
     return [row.numpy() for row in mulaw.decode(medium.codes(sung)).cpu()]

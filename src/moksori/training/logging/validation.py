@@ -38,13 +38,13 @@ def held_out(medium: Medium, segments: Sequence[Segment]) -> HeldOut:
     """
     clips, singer = _stacked(medium, segments)
     parts = torch.split(clips, _BATCH)
-    z = torch.cat([medium.encode(part, None) for part in parts])
+    z = torch.cat([medium.encode(part) for part in parts])
     # Segments are sorted by singer: half a turn gives nearly all of them the latent of another singer's clip.
     other = z.roll(len(segments) // 2, dims=0)
 
     def loss(latent: torch.Tensor) -> float:
         scored = [
-            medium.loss(part, told, medium.singers(who)).double() * len(part)
+            medium.loss(part, part, told, medium.singers(who)).double() * len(part)
             for part, told, who in zip(parts, torch.split(latent, _BATCH), torch.split(singer, _BATCH), strict=True)
         ]
         return torch.stack(scored).sum().item() / len(clips)

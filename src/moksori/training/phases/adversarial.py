@@ -47,23 +47,27 @@ class CriticisedReconstruction(DrawnPhase):
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`."""
         medium, singer = self._medium, batch.singer
-        z = medium.encode(batch.clips, generator)
+        heard = medium.disturbed(batch.clips, generator)
+        z = medium.encode(heard)
         known = losses.classifier(medium.classifier(z.detach(), generator), singer)
         yield Update("classifier", {"classifier": known})
-        rebuilt = medium.controls(batch.clips, z, medium.singers(singer))
+        rebuilt = medium.controls(heard, z, medium.singers(singer))
         other = self._others(singer, generator)
-        converted = medium.controls(self._moved(batch.clips, singer, other, generator), z, medium.singers(other))
+        moved, vectors = self._moved(heard, singer, other, generator), medium.singers(other)
+        converted = medium.controls(moved, z, vectors)
         sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
         yield Update("critic", {"critic": self._seen(batch, sung, sung_by_other, other, generator)})
-        yield Update(
-            "autoencoder",
-            {
-                "reconstruction": medium.distance(rebuilt, batch.clips),
-                "confusion": losses.confusion(medium.classifier(z, generator), singer),
-                "adversarial": self._doubt(sung, singer, sung_by_other, other),
-                "cycle": losses.latent_distance(medium.listen(sung_by_other, generator), z),
-            },
-        )
+        heard_again = medium.disturbed(medium.as_heard(moved, converted, vectors), generator)
+        named = {
+            "reconstruction": medium.distance(rebuilt, batch.clips),
+            "confusion": losses.confusion(medium.classifier(z, generator), singer),
+            "adversarial": self._doubt(sung, singer, sung_by_other, other),
+            "cycle": losses.latent_distance(medium.encode(heard_again), z),
+        }
+        if medium.has_detail:
+            named["envelope"] = medium.envelope_distance(rebuilt, batch.clips)
+            named["detail"] = medium.detail_distance(converted, batch.clips, heard, vectors)
+        yield Update("autoencoder", named)
 
     def _others(self, singer: Tensor, generator: torch.Generator) -> Tensor:
         """Another singer for each, uniformly among all others."""

@@ -69,8 +69,10 @@ class BackTranslation:
         Teacher-forced with the true clip. There is no confusion term, as in the one runnable relative.
         """
         medium = self._medium
-        z = medium.encode(batch.heard, generator)
-        yield Update("autoencoder", {"back_translation": medium.loss(batch.clips, z, medium.singers(batch.singer))})
+        heard = medium.disturbed(batch.heard, generator)
+        z = medium.encode(heard)
+        loss = medium.loss(batch.clips, heard, z, medium.singers(batch.singer))
+        yield Update("autoencoder", {"back_translation": loss})
 
     def tensors(self) -> dict[str, Tensor]:
         """The pool."""
@@ -111,7 +113,7 @@ class BackTranslation:
             clips, first, second, share = (tensor.to(team.device) for tensor in part)
             vectors = table.between(first, second, share)
             with team.forward():
-                return medium.generate(clips, medium.encode(clips, None), vectors, seed).cpu()
+                return medium.generate(clips, medium.encode(clips), vectors, seed).cpu()
 
         n_parts = team.n_parts if medium.is_divisible else 1
         parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share)), strict=True)

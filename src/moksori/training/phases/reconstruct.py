@@ -35,14 +35,15 @@ class Reconstruction(DrawnPhase):
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`."""
         medium = self._medium
-        z = medium.encode(batch.clips, generator)
+        heard = medium.disturbed(batch.clips, generator)
+        z = medium.encode(heard)
         if isinstance(medium, CodeMedium) and medium.notes is not None:
             note = medium.notes_of(batch.clips, z)
             yield Update("notes", {"notes": losses.notes(medium.notes(z.detach()), note)})
         # E does not move in the first update, so the second one can use the same latent.
         singer_logits = medium.classifier(z.detach(), generator)
         yield Update("classifier", {"classifier": losses.classifier(singer_logits, batch.singer)})
-        reconstruction = medium.loss(batch.clips, z, medium.singers(batch.singer))
+        reconstruction = medium.loss(batch.clips, heard, z, medium.singers(batch.singer))
         singer_logits = medium.classifier(z, generator)
         named = {"reconstruction": reconstruction, "confusion": losses.confusion(singer_logits, batch.singer)}
         if isinstance(medium, CodeMedium) and medium.notes is not None:

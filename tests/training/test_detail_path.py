@@ -1,0 +1,120 @@
+"""Training with a detail path: what is drawn, what is heard again, and what conversions are held to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from moksori.audio import features
+from moksori.data.batches import Batch, Batches
+from moksori.data.corpus import Corpus
+from moksori.models.source_filter import SourceFilterConfig
+from moksori.models.swift import Swift
+from moksori.training import tables
+from moksori.training.folder import RunFolder
+from moksori.training.loop import Budget
+from moksori.training.media import FeatureMedium
+from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.adversarial import CriticisedReconstruction
+from moksori.training.recipe import Recipe
+from moksori.training.run import RunOptions, open_run
+
+
+@pytest.fixture
+def recipe(tiny_swift_recipe: Recipe) -> Recipe:
+    """The tiny recipe with a detail path."""
+    decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True, detail_gain=0.5)
+    losses = replace(tiny_swift_recipe.losses, envelope=0.3, detail=0.5)
+    return replace(tiny_swift_recipe, model=replace(tiny_swift_recipe.model, decoder=decoder), losses=losses)  # type: ignore[type-var]
+
+
+@pytest.fixture
+def batches(tiny_corpus: Corpus, recipe: Recipe) -> Batches:
+    table = tables.table(tiny_corpus, "train", recipe.model, 1920, moved_copies=1)
+    return Batches(table, 4, seed=0, is_augmented=False)
+
+
+@pytest.fixture
+def model(tiny_corpus: Corpus, recipe: Recipe) -> Swift:
+    """Untrained: it corrects nothing."""
+    table = tables.table(tiny_corpus, "train", recipe.model, 1920)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        swift = Swift(recipe.model, tiny_corpus.singers)  # type: ignore[arg-type]
+    assert swift.singers.measured is not None
+    swift.singers.measured.copy_(table.mean_shapes())  # type: ignore[union-attr]
+    return swift
+
+
+def _heard(medium: FeatureMedium, batch: Batch) -> torch.Tensor:
+    return medium.disturbed(batch.clips, torch.Generator().manual_seed(0))
+
+
+def test_gains_are_drawn_with_both_ends_among_them(model: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips[:1].repeat(1000, 1, 1)
+    gains = features.gain(FeatureMedium(model, PerturbConfig()).disturbed(clips, torch.Generator().manual_seed(0)))
+    assert (gains == 0).float().mean() == pytest.approx(0.2, abs=0.04)
+    assert (gains == 1).float().mean() == pytest.approx(0.3, abs=0.05)
+    between = gains[(gains > 0) & (gains < 1)]
+    assert between.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_conversion_by_mean_swap_has_no_detail_distance(model: Swift, batches: Batches) -> None:
+    medium, batch = FeatureMedium(model, PerturbConfig()), batches.batch(0)
+    vectors = medium.singers(1 - batch.singer)
+    whole = features.with_gain(batch.clips, torch.ones(4))
+    swapped = medium.controls(whole, medium.encode(whole), vectors)
+    assert float(medium.detail_distance(swapped, batch.clips, whole, vectors)) < 1e-3
+    # Of a voice that takes nothing along the distance is its detail; where the gain is 0 nothing is asked.
+    none = features.with_gain(batch.clips, torch.zeros(4))
+    anew = medium.controls(none, medium.encode(none), vectors)
+    assert float(medium.detail_distance(anew, batch.clips, whole, vectors)) > 0.05
+    assert float(medium.detail_distance(anew, batch.clips, none, vectors)) == 0.0
+
+
+def test_what_is_sung_is_heard_again_as_that_singers_recording(model: Swift, batches: Batches) -> None:
+    medium, batch = FeatureMedium(model, PerturbConfig()), batches.batch(0)
+    vectors = medium.singers(1 - batch.singer)
+    controls = medium.controls(batch.clips, medium.encode(batch.clips), vectors)
+    again = medium.as_heard(batch.clips, controls, vectors)
+    torch.testing.assert_close(features.mean_shape(again)[..., 0], model.singers.measured[1 - batch.singer])  # type: ignore[index]
+    torch.testing.assert_close(features.densities(again), model.densities(controls))
+    assert torch.equal(again[:, : features.LEVEL + 1], batch.clips[:, : features.LEVEL + 1])
+    made = medium.generate(batch.clips, medium.encode(batch.clips), vectors, 0)
+    torch.testing.assert_close(made, again.detach())
+    assert not made.requires_grad
+
+
+def test_conversions_are_held_to_the_detail_in_phase_one(model: Swift, batches: Batches) -> None:
+    phase = CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), batches, [110.0, 220.0])
+    *_, update = phase.updates(batches.batch(0), 0, torch.Generator().manual_seed(0))
+    assert set(update.losses) == {"reconstruction", "confusion", "adversarial", "cycle", "envelope", "detail"}
+    for name in ("envelope", "detail"):
+        moved = torch.autograd.grad(update.losses[name], model.decoder.last.weight, retain_graph=True)[0]
+        assert moved.any()
+
+
+def test_without_words_of_a_gain_the_configs_is_sung(model: Swift, batches: Batches) -> None:
+    clips = batches.batch(0).clips
+    said, unsaid = (
+        model.controls(model.encode(c), c, model.singers(torch.zeros(4, dtype=torch.int64)))
+        for c in (features.with_gain(clips, torch.full((4,), 0.5)), clips)
+    )
+    torch.testing.assert_close(said.harmonics, unsaid.harmonics)
+
+
+def test_a_run_with_a_detail_path_learns_and_resumes_bit_for_bit(tiny_corpus: Corpus, recipe: Recipe, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def run(name: str, *stops: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        for stop in stops:
+            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, recipe, RunOptions(seed=1))
+            trainer.run(Budget(stop))
+        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}, trainer.figures
+
+    straight, figures = run("straight", 40)
+    stopped, _ = run("stopped", 13, 40)
+    assert straight.keys() == stopped.keys()
+    assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
+    _, untrained = run("untrained", 1)
+    assert figures["loss"] < untrained["loss"]
