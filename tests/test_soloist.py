@@ -65,7 +65,8 @@ def test_every_form_sings_as_long_as_it_was_asked_to(config: SoloConfig, recordi
 
 def test_it_sings_the_codes_of_the_generator_at_the_level_of_the_recording(recording: Clip) -> None:
     own = made(MEL)
-    clip = own.generate(Wish(singer="minho", like=recording), SoloOptions(seed=5))
+    # By one backend in both, as the usual one of some processors computes in bfloat16.
+    clip = own.generate(Wish(singer="minho", like=recording), SoloOptions(seed=5, backend="reference"))
     with torch.no_grad():
         conditioning = own.model.conditioning(own.hear(recording)[None], own.model.singers(torch.tensor([1])))
     backend = generator.backend_for(own.model.decoder, "reference")
