@@ -17,6 +17,7 @@ FLOORS = {
     "errors": 0,
     "settings": 0,
     "atomic": 0,
+    "run_files": 0,
     "surroundings": 0,
     "audio": 1,
     "data": 2,

@@ -191,7 +191,7 @@ def test_frames_of_another_kind_and_wrong_temperatures_are_refused() -> None:
 
 def test_a_model_file_gives_back_the_same_soloist_and_no_voice(tmp_path: Path, tiny_model: Autoencoder) -> None:
     own = made(SINGER)
-    checkpoint.write_model(tmp_path / checkpoint.MODEL_FILE, own.model, Provenance(steps=7))
+    checkpoint.write_model(tmp_path / run_files.MODEL, own.model, Provenance(steps=7))
     read = moksori.load_wavenet(tmp_path)
     assert isinstance(read, moksori.Soloist)
     assert (read.singers, read.provenance.steps) == (("anna", "minho"), 7)

@@ -30,8 +30,6 @@ from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
 
 FORMAT_VERSION = "1"
-MODEL_FILE = "model.safetensors"  # in the folder of a training run: the model as of the last save
-BEST_FILE = "best.safetensors"  # beside it: the model whose conversions were the best, where they were scored
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
 _HEADER_SUM = "header_sha256"
 _KINDS = {"model": "a model", "training-state": "the state of a training run", "judge": "a judge"}
@@ -124,17 +122,6 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, P
     check_fit(model, tensors, str(path))
     model.load_state_dict(tensors, assign=True)
     return model.eval().to(device), provenance
-
-
-def model_file(path: str | Path) -> Path:
-    """The model file that a path names: the file itself, or that of a training run's folder.
-
-    Of a run, the model with the best conversions is taken if they were scored, else the last one.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    return path / (BEST_FILE if (path / BEST_FILE).is_file() else MODEL_FILE)
 
 
 def load_strictly(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

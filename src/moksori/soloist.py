@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori import checkpoint
+from moksori import checkpoint, run_files
 from moksori.audio import features, frames, level, mulaw, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
@@ -265,7 +265,7 @@ def load(path: str | Path, device: str = "cpu") -> Soloist:
         ModelFileError: no model there, or it is damaged or foreign.
         UserError: it is a voice to convert to.
     """
-    path = checkpoint.model_file(path)
+    path = run_files.model_file(path)
     model, provenance = checkpoint.read_model(path, device)
     if not isinstance(model, Solo):
         raise UserError(

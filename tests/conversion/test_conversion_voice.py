@@ -219,7 +219,7 @@ def test_a_backend_is_made_once_for_the_question_and_for_all_songs(
 
 class TestLoad:
     def test_a_model_file_and_a_run_folder_give_the_same_voice(self, voice: Voice, tmp_path: Path) -> None:
-        path = tmp_path / checkpoint.MODEL_FILE
+        path = tmp_path / run_files.MODEL
         checkpoint.write_model(path, voice.model, Provenance(level_dbfs=-30.0))
         source = song(800, 8000)
         for place in (path, str(path), tmp_path):

@@ -40,10 +40,10 @@ def command(
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    from moksori import checkpoint, settings
+    from moksori import checkpoint, run_files, settings
     from moksori.models.swift import Swift
 
-    model, provenance = checkpoint.read_model(checkpoint.model_file(path))
+    model, provenance = checkpoint.read_model(run_files.model_file(path))
     return {
         "singers": list(model.singers.names),
         "config": settings.plain(model.config),

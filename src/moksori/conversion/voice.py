@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moksori import checkpoint
+from moksori import checkpoint, run_files
 from moksori.audio import files, frames, level, mulaw, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, PitchTracker
@@ -276,7 +276,7 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
     if path is None:
         with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
             return _voice(shipped, device)
-    return _voice(checkpoint.model_file(path), device)
+    return _voice(run_files.model_file(path), device)
 
 
 def _voice(path: Path, device: str) -> Voice:

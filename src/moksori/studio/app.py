@@ -13,19 +13,22 @@ from urllib.parse import unquote
 
 import jinja2
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import moksori
+from moksori import settings
 from moksori.errors import UserError
 from moksori.studio import wishes
 from moksori.studio.crew import Crew
 from moksori.studio.jobs import Jobs
 from moksori.studio.songs import JSON_BYTES, Hub, Songs
 from moksori.studio.store import SONGS, Record, Store
-from moksori.studio.voices import Voices
+from moksori.studio.trainings import Trainings
+from moksori.studio.voices import REPORT, Voices
 from moksori.studio.words import LANGUAGES, StudioError, all_words, language_for
 
 _HERE = Path(__file__).parent
@@ -34,7 +37,8 @@ _HEARTBEAT_SECONDS = 15.0
 _YEAR_SECONDS = 365 * 24 * 3600
 _TYPES = {".flac": "audio/flac", ".opus": "audio/ogg", ".oga": "audio/ogg", ".m4a": "audio/mp4"}
 
-PAGES = {"/": "convert"}
+PAGES = {"/": "convert", "/voices": "voices", "/train": "train", "/learn": "learn"}
+_REPORT_POLICY = "sandbox allow-scripts; frame-ancestors 'self'"  # a report brings its own, and may touch nothing
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +50,7 @@ class Studio:
         self.store, self.hub, self.crew = store, Hub(), Crew()
         self.songs = Songs(store, self.crew, self.hub.tell)
         self.voices = Voices(store, self.crew)
+        self.trainings = Trainings(store, self.crew, self.hub.tell)
         self.jobs = Jobs(store, self.crew, self.songs, self.voices.path, self.hub.tell)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -64,7 +69,9 @@ class Studio:
         warm = asyncio.create_task(self.crew.start())
         self.songs.resume()
         self.jobs.start()
+        self.trainings.start_watching()
         yield
+        await self.trainings.stop_watching()
         await self.jobs.stop()
         await asyncio.gather(warm, return_exceptions=True)
         await self.crew.stop()
@@ -99,6 +106,21 @@ class Studio:
             route("/api/jobs/{job}/outline", self._job_outline),
             route("/api/jobs/{job}/melody", self._job_melody),
             route("/api/voices", self._voices),
+            route("/api/voices", self._add_voice, "POST"),
+            route("/api/voices/{voice}", self._remove_voice, "DELETE"),
+            route("/api/voices/{voice}/export", self._export),
+            route("/api/voices/{voice}/report", self._report),
+            route("/api/trainings", self._trainings),
+            route("/api/trainings", self._add_training, "POST"),
+            route("/api/trainings/{training}", self._training),
+            route("/api/trainings/{training}", self._remove_training, "DELETE"),
+            route("/api/trainings/{training}/takes", self._add_take, "POST"),
+            route("/api/trainings/{training}/takes/{take}", self._remove_take, "DELETE"),
+            route("/api/trainings/{training}/check", self._check, "POST"),
+            route("/api/trainings/{training}/start", self._start_training, "POST"),
+            route("/api/trainings/{training}/pause", self._pause, "POST"),
+            route("/api/trainings/{training}/samples/{sample}", self._sample),
+            route("/api/learn/shares", self._shares, "POST"),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ]
 
@@ -257,6 +279,68 @@ class Studio:
 
     async def _voices(self, request: Request) -> Response:
         return JSONResponse(await self.voices.all())
+
+    async def _add_voice(self, request: Request) -> Response:
+        return JSONResponse(await self.voices.add(request, _name(request)), 201)
+
+    async def _remove_voice(self, request: Request) -> Response:
+        self.voices.remove(request.path_params["voice"])
+        return JSONResponse({})
+
+    async def _export(self, request: Request) -> Response:
+        path, name = self.voices.file(request.path_params["voice"])
+        return _file(path, name=name)
+
+    async def _report(self, request: Request) -> Response:
+        """The report of a voice that was trained here, in a frame that can reach nothing of the studio."""
+        training = self.trainings.get(request.path_params["voice"])
+        answer = _file(self.trainings.folder(training["id"]) / REPORT, "text/html")
+        answer.headers["content-security-policy"] = _REPORT_POLICY
+        return answer
+
+    # Trainings
+
+    async def _trainings(self, request: Request) -> Response:
+        return JSONResponse(self.trainings.all())
+
+    async def _add_training(self, request: Request) -> Response:
+        told = await _json(request)
+        name = told.get("name") if isinstance(told, dict) else None
+        return JSONResponse(self.trainings.add(name if isinstance(name, str) else ""), 201)
+
+    async def _training(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self.trainings.told, request.path_params["training"]))
+
+    async def _remove_training(self, request: Request) -> Response:
+        self.trainings.remove(request.path_params["training"])
+        return JSONResponse({})
+
+    async def _add_take(self, request: Request) -> Response:
+        singer = unquote(request.headers.get("x-singer", ""), errors="replace")
+        number = request.path_params["training"]
+        return JSONResponse(await self.trainings.add_take(number, request, _name(request), singer), 201)
+
+    async def _remove_take(self, request: Request) -> Response:
+        return JSONResponse(self.trainings.remove_take(request.path_params["training"], request.path_params["take"]))
+
+    async def _check(self, request: Request) -> Response:
+        return JSONResponse(self.trainings.check(request.path_params["training"]))
+
+    async def _start_training(self, request: Request) -> Response:
+        wish = wishes.training_wish(await _json(request))
+        return JSONResponse(self.trainings.start(request.path_params["training"], wish))
+
+    async def _pause(self, request: Request) -> Response:
+        return JSONResponse(self.trainings.pause(request.path_params["training"]))
+
+    async def _sample(self, request: Request) -> Response:
+        return _file(self.trainings.sample(request.path_params["training"], request.path_params["sample"]))
+
+    # Understanding
+
+    async def _shares(self, request: Request) -> Response:
+        wish = settings.build(wishes.SharesWish, wishes.table(await _json(request)), "the request")
+        return JSONResponse(await self.crew.ask("shares", **settings.plain(wish)))
 
 
 def _name(request: Request) -> str:

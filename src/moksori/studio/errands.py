@@ -5,6 +5,7 @@ Paths come from the server, which made them; a `Progress` ends an errand by rais
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from moksori import checkpoint, conversion
+from moksori import checkpoint, conversion, run_files
 from moksori.audio import f0_file, files, level, notes, pitch, transposition
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
@@ -48,7 +49,7 @@ _voices: OrderedDict[tuple[str, int], Voice] = OrderedDict()  # the worker's: lo
 
 def load(path: str | None) -> Voice:
     """A voice, loaded once; None is the shipped one."""
-    file = None if path is None else checkpoint.model_file(path)
+    file = None if path is None else run_files.model_file(path)
     key = ("", 0) if file is None else (str(file), file.stat().st_mtime_ns if file.is_file() else 0)
     if key not in _voices:
         _voices[key] = conversion.load(file)
@@ -236,7 +237,7 @@ def card(voice: str | None) -> Answer:
     Raises:
         ModelFileError: no voice, or damaged.
     """
-    if voice is not None and isinstance(checkpoint.read_model(checkpoint.model_file(voice))[0], Solo):
+    if voice is not None and isinstance(checkpoint.read_model(run_files.model_file(voice))[0], Solo):
         raise UserError("the file holds a WaveNet by itself, which takes nothing of a song over into another voice")
     loaded = load(voice)
     origin = loaded.provenance
@@ -266,6 +267,31 @@ def _range(bounds: PitchRange) -> Answer:
     }
 
 
+def prepare(takes: str, data: str, progress: Progress) -> Answer:
+    """Prepare recordings for training, and ask the data doctor about them."""
+    from moksori.data import doctor
+    from moksori.data import prepare as preparing
+
+    corpus = preparing.prepare(Path(takes), Path(data), None, lambda done, total, name: progress(done / max(1, total)))
+    singers = [{**dataclasses.asdict(one), "range_notes": one.range_notes} for one in doctor.examine(corpus)]
+    skipped = [{"source": one.source, "reason": one.reason} for one in corpus.skipped]
+    return {"singers": singers, "advice": doctor.general_advice(corpus), "skipped": skipped}
+
+
+def shares(parameter: float, n: int) -> Answer:
+    """Draws of mixup's law, as training makes them: how many fall into each of forty equal parts of 0 to 1."""
+    from moksori.training import mixup
+
+    try:
+        config = mixup.MixupConfig(beta_parameter=parameter)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    drawn = mixup.shares(config, min(n, 100_000), np.random.default_rng(0))
+    counts, _ = np.histogram(drawn, bins=40, range=(0.0, 1.0))
+    near = float(np.mean((drawn < 0.1) | (drawn > 0.9)))
+    return {"counts": counts.tolist(), "n": len(drawn), "near_an_end": near, "drawn": drawn[:12].round(3).tolist()}
+
+
 ERRANDS: dict[str, Callable[..., Answer]] = {
     "hear": hear,
     "take_melody": take_melody,
@@ -275,5 +301,7 @@ ERRANDS: dict[str, Callable[..., Answer]] = {
     "preview": preview,
     "convert": convert,
     "card": card,
+    "prepare": prepare,
+    "shares": shares,
 }
-TOLD_PROGRESS = frozenset({"hear", "preview", "convert"})
+TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "prepare"})

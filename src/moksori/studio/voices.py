@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from moksori import checkpoint
+from moksori import run_files
 from moksori.errors import UserError
 from moksori.studio.crew import Crew
 from moksori.studio.songs import receive
@@ -16,6 +16,7 @@ from moksori.studio.words import StudioError
 
 SHIPPED = "shipped"
 MODEL_BYTES = 2 << 30
+REPORT = Path("run/report/report.html")  # of a training
 _FILE = "model.safetensors"
 
 
@@ -38,7 +39,7 @@ class Voices:
             return str(self._store.folder(VOICES, number) / _FILE)
         if self._store.get(TRAININGS, number) is not None:
             run = self._store.folder(TRAININGS, number) / "run"
-            if checkpoint.model_file(run).is_file():
+            if run_files.model_file(run).is_file():
                 return str(run)
         raise StudioError("error.no_voice", 404)
 
@@ -52,15 +53,21 @@ class Voices:
         if path is None:
             raise StudioError("error.no_voice", 404)
         record = self._store.get(VOICES, number) or self._store.get(TRAININGS, number) or {"name": number}
-        return checkpoint.model_file(path), f"{Path(record['name']).stem}.safetensors"
+        return run_files.model_file(path), f"{Path(record['name']).stem}.safetensors"
 
     def names(self) -> list[Record]:
         """All voices, without their cards: the shipped one first, then the newest."""
         own = [{**record, "kind": "imported"} for record in self._store.all(VOICES)]
         trained = [
-            {"id": record["id"], "added": record["added"], "name": record["name"], "kind": "trained"}
+            {
+                "id": record["id"],
+                "added": record["added"],
+                "name": record["name"],
+                "kind": "trained",
+                "has_report": (self._store.folder(TRAININGS, record["id"]) / REPORT).is_file(),
+            }
             for record in self._store.all(TRAININGS)
-            if checkpoint.model_file(self._store.folder(TRAININGS, record["id"]) / "run").is_file()
+            if run_files.model_file(self._store.folder(TRAININGS, record["id"]) / "run").is_file()
         ]
         others = sorted([*own, *trained], key=lambda record: -record["added"])
         return [{"id": SHIPPED, "name": "", "added": 0, "kind": "shipped"}, *others]
@@ -77,7 +84,7 @@ class Voices:
 
     async def _card(self, number: str) -> dict[str, Any]:
         path = self.path(number)
-        stamp = 0 if path is None else checkpoint.model_file(path).stat().st_mtime_ns
+        stamp = 0 if path is None else run_files.model_file(path).stat().st_mtime_ns
         key = (path or "", stamp)
         if key not in self._cards:
             self._cards[key] = await self._crew.ask("card", voice=path)

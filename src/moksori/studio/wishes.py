@@ -8,6 +8,8 @@ from typing import Any
 from moksori import settings
 from moksori.errors import UserError
 
+RECIPES = ("swift", "small", "melody", "paper", "smoke")
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -31,11 +33,22 @@ class TrainingWish:
 
     recipe: str = "swift"
     minutes: float = 30.0
-    licence: str = ""
+    licence: str = ""  # terms of the recordings
+    is_judged: bool = False  # afterwards, on recordings that were held back
 
     def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise ValueError(f"recipe is {self.recipe!r}; expected one of {', '.join(RECIPES)}")
         if not 0.1 <= self.minutes <= 60 * 24 * 30:
             raise ValueError(f"minutes is {self.minutes:g}; expected 0.1 to 43200")
+
+
+@dataclass(frozen=True)
+class SharesWish:
+    """How many draws of which law of mixup."""
+
+    parameter: float = 0.2
+    n: int = 20_000
 
 
 def wish(told: Any) -> Wish:
@@ -47,15 +60,20 @@ def wish(told: Any) -> Wish:
     >>> wish({"song": "a", "shares": {"kumi": 2}}).shares
     {'kumi': 2.0}
     """
-    return settings.build(Wish, _table(told), "the request")
+    return settings.build(Wish, table(told), "the request")
 
 
 def training_wish(told: Any) -> TrainingWish:
     """A wish for a training from JSON; raises as `wish` does."""
-    return settings.build(TrainingWish, _table(told), "the request")
+    return settings.build(TrainingWish, table(told), "the request")
 
 
-def _table(told: Any) -> dict[str, Any]:
+def table(told: Any) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: it is something else.
+    """
     if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
         raise UserError("the request is not a JSON object")
     return told

@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor
 
-from moksori import atomic, checkpoint, settings
+from moksori import atomic, checkpoint, run_files, settings
 from moksori.errors import ModelFileError, UserError
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
@@ -65,27 +65,27 @@ class RunFolder:
     @property
     def recipe(self) -> Path:
         """The run's recipe, every setting spelled out."""
-        return self.root / "recipe.toml"
+        return self.root / run_files.RECIPE
 
     @property
     def model(self) -> Path:
         """The model file."""
-        return self.root / checkpoint.MODEL_FILE
+        return self.root / run_files.MODEL
 
     @property
     def best(self) -> Path:
         """The file of the model whose conversions were scored best so far."""
-        return self.root / checkpoint.BEST_FILE
+        return self.root / run_files.BEST
 
     @property
     def journal(self) -> Path:
         """The journal, JSON lines."""
-        return self.root / "journal.jsonl"
+        return self.root / run_files.JOURNAL
 
     @property
     def samples(self) -> Path:
         """Folder of the converted clips."""
-        return self.root / "samples"
+        return self.root / run_files.SAMPLES
 
     @property
     def tensorboard(self) -> Path:

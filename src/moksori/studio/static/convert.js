@@ -88,7 +88,7 @@ function wish() {
 
 async function loadVoices() {
   voices = (await ask("/api/voices")).filter((voice) => voice.card);
-  const select = byId("voice"), before = select.value || localStorage.getItem("voice");
+  const select = byId("voice"), before = select.value || new URLSearchParams(location.search).get("voice") || localStorage.getItem("voice");
   select.replaceChildren(...voices.map((voice) => make("option", { value: voice.id, text: voice.kind === "shipped" ? say("voice.shipped") : voice.name })));
   if (voices.some((voice) => voice.id === before)) select.value = before;
   showVoice();

@@ -1,0 +1,100 @@
+// Mixup, live: the law of the share, and the singer between two.
+
+import { ask, byId, guarded, make, say, settle } from "./common.js";
+
+const LEFT = 40, BOTTOM = 26, WIDTH = 560, HEIGHT = 300, TALLEST = 4; // of the picture; densities above are cut
+let drawn = [], asked = null, waiting = null;
+
+const parameter = () => 10 ** Number(byId("parameter").value);
+
+// ln of the gamma function (Lanczos, g = 7, n = 9), for the density of Beta(a, a).
+const LANCZOS = [0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7];
+function logGamma(x) {
+  if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
+  const t = x + 6.5, sum = LANCZOS.slice(1).reduce((total, c, i) => total + c / (x + i), LANCZOS[0]);
+  return 0.5 * Math.log(2 * Math.PI) + (x - 0.5) * Math.log(t) - t + Math.log(sum);
+}
+const density = (w, a) => Math.exp((a - 1) * (Math.log(w) + Math.log(1 - w)) - 2 * logGamma(a) + logGamma(2 * a));
+
+function svg(tag, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+}
+
+function draw(told, a) {
+  const x = (w) => LEFT + w * (WIDTH - LEFT - 10), y = (value) => HEIGHT - BOTTOM - (Math.min(value, TALLEST) / TALLEST) * (HEIGHT - BOTTOM - 8);
+  const parts = [];
+  for (let value = 0; value <= TALLEST; value += 1) parts.push(svg("line", { x1: LEFT, x2: WIDTH - 10, y1: y(value), y2: y(value), class: "grid" }), svg("text", { x: LEFT - 8, y: y(value) + 4, class: "end" }, String(value)));
+  const { counts, n } = told, width = 1 / counts.length;
+  for (const [i, count] of counts.entries()) parts.push(svg("rect", { x: x(i * width) + 1, y: y(count / n / width), width: x(width) - x(0) - 2, height: HEIGHT - BOTTOM - y(count / n / width), class: "bar" }));
+  const line = Array.from({ length: 399 }, (_, i) => (i + 1) / 400).map((w) => `${x(w).toFixed(1)},${y(density(w, a)).toFixed(1)}`);
+  parts.push(svg("polyline", { points: line.join(" "), class: "law" }));
+  for (const w of [0, 0.25, 0.5, 0.75, 1]) parts.push(svg("text", { x: x(w), y: HEIGHT - 6, class: "middle" }, String(w)));
+  const share = Number(byId("share").value);
+  parts.push(svg("line", { x1: x(share), x2: x(share), y1: 4, y2: HEIGHT - BOTTOM, class: "here" }));
+  byId("law").replaceChildren(...parts);
+  byId("law-told").textContent = say("learn.law_told", { n: n.toLocaleString(), a: a.toFixed(2), near: Math.round(100 * told.near_an_end) });
+  byId("shape").textContent = say(Math.abs(a - 1) < 0.03 ? "learn.flat" : a < 1 ? "learn.u" : "learn.bell");
+}
+
+let told = null;
+const relaw = guarded(async () => {
+  const a = parameter();
+  byId("parameter-told").textContent = a.toFixed(2);
+  asked?.abort();
+  asked = new AbortController();
+  told = await ask("/api/learn/shares", { method: "POST", json: { parameter: a, n: 20000 }, signal: asked.signal });
+  drawn = told.drawn.slice();
+  draw(told, a);
+});
+byId("parameter").addEventListener("input", () => {
+  byId("parameter-told").textContent = parameter().toFixed(2);
+  clearTimeout(waiting);
+  waiting = setTimeout(relaw, 60);
+});
+
+function showShare() {
+  byId("share-told").textContent = Number(byId("share").value).toFixed(2);
+  if (told) draw(told, parameter());
+}
+byId("share").addEventListener("input", showShare);
+
+const hear = guarded(async () => {
+  settle();
+  const first = byId("first").value, second = byId("second").value, w = Number(byId("share").value);
+  if (first === second) throw new Error(say("learn.same"));
+  const shares = Object.fromEntries([[first, w], [second, 1 - w]].filter(([, share]) => share > 0));
+  byId("hear").disabled = true;
+  try {
+    await ask(`/api/songs/${byId("song").value}/preview`, { method: "POST", json: { song: byId("song").value, shares } });
+    const sound = byId("sound");
+    sound.src = `/api/songs/${byId("song").value}/preview/result?${Date.now()}`;
+    sound.hidden = false;
+    await sound.play().catch(() => {});
+  } finally {
+    byId("hear").disabled = false;
+  }
+});
+byId("hear").addEventListener("click", hear);
+byId("draw").addEventListener("click", guarded(async () => {
+  if (!drawn.length) await relaw();
+  byId("share").value = drawn.shift() ?? 0.5;
+  showShare();
+  if (!byId("hear").disabled) await hear();
+}));
+
+guarded(async () => {
+  await relaw();
+  const [songs, voices] = await Promise.all([ask("/api/songs"), ask("/api/voices")]);
+  const ready = songs.filter((song) => song.state === "ready");
+  byId("song").replaceChildren(...ready.map((song) => make("option", { value: song.id, text: song.name })));
+  const { singers } = voices.find((voice) => voice.id === "shipped").card;
+  for (const [id, place] of [["first", 1], ["second", 2]]) {
+    byId(id).replaceChildren(...singers.map((name) => make("option", { value: name, text: name })));
+    byId(id).selectedIndex = place;
+  }
+  byId("no-song").hidden = ready.length > 0;
+  for (const id of ["hear", "draw", "song"]) byId(id).disabled = !ready.length;
+})();

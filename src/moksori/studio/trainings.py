@@ -1,0 +1,354 @@
+"""Trainings: takes, what the data doctor says of them, and runs that are processes of their own.
+
+    new -> checking -> checked -> running -> done | paused | failed | stopped;  paused, failed, stopped, done -> running
+
+"stopped" is one whose process is gone without a word: the machine was switched off. It goes on from its last save.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from moksori import run_files, settings
+from moksori.errors import UserError
+from moksori.studio.crew import Crew
+from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
+from moksori.studio.store import TRAININGS, Record, Store, shown_name
+from moksori.studio.trainer import ALIVE, ENDED, LOG
+from moksori.studio.voices import REPORT
+from moksori.studio.wishes import TrainingWish
+from moksori.studio.words import StudioError
+from moksori.training import journal
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+_SINGER = re.compile(r"\w[\w -]{0,38}\w|\w")  # a name that is a folder on every system
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_STOPPED_CODES = (130, -signal.SIGTERM, -signal.SIGINT)
+_LOOK_SECONDS = 1.0  # between two looks at runs that are under way
+_MOST_POINTS = 400  # of a curve
+_MOST_SAMPLES = 12
+_LOG_BYTES = 4000  # of the log's end
+
+
+class Trainings:
+    """The trainings of a studio."""
+
+    def __init__(self, store: Store, crew: Crew, tell: Tell) -> None:
+        self._store, self._crew, self._tell = store, crew, tell
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._children: list[subprocess.Popen[bytes]] = []  # to be waited for when they end
+        self._shares: dict[str, float] = {}
+
+    def start_watching(self) -> None:
+        """Look after runs from now on; a check that was under way when the server ended is to be asked for again."""
+        for record in self._store.all(TRAININGS):
+            if record["state"] == "checking":
+                self._changed({**record, "state": "new"})
+        self._run(self._watch())
+
+    async def stop_watching(self) -> None:
+        """Leave the runs to themselves."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def all(self) -> list[Record]:
+        """All trainings, the newest first, with how far they are."""
+        return [self._told(record) for record in self._store.all(TRAININGS)]
+
+    def get(self, number: str) -> Record:
+        """What is known of a training.
+
+        Raises:
+            StudioError: no such training.
+        """
+        record = self._store.get(TRAININGS, number)
+        if record is None:
+            raise StudioError("error.no_training", 404)
+        return record
+
+    def told(self, number: str) -> Record:
+        """The same with how far it is, its curves, scores and samples."""
+        record = self.get(number)
+        return {**self._told(record), **self._curves(record), "log": self._log_end(record)}
+
+    def add(self, name: str) -> Record:
+        """A new training without takes."""
+        record = self._store.new(TRAININGS, {"name": shown_name(name), "takes": [], "state": "new", "doctor": None})
+        self._changed(record)
+        return record
+
+    async def add_take(self, number: str, request: Request, name: str, singer: str) -> Record:
+        """Take a recording of a singer.
+
+        Raises:
+            StudioError: the training has begun, or the singer's name cannot be a folder's.
+        """
+        self._not_begun(self.get(number))
+        singer = unicodedata.normalize("NFC", singer.strip())
+        if not _SINGER.fullmatch(singer) or singer.lower() in _RESERVED:
+            raise StudioError("error.singer_name", name=shown_name(singer))
+        name = shown_name(name)
+        file = f"{secrets.token_hex(6)}{checked_suffix(name)}"
+        folder = self.folder(number) / "takes" / singer
+        folder.mkdir(parents=True, exist_ok=True)
+        n_bytes = await receive(request, folder / file, SONG_BYTES)
+        record = self._not_begun(self.get(number))  # others may have brought theirs meanwhile
+        take = {"file": file, "singer": singer, "name": name, "n_bytes": n_bytes}
+        record |= {"takes": [*record["takes"], take], "state": "new", "doctor": None}
+        self._changed(record)
+        return self._told(record)
+
+    def remove_take(self, number: str, file: str) -> Record:
+        """Remove a recording."""
+        record = self._not_begun(self.get(number))
+        for take in record["takes"]:
+            if take["file"] == file:
+                (self.folder(number) / "takes" / take["singer"] / take["file"]).unlink(missing_ok=True)
+        record |= {"takes": [take for take in record["takes"] if take["file"] != file], "state": "new", "doctor": None}
+        self._changed(record)
+        return self._told(record)
+
+    def check(self, number: str) -> Record:
+        """Have the takes prepared, and ask the data doctor."""
+        record = self._not_begun(self.get(number))
+        if not record["takes"]:
+            raise StudioError("error.no_takes")
+        record |= {"state": "checking", "error": ""}
+        self._changed(record)
+        self._run(self._check(record))
+        return self._told(record)
+
+    def start(self, number: str, wish: TrainingWish) -> Record:
+        """Start a training, or go on with it.
+
+        Raises:
+            StudioError: it was not checked, or is under way.
+        """
+        record, folder = self.get(number), self.folder(number)
+        if record["doctor"] is None:
+            raise StudioError("error.not_checked", 409)
+        if self._is_alive(number):
+            raise StudioError("error.training_runs", 409)
+        if (run := folder / "run" / run_files.RECIPE).is_file():
+            recipe = str(run)  # a run keeps its own
+        else:
+            recipe = record["recipe"] = wish.recipe
+        (folder / ENDED).unlink(missing_ok=True)
+        command = [sys.executable, "-m", "moksori", "train", str(folder / "data"), "-o", str(folder / "run")]
+        command += ["--recipe", recipe, "--for", f"{round(wish.minutes * 60)}s", "--json"]
+        command += ["--licence", wish.licence] if wish.licence else []
+        command += ["--report"] if wish.is_judged else []
+        with self._alive_lock(number) as lock:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "moksori.studio.trainer", str(folder), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[lock],
+                start_new_session=True,  # it neither ends with the server nor hears its Ctrl-C
+            )
+        self._children.append(child)
+        record |= {"state": "running", "pid": child.pid, "wish": settings.plain(wish), "error": ""}
+        self._changed(record)
+        return self._told(record)
+
+    def pause(self, number: str) -> Record:
+        """Have a training save and stop."""
+        record = self.get(number)
+        if self._is_alive(number):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(record["pid"], signal.SIGTERM)
+        return self._told(record)
+
+    def remove(self, number: str) -> None:
+        """Remove a training, its takes and its voice.
+
+        Raises:
+            StudioError: it is under way; pause it first.
+        """
+        self.get(number)
+        if self._is_alive(number):
+            raise StudioError("error.training_runs", 409)
+        self._store.remove(TRAININGS, number)
+        self._tell("training", {"id": number, "state": "removed"})
+
+    def folder(self, number: str) -> Path:
+        """Where a training lies."""
+        return self._store.folder(TRAININGS, number)
+
+    def sample(self, number: str, name: str) -> Path:
+        """A converted clip of a run.
+
+        Raises:
+            StudioError: no such clip.
+        """
+        found = {path.name: path for path in self._samples(number)}
+        if name not in found:
+            raise StudioError("error.no_result", 404)
+        return found[name]
+
+    def _not_begun(self, record: Record) -> Record:
+        """Refuse to change the data of a run."""
+        if record["state"] not in ("new", "checked"):
+            raise StudioError("error.training_begun", 409)
+        return record
+
+    async def _check(self, record: Record) -> None:
+        folder = self.folder(record["id"])
+        names = {f"{take['singer']}/{take['file']}": f"{take['singer']}/{take['name']}" for take in record["takes"]}
+
+        def told(share: float) -> None:
+            self._shares[record["id"]] = share
+            self._tell("training", self._told(record))
+
+        try:
+            takes, data = str(folder / "takes"), str(folder / "data")
+            said = await self._crew.ask("prepare", "data", told, takes=takes, data=data)
+            text = json.dumps(said)
+            for path, name in names.items():
+                text = text.replace(json.dumps(path)[1:-1], json.dumps(name)[1:-1])
+            record = {**record, "doctor": json.loads(text), "state": "checked"}
+        except UserError as error:
+            words = str(error)
+            for path, name in names.items():
+                words = words.replace(path, name)
+            record = {**record, "state": "new", "error": words.replace(f"{folder}/", "")}
+        self._shares.pop(record["id"], None)
+        if self._store.get(TRAININGS, record["id"]) is not None:
+            self._changed(record)
+
+    async def _watch(self) -> None:
+        """Tell pages how runs that are under way go, and when they end."""
+        seen: dict[str, tuple[Any, ...]] = {}
+        while True:
+            self._children = [child for child in self._children if child.poll() is None]
+            for record in self._store.all(TRAININGS):
+                if record["state"] == "running":
+                    number = record["id"]
+                    if not self._is_alive(number):
+                        self._ended(record)
+                        continue
+                    mark = tuple(
+                        _size(path) for path in (self._run_of(number) / run_files.JOURNAL, self.folder(number) / LOG)
+                    )
+                    if seen.get(number) != mark:
+                        seen[number] = mark
+                        self._tell("training", self._told(record))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _ended(self, record: Record) -> None:
+        """A run that was under way is not any more: how it ended."""
+        try:
+            code = json.loads((self.folder(record["id"]) / ENDED).read_text(encoding="utf-8"))["code"]
+        except (OSError, ValueError, KeyError):
+            code = None
+        states: dict[int | None, str] = {None: "stopped", 0: "done", **dict.fromkeys(_STOPPED_CODES, "paused")}
+        record = {**record, "state": states.get(code, "failed")}
+        if record["state"] == "failed":
+            lines = [line for line in self._log_end(record).splitlines() if line.strip() and not line.startswith("{")]
+            record["error"] = lines[-1].removeprefix("moksori: ") if lines else ""
+            record["error"] = record["error"].replace(f"{self.folder(record['id'])}/", "")
+        self._changed(record)
+
+    @contextlib.contextmanager
+    def _alive_lock(self, number: str) -> Iterator[int]:
+        """A lock that whoever inherits it holds until its end."""
+        with open(self.folder(number) / ALIVE, "a", encoding="utf-8") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield file.fileno()
+
+    def _is_alive(self, number: str) -> bool:
+        try:
+            with self._alive_lock(number):
+                return False
+        except BlockingIOError:
+            return True
+
+    def _run_of(self, number: str) -> Path:
+        return self.folder(number) / "run"
+
+    def _told(self, record: Record) -> Record:
+        """A training with the share that is done, and its losses as of now."""
+        told = {**record, "share": self._shares.get(record["id"], 0.0)}
+        if "wish" in record:
+            last = self._last_losses(record["id"])
+            if last is not None:
+                told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
+                told["share"] = min(1.0, last["seconds"] / (60 * record["wish"]["minutes"]))
+        return told
+
+    def _last_losses(self, number: str) -> dict[str, Any] | None:
+        path = self._run_of(number) / run_files.JOURNAL
+        for line in reversed(_end_of(path, 20_000).splitlines()):
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("event") == "losses":
+                    return dict(entry)
+        return None
+
+    def _curves(self, record: Record) -> Record:
+        path = self._run_of(record["id"]) / run_files.JOURNAL
+        entries = list(journal.read(path)) if path.is_file() else []
+        losses = [entry for entry in entries if entry["event"] == "losses"]
+        stride = max(1, len(losses) // _MOST_POINTS)
+        thin = losses[::-1][::stride][::-1]  # the last one stays
+        names = sorted({name for entry in thin for name in entry["losses"]})
+        held_out = [entry for entry in entries if entry["event"] == "validation" and "loss" in entry["figures"]]
+        scores = [entry for entry in entries if entry["event"] == "score"]
+        return {
+            "curves": {name: [[e["step"], e["losses"][name]] for e in thin if name in e["losses"]] for name in names},
+            "held_out": [[entry["step"], entry["figures"]["loss"]] for entry in held_out],
+            "scores": [{key: entry[key] for key in ("step", "scores", "is_best")} for entry in scores],
+            "samples": [path.name for path in self._samples(record["id"])],
+            "has_voice": run_files.model_file(self._run_of(record["id"])).is_file(),
+            "has_report": (self.folder(record["id"]) / REPORT).is_file(),
+        }
+
+    def _samples(self, number: str) -> list[Path]:
+        """The newest converted clips, the newest first."""
+        return sorted((self._run_of(number) / run_files.SAMPLES).glob("step-*.flac"), reverse=True)[:_MOST_SAMPLES]
+
+    def _log_end(self, record: Record) -> str:
+        return _end_of(self.folder(record["id"]) / LOG, _LOG_BYTES)
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _changed(self, record: Record) -> None:
+        self._store.put(TRAININGS, record)
+        self._tell("training", self._told(record))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _end_of(path: Path, n_bytes: int) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, _size(path) - n_bytes))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

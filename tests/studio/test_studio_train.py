@@ -1,0 +1,190 @@
+"""Voices and trainings in a browser: in, out, refused; a run that outlives page and server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import torch
+from browsing import open_page, until
+from safetensors.torch import save_file
+from serving import ARIRANG, Served
+from test_studio_convert import open_quietly
+
+from moksori import checkpoint
+
+SINGERS = Path(__file__).parents[2] / "demo" / "singers"
+SHIPPED = Path(checkpoint.__file__).parent / "voices" / "first.safetensors"
+
+
+class TestVoices:
+    def test_the_shipped_voice_has_a_card_with_singers_ranges_and_terms(self, page: Any) -> None:
+        page.click("nav a[href='/voices']")
+        page.wait_for_selector("[data-voice=shipped] table")
+        told = page.inner_text("[data-voice=shipped]")
+        assert "kumi" in told and "A3 to D5" in told and "swift" in told and "CC BY 3.0" in told
+
+    def test_a_model_file_comes_in_sings_goes_out_and_is_removed(
+        self, page: Any, studio: Served, tmp_path: Path
+    ) -> None:
+        shutil.copy(SHIPPED, tmp_path / "나의 목소리.safetensors")
+        page.goto(studio.address + "voices")
+        page.set_input_files("#bring", str(tmp_path / "나의 목소리.safetensors"))
+        card = page.locator("article", has_text="나의 목소리.safetensors")
+        card.wait_for()
+        with page.expect_download() as downloading:
+            card.locator("a").click()
+        downloading.value.save_as(tmp_path / "out.safetensors")
+        assert (tmp_path / "out.safetensors").read_bytes() == SHIPPED.read_bytes()
+        number = card.get_attribute("data-voice")
+        song = studio.bring(ARIRANG)
+        wish = {"song": song["id"], "voice": number, "shares": {"kumi": 1.0}}
+        job = studio.ask("POST", "/api/jobs", wish).json
+        assert studio.wait("/api/jobs", job["id"], "done", "failed")["state"] == "done"
+        page.on("dialog", lambda dialog: dialog.accept())
+        card.locator("button", has_text="Remove").click()
+        card.wait_for(state="detached")
+        assert studio.ask("POST", "/api/jobs", wish).status == 404
+
+    def test_what_is_no_voice_is_refused_and_leaves_nothing(self, page: Any, studio: Served, tmp_path: Path) -> None:
+        save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+        damaged = bytearray(SHIPPED.read_bytes())
+        damaged[-1000] ^= 1
+        (tmp_path / "damaged.safetensors").write_bytes(damaged)
+        (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
+        page.goto(studio.address + "voices")
+        page.wait_for_selector("[data-voice=shipped]")
+        for name, said in (("foreign", "not one of Moksori"), ("damaged", "damaged"), ("pickle", "not a safetensors")):
+            page.set_input_files("#bring", str(tmp_path / f"{name}.safetensors"))
+            until(page, "said => document.querySelector('#trouble p').textContent.includes(said)", said)
+            assert page.inner_text("#trouble p").startswith(f"{name}.safetensors: ")
+        assert not [path for path in (studio.folder / "voices").iterdir() if path.is_dir()]
+
+
+def test_a_run_of_smoke_outlives_page_and_server_pauses_goes_on_and_sings(browser: Any, tmp_path: Path) -> None:
+    served = Served(tmp_path / "Moksori")
+    try:
+        for page in open_quietly(browser, served):
+            page.goto(served.address + "train")
+            page.fill("#new-name", "Invented")
+            page.click("#new button")
+            page.wait_for_selector("#training:visible")
+            page.set_input_files("#folder", str(SINGERS))
+            until(page, "document.querySelectorAll('#take-list > li').length === 4")
+            until(page, "document.querySelector('#upload').textContent === ''")
+            page.click("#check")
+            page.wait_for_selector("#doctor:visible")
+            assert page.locator("#doctor tbody tr").count() == 4
+            assert "syn_bass: Only" in page.inner_text("#advice")
+            page.select_option("#recipe", "smoke")
+            page.fill("#minutes", "10")
+            page.fill("#terms", "for tests")
+            page.click("#start")
+            page.wait_for_selector("#curves svg", timeout=60_000)
+            (training,) = served.ask("GET", "/api/trainings").json
+            assert training["state"] == "running"
+            number, trainer = training["id"], training["pid"]
+
+            port = served.port
+            served.stop(signal.SIGKILL)
+            os.kill(trainer, 0)  # it is still there
+            served.start(port)
+            page.wait_for_selector("#lost", state="hidden")
+            step = served.ask("GET", f"/api/trainings/{number}").json["step"]
+            until(page, f"document.querySelector('#reached').textContent && {step} > 0")
+            for second in open_page(browser, served):  # two browsers see the same
+                second.goto(f"{served.address}train?training={number}")
+                second.wait_for_selector("#pause:visible")
+                second.click("#pause")
+                second.wait_for_selector("li[data-state=paused]")
+            page.wait_for_selector("li[data-state=paused]")
+            with pytest.raises(ProcessLookupError):
+                _wait_for_end(trainer)
+            paused = served.ask("GET", f"/api/trainings/{number}").json
+            assert paused["step"] >= step and paused["has_voice"]
+
+            page.fill("#minutes", str(round(paused["seconds"] / 60 + 0.05, 3)))
+            page.click("#start")
+            page.wait_for_selector("li[data-state=done]", timeout=60_000)
+            assert served.ask("GET", f"/api/trainings/{number}").json["step"] > paused["step"]
+            assert not page.is_visible("#failure")
+            page.click("#use")
+            until(page, "id => document.querySelector('#voice').value === id", number)
+            voice = next(each for each in served.ask("GET", "/api/voices").json if each["id"] == number)
+            assert voice["card"]["terms"] == "for tests" and "syn_sop" in voice["card"]["singers"]
+    finally:
+        served.stop()
+
+
+def _wait_for_end(pid: int) -> None:
+    """Ask for a process until it is gone, which raises."""
+    for _ in range(100):
+        os.kill(pid, 0)
+        time.sleep(0.05)
+
+
+class TestTakes:
+    @pytest.fixture
+    def training(self, studio: Served) -> Iterator[str]:
+        number = studio.ask("POST", "/api/trainings", {"name": "a"}).json["id"]
+        yield number
+        studio.ask("DELETE", f"/api/trainings/{number}")
+
+    @pytest.mark.parametrize("singer", ["", "..", "a/b", "../../x", "con", "-o", ".hidden", "x" * 41, "a\nb", "a "])
+    def test_a_singers_name_that_is_no_folder_is_refused(self, studio: Served, training: str, singer: str) -> None:
+        headers = {"X-Name": "take.wav", "X-Singer": quote(singer)}
+        answer = studio.ask("POST", f"/api/trainings/{training}/takes", headers=headers, raw=b"RIFF")
+        if singer == "a ":  # spaces around it are only typed
+            assert answer.status == 201
+        else:
+            assert answer.status == 400 and "cannot be a singer's name" in answer.json["error"]
+            assert not list((studio.folder / "trainings" / training).glob("takes/*"))
+
+    def test_nothing_starts_before_the_doctor_has_seen_it(self, studio: Served, training: str) -> None:
+        wish = {"recipe": "smoke", "minutes": 1}
+        assert studio.ask("POST", f"/api/trainings/{training}/start", wish).status == 409
+        assert studio.ask("POST", f"/api/trainings/{training}/check").status == 400
+        wrong = studio.ask("POST", f"/api/trainings/{training}/start", {"recipe": "/etc/passwd", "minutes": 1})
+        assert wrong.status == 400 and "expected one of swift" in wrong.json["error"]
+
+    def test_recordings_that_are_none_are_told_by_the_names_they_had(self, studio: Served, training: str) -> None:
+        for name, raw in (("first.wav", ARIRANG.read_bytes()), ("letter.wav", b"Dear Sir")):
+            headers = {"X-Name": name, "X-Singer": "anna"}
+            assert studio.ask("POST", f"/api/trainings/{training}/takes", headers=headers, raw=raw).status == 201
+        studio.ask("POST", f"/api/trainings/{training}/check")
+        checked = studio.wait("/api/trainings", training, "checked", "new")
+        (skip,) = checked["doctor"]["skipped"]
+        assert skip["source"] == "anna/letter.wav"
+        assert "only one singer" in checked["doctor"]["advice"][0]
+        assert str(studio.folder) not in json.dumps(checked)
+
+
+def test_the_law_of_mixup_turns_from_a_u_to_a_bell_and_the_singer_between_is_heard(page: Any, studio: Served) -> None:
+    studio.bring(ARIRANG)
+    page.goto(studio.address + "learn")
+    page.wait_for_selector("#law .bar")
+    assert "Below 1 the law is a U" in page.inner_text("#shape")
+
+    def middle_over_end() -> float:
+        script = "[...document.querySelectorAll('#law .bar')].map(bar => Number(bar.getAttribute('height')))"
+        heights = page.evaluate(script)
+        return float(sum(heights[18:22]) / max(1e-9, sum([*heights[:2], *heights[-2:]])))
+
+    assert middle_over_end() < 0.5
+    page.focus("#parameter")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('#shape').textContent.includes('bell')")
+    assert middle_over_end() > 5
+    page.locator("#share").fill("0.3")
+    page.click("#hear")
+    page.wait_for_selector("#sound:visible")
+    until(page, "document.querySelector('#sound').currentTime > 0.2")
