@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import moksori
-from moksori import checkpoint, conversion, soloist
+from moksori import checkpoint, conversion, run_files, soloist
 from moksori.audio import features, level, mulaw, resample, signals
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, build, song, vowel
 
-from moksori import checkpoint, conversion
+from moksori import checkpoint, conversion, run_files
 from moksori.audio import files
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance

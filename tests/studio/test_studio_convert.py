@@ -276,12 +276,3 @@ def test_the_page_is_korean_for_a_korean_browser_and_stays_as_it_is_switched(bro
         assert page.inner_text("h1") == "Sing a song with another voice"
         page.reload()
         assert page.inner_text("h1") == "Sing a song with another voice"
-
-
-@pytest.mark.parametrize("width", [390, 1920])
-def test_nothing_overflows_from_a_phone_to_a_wide_screen(browser: Any, studio: Served, width: int) -> None:
-    for page in open_page(browser, studio, viewport={"width": width, "height": 844}, locale="ko"):
-        bring(page, ARIRANG)
-        page.click("#editor summary")
-        page.check("#mix")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

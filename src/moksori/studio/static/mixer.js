@@ -76,6 +76,7 @@ export class Mixer {
     const svg = (tag, attributes, text = "") => { const made = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value); made.textContent = text; return made; };
     const names = three.map((name, i) => svg("text", { x: Math.min(Math.max(CORNERS[i][0], 40), 180), y: CORNERS[i][1] + (i ? 20 : -9) }, name.slice(0, 14)));
     byId("pad").replaceChildren(svg("polygon", { points: CORNERS.map((corner) => corner.join(",")).join(" ") }), ...names, svg("circle", { cx: x, cy: y, r: 9 }));
+    byId("pad").setAttribute("aria-valuenow", Math.round(100 * weights[0]));
     byId("pad").setAttribute("aria-valuetext", three.map((name, i) => `${name} ${Math.round(100 * weights[i])} %`).join(", "));
   }
 

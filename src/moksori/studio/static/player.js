@@ -158,7 +158,7 @@ export class Player {
 
   _key(event) {
     const target = event.target;
-    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, button, summary, a, [role=application]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, button, summary, a, [role=application], [role=slider]")) return;
     if (event.key === " " && this.sides[0].isThere) { event.preventDefault(); this.isPlaying ? this.pause() : this.play(); }
     else if (event.key.toLowerCase() === "a") this.hear(0);
     else if (event.key.toLowerCase() === "b") this.hear(1);

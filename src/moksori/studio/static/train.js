@@ -60,7 +60,7 @@ function show(told) {
   byId("use").href = `/?voice=${told.id}`;
   byId("report-link").hidden = !told.has_report;
   byId("report-link").href = `/voices?report=${told.id}`;
-  byId("progress").hidden = !told.wish;
+  byId("progress").hidden = !told.wish || told.state === "done";
   byId("progress").querySelector("progress").value = told.share;
   byId("reached").textContent = told.step === undefined ? "" : say("train.progress", { step: told.step.toLocaleString(), time: duration(told.seconds), all: duration(60 * told.wish.minutes) });
   byId("failure").hidden = !told.error;
