@@ -1,0 +1,117 @@
+"""Pictures of the studio for the guide: python docs/screenshots.py; needs the extra [dev] and Chromium.
+
+A studio is opened in a folder of its own, brought the demo's song and singers, and looked at in both languages.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+SONG, SINGERS = ROOT / "demo" / "arirang.flac", ROOT / "demo" / "singers"
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+_COLOURS = 128  # are enough for a page, and a third of the bytes
+
+
+def main() -> None:
+    """Take all pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "moksori", "studio", "--folder", folder, "--port", "0", "--no-browser"]
+        studio = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        assert studio.stderr is not None
+        address = studio.stderr.readline().split(" at ")[1].split()[0]
+        try:
+            with sync_playwright() as playwright:
+                found = shutil.which("chromium") or shutil.which("google-chrome")
+                browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+                page = browser.new_page(locale="en")
+                _prepare(page, address)
+                for language in ("en", "ko"):
+                    wide = browser.new_page(viewport=WIDE, locale=language)
+                    _take_wide(wide, address, language)
+                    phone = browser.new_page(viewport=PHONE, locale=language, color_scheme="dark")
+                    _open_song(phone, address)
+                    phone.locator("#stage").scroll_into_view_if_needed()
+                    phone.evaluate("document.querySelector('#stage-heading').scrollIntoView()")
+                    _keep(phone, language, "phone")
+                browser.close()
+        finally:
+            studio.terminate()
+            studio.wait()
+
+
+def _prepare(page: Page, address: str) -> None:
+    """A song, a conversion, and a short training."""
+    page.goto(address)
+    page.set_input_files("#files", str(SONG))
+    page.wait_for_selector("#stage:visible", timeout=120_000)
+    page.check("input[value=kumi]")
+    page.wait_for_selector("#convert:not([disabled])")
+    page.click("#convert")
+    page.wait_for_selector("li[data-state=done]", timeout=120_000)
+    page.goto(f"{address}train")
+    page.fill("#new-name", "Four invented singers")
+    page.click("#new button")
+    page.wait_for_selector("#training:visible")
+    page.set_input_files("#folder", str(SINGERS))
+    page.wait_for_selector("#take-list > li:nth-child(4)")
+    page.wait_for_timeout(2000)
+    page.click("#check")
+    page.wait_for_selector("#doctor:visible", timeout=300_000)
+    page.select_option("#recipe", "smoke")
+    page.fill("#minutes", "0.5")
+    page.click("#start")
+    page.wait_for_selector("li[data-state=done]", timeout=300_000)
+
+
+def _open_song(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_selector("#voice option", state="attached", timeout=60_000)
+    page.click("#songs .pick")
+    page.wait_for_selector("#stage:visible")
+    page.check("input[value=kumi]")
+    page.locator("#jobs button").first.click()
+    page.wait_for_selector("#wave-b:visible")
+    page.click("#play")
+    page.wait_for_timeout(1200)
+
+
+def _take_wide(page: Page, address: str, language: str) -> None:
+    _open_song(page, address)
+    page.click("#editor summary")
+    page.focus("#melody")
+    for _ in range(9):
+        page.keyboard.press("ArrowRight")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+    _keep(page, language, "convert", whole=True)
+    page.goto(f"{address}train")
+    page.click("#trainings .pick")
+    page.wait_for_selector("#curves svg")
+    page.wait_for_timeout(500)
+    _keep(page, language, "train", whole=True)
+    page.goto(f"{address}learn")
+    page.wait_for_selector("#law .bar")
+    page.wait_for_timeout(800)
+    _keep(page, language, "learn")
+
+
+def _keep(page: Page, language: str, name: str, *, whole: bool = False) -> None:
+    """Write what the page looks like, with as many colours as it needs."""
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+    path = ROOT / "docs" / "guide" / language / "figures" / f"studio-{name}.png"
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} kB")
+
+
+if __name__ == "__main__":
+    main()
