@@ -280,7 +280,7 @@ def prepare(takes: str, data: str, progress: Progress) -> Answer:
 
 def shares(parameter: float, n: int) -> Answer:
     """Draws of mixup's law, as training makes them: how many fall into each of forty equal parts of 0 to 1."""
-    from moksori.training import mixup
+    from moksori.training.phases import mixup
 
     try:
         config = mixup.MixupConfig(beta_parameter=parameter)

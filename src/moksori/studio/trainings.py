@@ -32,7 +32,7 @@ from moksori.studio.trainer import ALIVE, ENDED, LOG
 from moksori.studio.voices import REPORT
 from moksori.studio.wishes import TrainingWish
 from moksori.studio.words import StudioError
-from moksori.training import journal
+from moksori.training.logging import journal
 
 try:
     import fcntl
