@@ -134,13 +134,17 @@ export class Melody {
     pen.strokeStyle = ink("line");
     pen.lineWidth = 1;
     const step = scale.high - scale.low > 26 ? 12 : 1;
+    let last = Infinity; // where the last name stands: none is written over another
     for (let midi = Math.ceil(scale.low); midi <= scale.high; midi += 1) {
       const isNamed = step === 12 ? midi % 12 === 0 : [0, 2, 4, 5, 7, 9, 11].includes(midi % 12);
       if (!isNamed) continue;
       const y = scale.y(midi);
       pen.beginPath(); pen.moveTo(LEFT, y); pen.lineTo(scale.width, y); pen.stroke();
-      const room = (scale.height - TOP - BOTTOM) / (scale.high - scale.low);
-      if (midi % 12 === 0 || room > 9 || (room > 5 && [4, 7].includes(midi % 12))) pen.fillText(noteName(440 * 2 ** ((midi - 69) / 12)), 6, y + 4);
+      const tall = (scale.height - TOP - BOTTOM) / (scale.high - scale.low), fromC = Math.min(midi % 12, 12 - (midi % 12)) * tall;
+      if (midi % 12 === 0 || (fromC >= 13 && last - y >= 13)) {
+        pen.fillText(noteName(440 * 2 ** ((midi - 69) / 12)), 6, y + 4);
+        last = y;
+      }
     }
     const span = this.view[1] - this.view[0];
     const tick = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800].find((each) => (each / span) * (scale.width - LEFT) > 60) ?? 3600;
