@@ -59,7 +59,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation samples journal tensorboard",
     "conversion": "options hearing song many voice",
-    "evaluation": "measures judges report held_out trials audition making runner",
+    "evaluation": "measures judges report held_out trials audition making retrieval runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
     "evaluation.report": "data verdict figures pages song_page listening compare",

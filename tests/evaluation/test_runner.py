@@ -164,6 +164,9 @@ class TestWords:
         assert _mean(told, report.CONVERSION, "content_kept") < 0.5  # an untrained net
         assert _mean(told, report.TRUTH, "distill_mos") == _mean(told, report.CONVERSION, "distill_mos") == 3.5
         assert set(reader.told) == {"ko"}  # found in the source, told for its conversions
+        frames = [item for item in told.items if item.row == report.FRAMES_STRANGERS]
+        assert {item.target_singer for item in frames} == set(corpus.singers)
+        assert all("content_kept" in item.scores for item in frames)
         by_song = {
             (item.row, item.recording): item.scores["character_error_rate"]
             for item in told.items

@@ -23,7 +23,7 @@ from moksori.conversion import Voice
 from moksori.data import threads
 from moksori.data.corpus import Corpus, Recording, sung_range
 from moksori.errors import AudioFileError, DataError
-from moksori.evaluation import held_out, making, trials
+from moksori.evaluation import held_out, making, retrieval, trials
 from moksori.evaluation.judges import distill_mos, resemblyzer, whisper
 from moksori.evaluation.judges import panel as scoring
 from moksori.evaluation.judges import singer as singer_judge
@@ -40,6 +40,7 @@ from moksori.training.folder import RunFolder
 from moksori.training.logging import journal
 
 AUDIO = "audio"  # folder of a report's sounds
+_POOL_SECONDS = 300.0  # of a target's training recordings, for the control by frames
 _GRID = (report.CONVERSION, report.RECONSTRUCTION)
 
 T = TypeVar("T")
@@ -140,7 +141,7 @@ def evaluate_voice(
     making.make(voice, chosen, audio, options, _stage(progress, "converting"), corpus.fingerprint)
     cycled = making.make_cycles(voice, chosen, options, _stage(progress, "converting back"))
     work = _Work(listeners, corpus, texts, folder, progress)
-    items = work.with_cycles(work.judge(chosen), cycled) + work.moved(chosen)
+    items = work.with_cycles(work.judge(chosen), cycled) + work.moved(chosen) + work.frames(chosen)
     items += work.copy_synthesis(voice, [trial for trial in chosen if trial.row != report.STRANGERS])
     notes = [
         f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
@@ -207,7 +208,7 @@ def evaluate_conversions(
     chosen, refused = trials.from_table(conversions, corpus, texts)
     making.begin(folder / AUDIO, {"conversions": conversions.name})  # they may have changed since the last time
     work = _Work(panel(corpus, texts, options, progress), corpus, texts, folder, progress)
-    items = work.judge(chosen) + work.moved(chosen)
+    items = work.judge(chosen) + work.moved(chosen) + work.frames(chosen)
     notes = [f"{len(chosen)} conversions made elsewhere, from {conversions.name}."]
     notes += [f"Left out: {line}." for line in refused]
     title = f"{conversions.name}: how good are these conversions?"
@@ -280,6 +281,39 @@ class _Work:
 
         found = self._map(one, list(groups.items()), "listening to the sources, moved")
         return [item for group in found for item in group]
+
+    def frames(self, chosen: Sequence[Trial]) -> list[Item]:
+        """The moved sources by the nearest frames of their targets' own recordings; only where Whisper reads words.
+
+        Of songs by strangers if there are any, else of the held-out recordings.
+        """
+        row = report.STRANGERS if any(trial.row == report.STRANGERS for trial in chosen) else report.CONVERSION
+        jobs = [trial for trial in chosen if trial.row == row and trial.source in self._heard]
+        if not jobs or self._panel.words is None:
+            return []
+        targets = sorted({trial.target_singer for trial in jobs})
+        found = self._map(self._pool, targets, "gathering the targets' frames")
+        pools = {singer: pool for singer, pool in zip(targets, found, strict=True) if pool is not None}
+        name = report.FRAMES_STRANGERS if row == report.STRANGERS else report.FRAMES
+
+        def one(trial: Trial) -> Item:
+            source = self._heard[trial.source]
+            song = overlap_add.moved(source.clip, source.track, trial.transpose_semitones)
+            track = retrieval.moved_track(source.track, trial.transpose_semitones)
+            heard = self._panel.hear(retrieval.sung(song, track, pools[trial.target_singer]), source)
+            return self._item(replace(trial, row=name), f"frames/{trial.name}", source, heard)
+
+        return self._map(one, [t for t in jobs if t.target_singer in pools], "listening to frames")
+
+    def _pool(self, singer: str) -> retrieval.Pool | None:
+        recordings, seconds = [], 0.0
+        for recording in self._corpus.of("train", singer):
+            if seconds > _POOL_SECONDS:
+                break
+            clip = files.read(self._corpus.clip_path(recording))
+            recordings.append((clip, self._panel.tracker.track(clip)))
+            seconds += clip.seconds
+        return retrieval.pool(recordings)
 
     def with_cycles(self, items: Sequence[Item], cycled: Sequence[Trial]) -> list[Item]:
         """Add how far the conversions of conversions, back to the source's singer, are from the source."""

@@ -29,6 +29,8 @@ PARALLEL_RECONSTRUCTION = "reconstruction, same words"  # of those recordings of
 STRANGERS = "song by a stranger"  # into every singer; nobody of the data sings it
 MOVED = "source moved in pitch only"  # by overlap-add, as far as its conversion: what the key alone costs
 MOVED_STRANGERS = "song by a stranger, moved in pitch only"
+FRAMES = "frames"  # each moment by the target's own nearest frames, no net: see `retrieval`
+FRAMES_STRANGERS = "song by a stranger, frames"
 COPY_SYNTHESIS = "copy-synthesis"  # the source through the model's representation of sound, without the model
 COPY = "source unchanged"  # the source handed in as its own conversion
 SWAPPED = "other recording of the target"  # a real recording of the target, of other words, handed in as conversion
@@ -41,6 +43,8 @@ ROWS = (
     STRANGERS,
     MOVED,
     MOVED_STRANGERS,
+    FRAMES,
+    FRAMES_STRANGERS,
     COPY_SYNTHESIS,
     TRUTH,
     COPY,

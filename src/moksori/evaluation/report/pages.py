@@ -36,6 +36,8 @@ ROW_MEANINGS = {
     report.STRANGERS: "songs that nobody of the data sings, into every singer",
     report.MOVED: "sources at the pitch of their conversions by overlap-add, no model: what the key alone costs",
     report.MOVED_STRANGERS: "the same of the songs by strangers",
+    report.FRAMES: "each moment of the moved source by the target's own nearest frames: what needs no net",
+    report.FRAMES_STRANGERS: "the same of the songs by strangers",
     report.COPY_SYNTHESIS: "sources through the model's rate, and codes if it has any, without the model: its best",
     report.TRUTH: "real recordings of the targets: what the judges say of the real thing",
     report.COPY: "the source, handed in as its own conversion: all is right but the singer",

@@ -1,0 +1,73 @@
+"""The control by frames: whose resonances come out, and what stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moksori.audio import pitch
+from moksori.audio.clip import Clip
+from moksori.audio.pitch import PitchTrack
+from moksori.evaluation import retrieval
+
+RATE, F0_HZ = retrieval.RATE, 150.0
+
+
+def _sung(formants_hz: list[float], seconds: float = 1.0) -> Clip:
+    """Vowels of one formant each, one after another, at one pitch."""
+    times = np.arange(int(seconds * RATE)) / RATE
+    numbers = np.arange(1, 60)[:, None]
+    parts = []
+    for formant_hz in formants_hz:
+        amplitudes = 1 / (1 + np.square((numbers * F0_HZ - formant_hz) / 200)) + 0.002
+        parts.append((amplitudes * np.cos(2 * np.pi * F0_HZ * numbers * times + numbers**2)).sum(axis=0))
+    sound = np.concatenate(parts)
+    return Clip((0.2 * sound / np.abs(sound).max()).astype(np.float32), RATE)
+
+
+def _track(clip: Clip, *, is_voiced: bool = True) -> PitchTrack:
+    n_frames = int(clip.seconds / pitch.HOP_SECONDS) + 1
+    voiced = np.full(n_frames, is_voiced)
+    return PitchTrack(np.where(voiced, F0_HZ, 0.0), np.ones(n_frames), voiced, pitch.HOP_SECONDS)
+
+
+def _peak_hz(clip: Clip, vowel: int) -> float:
+    middle = clip.samples[int((vowel + 0.3) * RATE) : int((vowel + 0.7) * RATE)]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    return float(spectrum.argmax() / 0.4)
+
+
+def _pool(clip: Clip) -> retrieval.Pool:
+    found = retrieval.pool([(clip, _track(clip))])
+    assert found is not None
+    return found
+
+
+def test_a_song_by_its_own_frames_is_the_song() -> None:
+    song = _sung([700.0, 1500.0])
+    again = retrieval.sung(song, _track(song), _pool(song))
+    assert again.n_samples == song.n_samples
+    inner = slice(RATE // 10, -RATE // 10)
+    error = again.samples[inner] - song.samples[inner]
+    assert np.square(error).mean() < 0.01 * np.square(song.samples[inner]).mean()
+
+
+def test_vowels_come_out_with_the_resonances_of_the_singer() -> None:
+    song, singer = _sung([700.0, 1500.0]), _sung([900.0, 2100.0])
+    result = retrieval.sung(song, _track(song), _pool(singer))
+    assert abs(_peak_hz(result, 0) - 900.0) <= F0_HZ
+    assert abs(_peak_hz(result, 1) - 2100.0) <= F0_HZ
+    assert _peak_hz(result, 0) % F0_HZ == pytest.approx(0.0, abs=3.0)  # harmonics stay where they were
+
+
+def test_what_is_not_voiced_stays_and_a_pool_needs_frames() -> None:
+    song = _sung([700.0, 1500.0])
+    same = retrieval.sung(song, _track(song, is_voiced=False), _pool(song))
+    assert np.abs(same.samples - song.samples).max() < 1e-6
+    assert retrieval.pool([]) is None
+    assert retrieval.pool([(song, _track(song, is_voiced=False))]) is None
+
+
+def test_a_moved_track_is_moved() -> None:
+    track = retrieval.moved_track(_track(_sung([700.0])), 12.0)
+    assert np.allclose(track.voiced_hz, 2 * F0_HZ)
