@@ -37,7 +37,9 @@ FORMS = {
 
 def recipe_for(form: str) -> Recipe:
     recipe = recipes.parse(TINY_ALONE, "the tiny recipe")
-    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, **FORMS[form]))
+    rate = dataclasses.replace(recipe.optimiser.learning_rate, initial=2e-2)  # each form learns in 40 steps
+    optimiser = dataclasses.replace(recipe.optimiser, learning_rate=rate)
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, **FORMS[form]), optimiser=optimiser)
 
 
 class Listener:
