@@ -57,10 +57,21 @@ def test_clips_have_the_rate_the_level_and_the_length_stated(songs: Path, tmp_pa
 
 def test_high_peaks_keep_a_recording_quiet(tmp_path: Path) -> None:
     samples = sing(tmp_path / "songs/x/a.wav", gain=0.1)
-    samples[8000] = 0.9
+    samples[500::1000] = 0.9
     soundfile.write(tmp_path / "songs/x/a.wav", samples, 16000)
     (recording,) = prepare(tmp_path / "songs", tmp_path / "out", CONFIG).recordings
     assert recording.peak_dbfs == pytest.approx(-1, abs=0.01)
+
+
+def test_a_click_does_not_keep_a_recording_quiet(tmp_path: Path) -> None:
+    """Once three samples set the level of a take: it came out at -45 dBFS where -23 is promised."""
+    samples = sing(tmp_path / "songs/x/a.wav", gain=0.02)
+    expected = prepare(tmp_path / "songs", tmp_path / "out", CONFIG).recordings[0].gain_db
+    samples[8000:8003] = 0.9
+    soundfile.write(tmp_path / "songs/x/a.wav", samples, 16000)
+    (recording,) = prepare(tmp_path / "songs", tmp_path / "out", CONFIG).recordings
+    assert recording.gain_db == pytest.approx(expected, abs=0.5) and recording.peak_dbfs <= 0
+    assert any("clicks stand out" in remark for remark in recording.remarks)
 
 
 def test_silence_at_the_ends_goes_and_regions_are_sung(tmp_path: Path) -> None:

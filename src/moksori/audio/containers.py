@@ -7,10 +7,11 @@ playlist renamed to `.m4a` cannot make the decoder open further files or the net
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf"
 class Container:
     """An opened container: what its first sound track is, and its samples once through.
 
+    A part of the file may be given as a file of its own.
+
     Rate and channels are those of the first decoded frame, not of the header: a high-efficiency AAC track (HE-AAC)
     may decode to twice the rate and to more channels than its header names.
 
@@ -32,11 +35,11 @@ class Container:
         AudioFileError: PyAV is missing, the file is no known container, or no sound in it can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bytes_of_it: IO[bytes] | io.RawIOBase | None = None) -> None:
         self._path = path
         self._av = _import_av(path)
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(open(path, "rb"))
+            file = stack.enter_context(bytes_of_it or path.open("rb"))
             options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
             try:
                 container = stack.enter_context(self._av.open(file, options=options))

@@ -2,13 +2,15 @@
 
 Whatever is wrong with a file ends as an `AudioFileError` that names the file, the reason and what to do. Only ordinary
 files are opened: a pipe or a device would block for ever, or worse. A length in a header is a claim; what can be
-decoded is the truth.
+decoded is the truth (`parts` finds where it lies). A suffix is a claim, too: the bytes say what a file is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import io
 import os
 import stat
 import types
@@ -21,8 +23,10 @@ import numpy as np
 import soundfile
 
 from moksori import atomic
-from moksori.audio import containers
+from moksori.audio import containers, parts
 from moksori.audio.clip import Clip, Samples
+from moksori.audio.mixdown import Mixdown, MixdownSurvey
+from moksori.audio.parts import Layout, Span
 from moksori.errors import AudioFileError
 
 BLOCK_SAMPLES = 1 << 16  # default block: about a second, 16 MB even with 64 channels
@@ -48,6 +52,7 @@ _OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
 }
 SUFFIXES = frozenset(_OUTPUTS) | containers.SUFFIXES
 
+_FLOATS = ("FLOAT", "DOUBLE")
 _LOSSY = {"MPEG_LAYER_III", "VORBIS", "OPUS"}
 _FINEST = 0.0  # libsndfile's scale: a result that is mixed and coded again should not have lost much before
 _ENCODER_SAMPLES = 1 << 14  # libsndfile's Vorbis encoder overflows its stack when it is given minutes at once
@@ -63,6 +68,7 @@ class AudioInfo:
     n_samples: int  # per channel; checked against what can be decoded
     format: str  # "WAV", "FLAC", "MP3", "MOV", ...
     subtype: str  # "PCM_16", "VORBIS", "AAC", ...
+    remarks: tuple[str, ...] = ()  # where header and content differ, and what was done
 
     @property
     def seconds(self) -> float:
@@ -82,7 +88,7 @@ class Encoding:
     @property
     def is_float(self) -> bool:
         """Whether samples outside [-1, 1] survive."""
-        return self.subtype in ("FLOAT", "DOUBLE")
+        return self.subtype in _FLOATS
 
 
 def is_candidate(path: Path) -> bool:
@@ -112,7 +118,11 @@ def probe(path: Path) -> AudioInfo:
         n_samples = source.n_samples if source.has_true_length() else sum(map(len, source.blocks(BLOCK_SAMPLES)))
         if not n_samples:
             raise AudioFileError(_no_sound(path))
-        return AudioInfo(path, source.sample_rate, source.n_channels, n_samples, source.format, source.subtype)
+        remarks = source.remarks
+        if not remarks and source.format != "MP3" and n_samples < source.n_samples:
+            claimed, found = source.n_samples / source.sample_rate, n_samples / source.sample_rate
+            remarks = (f"its header claims {claimed:.1f} s, {found:.1f} s are there; it was cut short",)
+        return AudioInfo(path, source.sample_rate, source.n_channels, n_samples, source.format, source.subtype, remarks)
 
 
 def blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
@@ -146,14 +156,38 @@ def blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
         raise AudioFileError(_no_sound(path))
 
 
+def mixdown(path: Path) -> Mixdown:
+    """How a file becomes mono; one of several channels, or of floats, is decoded once to find out. Raises as `blocks`.
+
+    The answer is remembered as long as the file is the same.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(path)
+        return _mixdown(path, status.st_mtime_ns, status.st_size)
+    return _mixdown(path, 0, 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _mixdown(path: Path, mtime_ns: int, n_bytes: int) -> Mixdown:
+    with _open(path) as source:
+        sample_rate, n_channels, is_float = source.sample_rate, source.n_channels, source.subtype in _FLOATS
+    if n_channels == 1 and not is_float:
+        return Mixdown()
+    survey = MixdownSurvey(sample_rate, n_channels)
+    for block in blocks(path):
+        survey.push(block)
+    return survey.result()
+
+
 def read_mono_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
-    """Decode piece by piece to mono, the mean of the channels: float32 `[n]`. Raises as `blocks` does."""
+    """Decode piece by piece to mono, as `mixdown` says: float32 `[n]`. Raises as `blocks` does."""
+    down = mixdown(path)
     for block in blocks(path, block_samples):
-        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        yield down.mono(block)
 
 
 def read(path: Path) -> Clip:
-    """Read a whole sound file as mono, the mean of its channels.
+    """Read a whole sound file as mono, as `mixdown` says.
 
     Raises:
         AudioFileError: the file cannot be read as sound, holds none, is damaged, or holds NaN or infinity.
@@ -317,15 +351,26 @@ class Writer:
 class _SoundFile:
     """A file opened by libsndfile, read from start to end once."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = soundfile.SoundFile(_name(path))
+    def __init__(self, path: Path, span: Span | None = None) -> None:
+        self._path, self._span = path, span
+        self._file = self._opened()
         _forbid_seeking(self._file)
+        self.remarks: tuple[str, ...] = ()
         self.sample_rate: int = self._file.samplerate
         self.n_channels: int = self._file.channels
         self.n_samples: int = self._file.frames  # as the header claims
         self.format: str = self._file.format
         self.subtype: str = self._file.subtype
+
+    def _opened(self) -> Any:
+        if self._span is None:
+            return soundfile.SoundFile(_name(self._path))
+        view, raw = _View(self._path, self._span), self._span.raw
+        if raw is None:
+            return soundfile.SoundFile(view)
+        return soundfile.SoundFile(
+            view, "r", raw.sample_rate, raw.n_channels, raw.subtype, endian=raw.endian, format="RAW"
+        )
 
     def close(self) -> None:
         self._file.close()
@@ -334,7 +379,7 @@ class _SoundFile:
         """Whether the last sample that the header claims exists."""
         if self.format == "MP3" or not self.n_samples:
             return False
-        with soundfile.SoundFile(_name(self._path)) as file:
+        with self._opened() as file:
             try:
                 file.seek(self.n_samples - 1)
                 return len(file.read(1)) == 1
@@ -362,8 +407,9 @@ class _ContainerFile:
 
     n_samples = 0  # the header only estimates
 
-    def __init__(self, path: Path) -> None:
-        self._container = containers.Container(path)
+    def __init__(self, path: Path, span: Span | None = None) -> None:
+        self.remarks: tuple[str, ...] = ()
+        self._container = containers.Container(path, None if span is None else _View(path, span))
         self.sample_rate, self.n_channels = self._container.sample_rate, self._container.n_channels
         self.format, self.subtype = self._container.format, self._container.subtype
 
@@ -374,33 +420,145 @@ class _ContainerFile:
         return False
 
     def blocks(self, block_samples: int) -> Iterator[Samples]:
-        """Regroup the codec's blocks to the length that is wanted."""
-        waiting: list[Samples] = []
-        n_waiting = 0
-        for block in self._container.blocks():
-            waiting.append(block)
-            n_waiting += len(block)
-            if n_waiting >= block_samples:
-                joined = np.concatenate(waiting)
-                n_whole = n_waiting // block_samples * block_samples
-                yield from np.split(joined[:n_whole], n_whole // block_samples)
-                waiting, n_waiting = [joined[n_whole:]], n_waiting - n_whole
-        if n_waiting:
-            yield np.concatenate(waiting)
+        return _regrouped(self._container.blocks(), block_samples)
+
+
+class _JoinedFile:
+    """Several spans of a file, one behind the other, with the face of `_SoundFile`."""
+
+    n_samples = 0  # is counted
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path, self._spans = path, layout.spans
+        with contextlib.closing(_open_span(path, self._spans[0])) as first:
+            self.sample_rate, self.n_channels = first.sample_rate, first.n_channels
+            self.format, self.subtype = first.format, first.subtype
+        if self._spans[0].raw is not None:
+            self.format = "WAV"
+        self.remarks = layout.remarks + tuple(note for span in self._spans[1:] for note in self._unfit(span))
+
+    def close(self) -> None:
+        """Every span is closed as soon as it was read."""
+
+    def has_true_length(self) -> bool:
+        return False
+
+    def blocks(self, block_samples: int) -> Iterator[Samples]:
+        return _regrouped(self._all(block_samples), block_samples)
+
+    def _all(self, block_samples: int) -> Iterator[Samples]:
+        for span in self._spans:
+            if span is not self._spans[0] and self._unfit(span):
+                continue
+            with contextlib.closing(_open_span(self._path, span)) as source:
+                for block in source.blocks(block_samples):
+                    if source.n_channels != self.n_channels:
+                        block = np.repeat(block.mean(axis=1, keepdims=True), self.n_channels, axis=1)
+                    yield block
+
+    def _unfit(self, span: Span) -> tuple[str, ...]:
+        """Why a later span is not heard."""
+        try:
+            with contextlib.closing(_open_span(self._path, span)) as source:
+                rate = source.sample_rate
+        except (AudioFileError, soundfile.SoundFileError):
+            return (f"{span.end - span.start} bytes behind the first sound cannot be decoded; they are not heard",)
+        if rate != self.sample_rate:
+            return (
+                f"behind the first sound of {self.sample_rate} Hz, {span.end - span.start} bytes at {rate} Hz follow; "
+                "they are not heard",
+            )
+        return ()
+
+
+class _View(io.RawIOBase):
+    """Some bytes of a file, as if they were a file."""
+
+    def __init__(self, path: Path, span: Span) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 - closed with the view
+        self._start, self._length, self._at = span.start, span.end - span.start, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        n_wanted = max(0, min(len(buffer), self._length - self._at))
+        self._file.seek(self._start + self._at)
+        content = self._file.read(n_wanted)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _regrouped(blocks: Iterator[Samples], block_samples: int) -> Iterator[Samples]:
+    """Blocks of any length `[n, channels]`, regrouped to the length that is wanted."""
+    waiting: list[Samples] = []
+    n_waiting = 0
+    for block in blocks:
+        waiting.append(block)
+        n_waiting += len(block)
+        if n_waiting >= block_samples:
+            joined = np.concatenate(waiting)
+            n_whole = n_waiting // block_samples * block_samples
+            yield from np.split(joined[:n_whole], n_whole // block_samples)
+            waiting, n_waiting = [joined[n_whole:]], n_waiting - n_whole
+    if n_waiting:
+        yield np.concatenate(waiting)
+
+
+def _open_span(path: Path, span: Span | None = None) -> _SoundFile | _ContainerFile:
+    """Open a file, or some bytes of it, with the first decoder that can."""
+    try:
+        return _SoundFile(path, span)
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: `.raw` has no header at all
+        looks = parts.looks_like(path)
+        is_container = path.suffix.lower() in containers.SUFFIXES or looks in ("m4a or mp4", "webm or mkv", "wma")
+        if not is_container:
+            # A decoder that knows more kinds of content may be there; what it says about nonsense helps nobody.
+            with contextlib.suppress(AudioFileError):
+                return _ContainerFile(path, span)
+            seen = f"; it looks like {looks}" if looks else ""
+            raise AudioFileError(
+                f"{path}: not a sound file that can be read ({_reason(error)}){seen}; expected wav, flac, mp3, ogg, "
+                "m4a, ..."
+            ) from error
+        return _ContainerFile(path, span)
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(path: Path, mtime_ns: int, n_bytes: int) -> Layout:
+    return parts.layout(path)
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[_SoundFile | _ContainerFile]:
+def _open(path: Path) -> Iterator[_SoundFile | _ContainerFile | _JoinedFile]:
     _check_source(path)
-    source: _SoundFile | _ContainerFile
     try:
-        source = _SoundFile(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: `.raw` has no header at all
-        if path.suffix.lower() not in containers.SUFFIXES:
-            raise AudioFileError(
-                f"{path}: not a sound file that can be read ({_reason(error)}); expected wav, flac, mp3, ogg, m4a, ..."
-            ) from error
-        source = _ContainerFile(path)
+        status = os.stat(path)
+        layout = _layout(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise AudioFileError(f"{path}: cannot be read ({error.strerror})") from error
+    source: _SoundFile | _ContainerFile | _JoinedFile
+    if layout.spans:
+        source = _JoinedFile(path, layout)
+    else:
+        source = _open_span(path)
+        source.remarks = layout.remarks
     with contextlib.closing(source):
         if not MIN_RATE <= source.sample_rate <= MAX_RATE:
             raise AudioFileError(f"{path}: claims {source.sample_rate} Hz; expected {MIN_RATE}..{MAX_RATE} Hz")

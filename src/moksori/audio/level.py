@@ -42,6 +42,11 @@ class TrimConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
 
+_TELLS_DB, _HISSES_DB = 0.15, 3.0  # what lies below a voice adds so much to the singing, or to the pauses
+_AUDIBLE_DBFS = -75.0  # pauses below are silent anyway
+_SILENCE_SECONDS = 0.1  # of zeros that count as digital silence
+_N_CLICKS, _CLICK_SHARE = 4, 1e-3  # so many frames, or this share of all, may be clicks
+_CLICK_FACTOR = 4.0  # 12 dB: how far they stand out
 _KNEE = 0.9  # amplitude from which `soft_limit` bends
 
 
@@ -126,6 +131,15 @@ class Measurement:
     sample_rate: int  # Hz
     peak_dbfs: float
     n_clipped: int  # samples at or above CLIPPED_AMPLITUDE
+    voice_peak_dbfs: float | None = None  # the peak but for a few clicks; None where nobody looked for any
+    silences: tuple[
+        tuple[int, int], ...
+    ] = ()  # [start, end) in samples: digital silence of a tenth of a second or more
+
+    @property
+    def gain_peak_dbfs(self) -> float:
+        """The peak that limits a gain: a few clicks do not count."""
+        return self.peak_dbfs if self.voice_peak_dbfs is None else self.voice_peak_dbfs
 
     @property
     def clipped_fraction(self) -> float:
@@ -148,6 +162,8 @@ class LevelMeter:
         self._n_samples = 0
         self._n_clipped = 0
         self._peak = 0.0
+        self._frame_peaks: list[Levels] = []
+        self._silences: list[list[int]] = []  # runs of zeros, the last one perhaps still going on
 
     def push(self, block: Samples) -> None:
         """Take the next samples, `[n]`."""
@@ -155,14 +171,32 @@ class LevelMeter:
         self._n_samples += len(block)
         self._n_clipped += int(np.count_nonzero(magnitudes >= CLIPPED_AMPLITUDE))
         self._peak = max(self._peak, float(magnitudes.max(initial=0.0)))
+        self._find_silence(block)
         waiting = np.concatenate([self._rest, block])
         n_whole = len(waiting) // self._hop_samples * self._hop_samples
         self._levels.append(frame_level_dbfs(waiting[:n_whole], self._hop_samples))
+        self._frame_peaks.append(_frame_peaks(waiting[:n_whole], self._hop_samples))
         self._rest = waiting[n_whole:]
+
+    def _find_silence(self, block: Samples) -> None:
+        """Note runs of zeros; one that touches the last one goes on with it. Called behind the count of samples."""
+        begin = self._n_samples - len(block)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], block == 0.0, [False]]))).reshape(-1, 2) + begin
+        for start, end in edges.tolist():
+            if self._silences and self._silences[-1][1] == start:
+                self._silences[-1][1] = end
+            elif self._is_long(end - start) or end == self._n_samples:
+                self._silences.append([start, end])
+        # Only the last run can still grow.
+        self._silences = [run for run in self._silences if self._is_long(run[1] - run[0]) or run[1] == self._n_samples]
+
+    def _is_long(self, n_samples: int) -> bool:
+        return n_samples >= _SILENCE_SECONDS * self._sample_rate
 
     def result(self) -> Measurement:
         """Return what was measured so far; more may be pushed afterwards."""
         last = frame_level_dbfs(self._rest, self._hop_samples)
+        peaks = _frame_peaks(self._rest, self._hop_samples)
         return Measurement(
             frame_dbfs=np.concatenate([*self._levels, last]),
             hop_samples=self._hop_samples,
@@ -170,7 +204,25 @@ class LevelMeter:
             sample_rate=self._sample_rate,
             peak_dbfs=amplitude_to_db(self._peak),
             n_clipped=self._n_clipped,
+            voice_peak_dbfs=amplitude_to_db(_without_clicks(np.concatenate([*self._frame_peaks, peaks]))),
+            silences=tuple((start, end) for start, end in self._silences if self._is_long(end - start)),
         )
+
+
+def _frame_peaks(samples: Samples, hop_samples: int) -> Levels:
+    """The largest amplitude of each frame `[F]`."""
+    padded = frames.pad_to_hop(np.abs(samples), hop_samples)
+    return np.asarray(padded.reshape(-1, hop_samples).max(axis=1, initial=0.0), np.float64)
+
+
+def _without_clicks(peaks: Levels) -> float:
+    """The largest peak; where a few frames stand out from all others by 12 dB, the largest of those others."""
+    n_clicks = max(_N_CLICKS, round(_CLICK_SHARE * len(peaks)))
+    if len(peaks) <= 10 * n_clicks:
+        return float(peaks.max(initial=0.0))
+    largest = np.sort(np.partition(peaks, -n_clicks - 1)[-n_clicks - 1 :])
+    usual = float(largest[0])
+    return usual if usual > 0 and largest[-1] > _CLICK_FACTOR * usual else float(largest[-1])
 
 
 def measure(samples: Samples, sample_rate: int) -> Measurement:
@@ -224,7 +276,7 @@ def loudest_stretch(frame_dbfs: Levels, n_frames: int) -> int:
 
 
 DEFAULT_TRIM = TrimConfig()
-_ANY_LEVEL = TrimConfig(absolute_gate_dbfs=FLOOR_DBFS)  # every sound counts as singing
+ANY_LEVEL = TrimConfig(absolute_gate_dbfs=FLOOR_DBFS)  # every sound counts as singing
 _CEILING_DBFS = -1.0
 
 
@@ -259,14 +311,28 @@ def gain_for_singing(measured: Measurement, target_dbfs: float) -> float:
     """Return the gain that brings the singing to the level of the training data; none for a silent recording.
 
     A recording so faint that nothing passes for singing is raised all the same: a model has never heard anything as
-    faint, and would answer at the level of its training. No recording is raised beyond a peak of -1 dBFS.
+    faint, and would answer at the level of its training. No recording is raised beyond a peak of -1 dBFS, a few clicks
+    left out.
     """
     sung = sung_level_dbfs(measured.frame_dbfs)
     if sung <= FLOOR_DBFS:
-        sung = sung_level_dbfs(measured.frame_dbfs, _ANY_LEVEL)
+        sung = sung_level_dbfs(measured.frame_dbfs, ANY_LEVEL)
     if sung <= FLOOR_DBFS:
         return 0.0
-    return gain_to(sung, measured.peak_dbfs, target_dbfs=target_dbfs, ceiling_dbfs=_CEILING_DBFS)
+    return gain_to(sung, measured.gain_peak_dbfs, target_dbfs=target_dbfs, ceiling_dbfs=_CEILING_DBFS)
+
+
+def is_lower_than_a_voice(measured: Measurement, above: Measurement) -> bool:
+    """Whether a part of a recording that lies below every voice tells in its levels.
+
+    Args:
+        measured: the recording.
+        above: the same without its lowest frequencies, see `highpass`.
+    """
+    if sung_level_dbfs(measured.frame_dbfs) - sung_level_dbfs(above.frame_dbfs) > _TELLS_DB:
+        return True
+    noise = noise_dbfs(measured.frame_dbfs)
+    return noise > _AUDIBLE_DBFS and noise - noise_dbfs(above.frame_dbfs) > _HISSES_DB
 
 
 def noise_dbfs(frame_dbfs: Levels) -> float:

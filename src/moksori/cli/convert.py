@@ -279,6 +279,8 @@ def _print_done(source: Path, destination: Path, report: Report, as_json: bool) 
         typer.echo(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
         return
     typer.echo(f"{source} -> {destination} ({console.duration_text(seconds)})")
+    for note in report.remarks:
+        console.say(f"  note: {note}")
     if report.note:
         console.say(f"  note: {report.note}")
     if report.transpose_semitones:

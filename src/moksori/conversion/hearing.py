@@ -10,14 +10,15 @@ What is told of the melody is both: pitch and level, frame by frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from moksori.audio import features, frames, level, transposition
+from moksori.audio import features, frames, highpass, level, transposition
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
+from moksori.audio.highpass import StreamHighPass
 from moksori.audio.level import Levels, Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
@@ -29,6 +30,12 @@ from moksori.models.swift import Swift
 
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
 
+_TRACKED_DBFS = -40.0  # the pitch tracker hears well from here on
+_MOST_LIFT_DB = 45.0
+_FAINTEST_DBFS = -90.0  # what is fainter is the noise of 16 bits
+_LIFT_SECONDS = 1.0  # on either side: how fast a lift follows the loudness
+_ABOVE_NOISE_DB = 12.0  # of a recording: what stands out as singing
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -36,6 +43,7 @@ class Recording:
 
     read: Callable[[], Iterator[Samples]]  # starts from its beginning: mono blocks, float32 [n]
     sample_rate: int  # Hz
+    has_headroom: bool = True  # what becomes of it may go beyond full scale where it does
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Heard:
     track: PitchTrack | None  # of what is to be sung; None where nobody asked for its pitch
     source_track: PitchTrack | None  # of the recording itself: the same, unless another melody was given
     levels_dbfs: Levels | None = None  # before the gain, frame by frame as in training; None where nobody asked
+    is_high_passed: bool = False  # something below every voice was in it, and has to be taken out
 
 
 def hear(
@@ -58,7 +67,7 @@ def hear(
     *,
     always_tracks: bool = False,
 ) -> Heard:
-    """Read a recording once.
+    """Read a recording once; again where its pitch has to be heard at another level, or without an offset.
 
     Args:
         recording: of any length; it is never in memory as a whole.
@@ -71,31 +80,106 @@ def hear(
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
-    meter = level.LevelMeter(recording.sample_rate)
-    resampler = None if config is None else StreamResampler(recording.sample_rate, config.sample_rate)
+    heard, is_low = _heard(recording, tracker, level_dbfs, melody, config, always_tracks)
+    if not is_low:
+        return heard
+    again, _ = _heard(high_passed(recording), tracker, level_dbfs, melody, config, always_tracks)
+    measured = replace(again.measured, silences=heard.measured.silences)
+    return replace(again, measured=measured, is_high_passed=True)
+
+
+def high_passed(recording: Recording) -> Recording:
+    """The same recording without what lies below every voice."""
+    return replace(recording, read=lambda: highpass.passed(recording.read(), recording.sample_rate))
+
+
+def _heard(
+    recording: Recording,
+    tracker: PitchTracker | None,
+    level_dbfs: float,
+    melody: PitchTrack | None,
+    config: FeatureConfig | None,
+    always_tracks: bool,
+) -> tuple[Heard, bool]:
+    """What is heard, and whether something below every voice tells in it."""
+    rate = recording.sample_rate
+    meter, above = level.LevelMeter(rate), level.LevelMeter(rate)
+    low_cut = StreamHighPass(rate)
+    resampler = None if config is None else StreamResampler(rate, config.sample_rate)
     of_frames = None if config is None else level.LevelMeter(config.sample_rate, config.hop_samples)
 
     def metered() -> Iterator[Samples]:
         for block in recording.read():
             meter.push(block)
+            above.push(low_cut.push(block))
             if resampler is not None and of_frames is not None:
                 of_frames.push(resampler.push(block))
             yield block
+        above.push(low_cut.flush())
         if resampler is not None and of_frames is not None:
             of_frames.push(resampler.flush())
 
     own = None
     if tracker is not None and (melody is None or always_tracks):
-        own = tracker.track_blocks(metered(), recording.sample_rate)
+        own = tracker.track_blocks(metered(), rate)
     else:
         for _ in metered():
             pass
     measured = meter.result()
+    is_low = level.is_lower_than_a_voice(measured, above.result())
     if melody is not None:
-        check_length(melody, measured.n_samples / recording.sample_rate)
+        check_length(melody, measured.n_samples / rate)
+    if own is not None and tracker is not None and not is_low and (lift_db := tracker_lift_db(measured)).any():
+        own = tracker.track_blocks(_lifted(recording.read(), lift_db, measured.hop_samples), rate)
     levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
     track = own if melody is None else melody
-    return Heard(measured, level.gain_for_singing(measured, level_dbfs), track, own, levels_dbfs)
+    gain_db = level.gain_for_singing(measured, level_dbfs)
+    return Heard(measured, gain_db, track, own, levels_dbfs), is_low
+
+
+def tracker_lift_db(measured: Measurement) -> npt.NDArray[np.float64]:
+    """The gain of each frame for the pitch tracker, which hears nothing below -50 dBFS; 0 where it hears well.
+
+    A recording that is soft throughout is lifted as it is. Where soft and loud singing follow each other, a stretch is
+    lifted if it stands out from the noise of the recording, so that pauses stay pauses.
+    """
+    frame_dbfs = measured.frame_dbfs
+    if not len(frame_dbfs):
+        return np.zeros(0)
+    reach = max(1, round(_LIFT_SECONDS * measured.sample_rate / measured.hop_samples))
+    around = np.pad(frame_dbfs, reach, constant_values=level.FLOOR_DBFS)
+    loudest = np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1).max(axis=1)  # [F]
+    lift_db = np.clip(_TRACKED_DBFS - loudest, 0.0, _MOST_LIFT_DB)
+    is_voice = loudest > _FAINTEST_DBFS
+    if level.sung_level_dbfs(frame_dbfs) > _TRACKED_DBFS:
+        is_voice &= loudest > level.noise_dbfs(frame_dbfs) + _ABOVE_NOISE_DB
+    return np.where(is_voice, lift_db, 0.0)
+
+
+def _lifted(blocks: Iterator[Samples], lift_db: npt.NDArray[np.float64], hop_samples: int) -> Iterator[Samples]:
+    """Blocks louder by a gain that moves from the middle of one frame to that of the next in a straight line."""
+    middles = (np.arange(len(lift_db)) + 0.5) * hop_samples
+    done = 0
+    for block in blocks:
+        if len(block) and lift_db.any():
+            gain_db = np.interp(np.arange(done, done + len(block)), middles, lift_db)
+            yield (block * 10.0 ** (gain_db / 20.0)).astype(np.float32)
+        else:
+            yield block
+        done += len(block)
+
+
+def remarks(heard: Heard) -> list[str]:
+    """What is unusual about a recording, for whoever sent it."""
+    found = []
+    if heard.is_high_passed:
+        found.append("an offset or a rumble below every voice was taken out of the song")
+    is_silent = level.sung_level_dbfs(heard.measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS
+    if is_silent:
+        found.append("the song is silent, and so is the result")
+    elif heard.track is not None and not heard.track.is_voiced.any():
+        found.append("no singing was found in the song: nothing in it has a pitch")
+    return found
 
 
 def check_length(melody: PitchTrack, seconds: float) -> None:

@@ -82,7 +82,9 @@ def convert_files(
         song, rate = songs[number], plans[number][0].sample_rate
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
         told = None if progress is None else functools.partial(progress, number)
-        recording = Recording(lambda: _until(stop, files.read_mono_blocks(song.source)), rate)
+        recording = Recording(
+            lambda: _until(stop, files.read_mono_blocks(song.source)), rate, plans[number][1].is_float
+        )
         return functools.partial(Song, instrument, recording, song.singer, how, told, song.melody)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
@@ -165,7 +167,9 @@ def _write(turn: Turn[Song], codes: Iterator[Codes], destination: Path, info: Au
     with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
         for block in song.sound(codes):
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
-    song.report.n_clipped, song.report.note = writer.n_clipped, encoding.note
+    song.report.n_clipped += writer.n_clipped
+    song.report.note = encoding.note
+    song.report.remarks = [*info.remarks, *files.mixdown(info.path).remarks, *song.report.remarks]
     return song.report
 
 

@@ -61,4 +61,5 @@ class Report:
     outside: list[Outside] = field(default_factory=list)  # where that leaves the singer's range
     seams: SeamCount = field(default_factory=SeamCount)
     n_clipped: int = 0  # samples of the result that had to be clipped
+    remarks: list[str] = field(default_factory=list)  # what is unusual about the source, and what was done
     note: str = ""  # why the format differs from what was asked, if it does

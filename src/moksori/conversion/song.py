@@ -10,14 +10,17 @@ and once to be sung, a stretch at a time. What comes out has the length of what 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from moksori.audio import breaths, level
+from moksori.audio import breaths, frames, level
 from moksori.audio.clip import Samples
+from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
@@ -33,6 +36,8 @@ from moksori.generation.songs.latents import Encode
 from moksori.generation.songs.scheduler import Part
 from moksori.models.family import Converter
 from moksori.models.swift import Swift
+
+_FADE_SECONDS = 0.02  # at the edges of digital silence
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,13 @@ class Song:
             _attended(recording, progress), tracker, provenance.level_dbfs, melody, config, always_tracks=has_detail
         )
         self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
+        self._has_headroom = recording.has_headroom and heard.measured.peak_dbfs > 0
+        if heard.is_high_passed:
+            recording = hearing.high_passed(recording)
         self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
         self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
+
+        self.report.remarks += hearing.remarks(heard)
 
         moved = None
         if is_told:
@@ -154,16 +164,40 @@ class Song:
         """As many samples as the source has, at its rate."""
         measured = self._heard.measured
         out_of_model = StreamResampler(self._model_rate, measured.sample_rate)
-        left = measured.n_samples
-        for block in sung:
-            ready = self._limited(level.apply_gain(out_of_model.push(block), gain_db)[:left])
-            left -= len(ready)
-            yield ready
-        yield self._limited(level.apply_gain(out_of_model.flush(), gain_db)[:left])
+        done = 0
+        for block in itertools.chain(map(out_of_model.push, sung), map(StreamResampler.flush, [out_of_model])):
+            ready = self._limited(level.apply_gain(block, gain_db)[: measured.n_samples - done])
+            yield _silenced(ready, done, measured)
+            done += len(ready)
 
     def _limited(self, samples: Samples) -> Samples:
-        """Codes know no more than full scale; a synthesiser does."""
-        return level.soft_limit(samples) if isinstance(self._sung, FeatureSong) else samples
+        """Codes know no more than full scale; a synthesiser does, and so do recordings of floats."""
+        if self._has_headroom or not isinstance(self._sung, FeatureSong):
+            return samples
+        if self._heard.measured.peak_dbfs > 0:
+            self.report.n_clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
+        return level.soft_limit(samples)
+
+
+def _silenced(samples: Samples, start: int, measured: Measurement) -> Samples:
+    """Where the recording is digital silence, so is what becomes of it; at the edges it fades within the silence.
+
+    Args:
+        samples: the result from sample `start` on.
+        start: where they begin.
+        measured: of the recording.
+    """
+    end, fade = start + len(samples), frames.seconds_to_samples(_FADE_SECONDS, measured.sample_rate)
+    for first, last in measured.silences:
+        if first < end and last > start:
+            inside = np.arange(max(first, start), min(last, end))
+            # At the beginning and the end of a song there is nothing to fade to.
+            before = np.inf if first == 0 else inside - first
+            behind = np.inf if last == measured.n_samples else last - 1 - inside
+            share = np.clip(1.0 - np.minimum(before, behind) / fade, 0.0, 1.0)
+            samples = samples.copy() if samples.base is not None or not samples.flags.writeable else samples
+            samples[inside - start] *= share.astype(np.float32)
+    return samples
 
 
 def _attended(recording: Recording, progress: Progress | None) -> Recording:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from moksori import checkpoint, run_files
-from moksori.audio import files, frames, level, mulaw, resample
+from moksori.audio import files, frames, level, mixdown, mulaw, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
@@ -85,7 +85,8 @@ class Voice(Trained[Converter]):
         """Sing a recording with another voice.
 
         Args:
-            samples: `[T]` or `[T, channels]`, in [-1, 1]. Channels are averaged, and the result stands in all of them.
+            samples: `[T]` or `[T, channels]`, in [-1, 1]; what goes beyond is taken as it is. The result stands in all
+                channels. They are averaged, unless they cancel: then one is taken (see `mixdown`).
             sample_rate: Hz.
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
@@ -97,8 +98,9 @@ class Voice(Trained[Converter]):
 
         Raises:
             UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
-            ValueError: the samples are not a finite, not empty array of floats of one or two dimensions, or have more
-                than 64 channels: then time and channels are most likely the wrong way round.
+            ValueError: the samples are not a finite, not empty array of floats of one or two dimensions, are in the
+                scale of integers, or have more than 64 channels: then time and channels are most likely the wrong way
+                round.
         """
         given = np.asarray(samples)
         if not np.issubdtype(given.dtype, np.floating):
@@ -108,7 +110,7 @@ class Voice(Trained[Converter]):
             raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
         if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
             raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
-        mono = found if found.ndim == 1 else found.mean(axis=1, dtype=np.float32)
+        mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         options = options or ConvertOptions()
         instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
         opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
@@ -204,6 +206,8 @@ class Voice(Trained[Converter]):
             hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
         for singer in singers:
             self.vector(singer)  # an unknown singer is told before any work
+        for clip in clips:
+            _mono(clip.samples[:, None], clip.sample_rate)  # and so is a scale that no sound has
         return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
 
     def represent(self, clip: Clip) -> Clip:
@@ -256,6 +260,19 @@ class Voice(Trained[Converter]):
             encode = latents.encode_for(model.encoder, name)
             self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
         return self._made
+
+
+def _mono(samples: Samples, sample_rate: int) -> Samples:
+    """`[T, channels]` -> `[T]`, see `mixdown`.
+
+    Raises:
+        ValueError: they are in the scale of integers.
+    """
+    down = mixdown.of(samples, sample_rate)
+    if down.scale != 1.0:
+        peak = float(np.abs(samples).max())
+        raise ValueError(f"samples go up to {peak:.6g}; expected floats in [-1, 1], so divide 16-bit ones by 32768")
+    return down.mono(samples)
 
 
 def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samples:

@@ -57,6 +57,7 @@ class Recording:
     f0_low_hz: float | None  # 5th percentile of the notes, see `pitch.range_of`; None when nothing is voiced
     f0_median_hz: float | None
     f0_high_hz: float | None  # 95th percentile
+    remarks: tuple[str, ...] = ()  # what is unusual about the original, and what was done
     notes: tuple[tuple[int, int], ...] = ()  # [bin, hundredths of a frame], see `pitch.histogram`; once, there was none
 
     def __post_init__(self) -> None:

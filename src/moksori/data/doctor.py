@@ -136,7 +136,12 @@ def _advice_on_recordings(recordings: list[Recording]) -> list[str]:
             r.source for r in recordings if r.gain_db - usual_db > ODD_GAIN_DB
         ],
     }
-    return [f"{what} {_named(names)}; listen, and remove what is not singing." for what, names in odd.items() if names]
+    said = [f"{what} {_named(names)}; listen, and remove what is not singing." for what, names in odd.items() if names]
+    noted: dict[str, list[str]] = {}
+    for recording in recordings:
+        for note in recording.remarks:
+            noted.setdefault(note, []).append(recording.source)
+    return said + [f"{_named(names)}: {note}." for note, names in noted.items()]
 
 
 def _named(names: list[str]) -> str:

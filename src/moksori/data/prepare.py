@@ -2,7 +2,7 @@
 
 Each recording goes this way, in blocks, so that hours fit into little memory:
 
-    decode -> mono (mean) -> resample -> spool    measured on the way: levels, clipping, checksum
+    decode -> mono (see `mixdown`) -> resample -> spool    measured on the way: levels, clipping, checksum
     spool -> sung stretch, at its gain            pitch range, then clip file, then sidecar
 
 The sidecar (JSON beside the clip) is written last. A run that finds it, with the same settings and an unchanged source,
@@ -25,6 +25,7 @@ import numpy as np
 
 from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
+from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
 from moksori.data import sources, splits
 from moksori.data.corpus import CLIPS, MANIFEST, SAME_SOUND, Corpus, Recording, Skipped, recording_from_dict, write_json
@@ -32,7 +33,7 @@ from moksori.data.sources import Source
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
 
-VERSION = 2  # of what is measured and how; raise it, and every clip is made again
+VERSION = 3  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
 SPOOL_BYTES = 32 << 20  # of resampled sound held in memory, 6 minutes at 24 kHz; longer recordings spool to disk
 
@@ -143,6 +144,7 @@ class _Take:
     gain_db: float
     audio_sha256: str
     clipped_fraction: float
+    remarks: tuple[str, ...]  # what is unusual about it, and what was done
 
     @property
     def n_samples(self) -> int:
@@ -206,31 +208,57 @@ class _Worker:
             DataError: there is too little singing in it.
         """
         config = self._config
-        resampler = StreamResampler(files.probe(path).sample_rate, config.sample_rate)
-        meter = level.LevelMeter(config.sample_rate)
+        info, down = files.probe(path), files.mixdown(path)
+        resampler = StreamResampler(info.sample_rate, config.sample_rate)
+        meter, above = level.LevelMeter(config.sample_rate), level.LevelMeter(config.sample_rate)
+        low_cut = StreamHighPass(config.sample_rate)
         sound = hashlib.sha256()
         n_values = n_clipped = 0
         for block in files.blocks(path, BLOCK_SAMPLES):  # [n, channels]
             n_values += block.size
-            n_clipped += int(np.count_nonzero(np.abs(block) >= level.CLIPPED_AMPLITUDE))
-            mono = block.mean(axis=1, dtype=np.float32)
+            n_clipped += int(np.count_nonzero(np.abs(block) * down.scale >= level.CLIPPED_AMPLITUDE))
+            mono = down.mono(block)
             sound.update(np.round(mono.clip(-1, 1) * 32767).astype("<i2").tobytes())
             resampled = resampler.push(mono)
             meter.push(resampled)
+            above.push(low_cut.push(resampled))
             spool.write(resampled.tobytes())
         rest = resampler.flush()
         meter.push(rest)
+        for last in (low_cut.push(rest), low_cut.flush()):
+            above.push(last)
         spool.write(rest.tobytes())
-        measured = meter.result()
+        measured, remarks = meter.result(), (*info.remarks, *down.remarks)
+        if level.is_lower_than_a_voice(measured, above.result()):
+            measured = above.result()
+            remarks += ("an offset or a rumble below every voice was taken out",)
+            self._take_out_the_lowest(spool)
+        if measured.gain_peak_dbfs < measured.peak_dbfs:
+            remarks += ("clicks stand out above the voice; they were left out of account when its level was set",)
         gain_db = level.gain_to(
             level.sung_level_dbfs(measured.frame_dbfs, config.trim),
-            measured.peak_dbfs,
+            measured.gain_peak_dbfs,
             target_dbfs=config.level_dbfs,
             ceiling_dbfs=config.ceiling_dbfs,
         )
         _check_singing(measured, config)
         regions = level.sung_regions(measured, config.trim)
-        return _Take(spool, measured, regions, round(gain_db, 3), sound.hexdigest(), n_clipped / n_values)
+        return _Take(spool, measured, regions, round(gain_db, 3), sound.hexdigest(), n_clipped / n_values, remarks)
+
+    def _take_out_the_lowest(self, spool: IO[bytes]) -> None:
+        """Put a recording without its lowest frequencies in its place; what comes back is as long as what was read."""
+        low_cut = StreamHighPass(self._config.sample_rate)
+        read, written = 0, 0
+        while True:
+            spool.seek(read)
+            content = spool.read(4 * BLOCK_SAMPLES)
+            read += len(content)
+            ready = (low_cut.push(np.frombuffer(content, np.float32)) if content else low_cut.flush()).tobytes()
+            spool.seek(written)  # behind what was read, since the filter holds some back
+            spool.write(ready)
+            written += len(ready)
+            if not content:
+                return
 
     def _recording(self, source: Source, source_sha256: str, take: _Take) -> Recording:
         begin = take.regions[0][0]
@@ -250,12 +278,13 @@ class _Worker:
             source_sha256=source_sha256,
             audio_sha256=take.audio_sha256,
             gain_db=take.gain_db,
-            peak_dbfs=round(take.measured.peak_dbfs + take.gain_db, 3),
+            peak_dbfs=round(min(0.0, take.measured.peak_dbfs + take.gain_db), 3),
             clipped_fraction=round(take.clipped_fraction, 8),
             noise_dbfs=round(level.noise_dbfs(take.measured.frame_dbfs) + take.gain_db, 3),
             f0_low_hz=None if span is None else span.low_hz,
             f0_median_hz=None if span is None else span.median_hz,
             f0_high_hz=None if span is None else span.high_hz,
+            remarks=take.remarks,
             notes=tuple((pitched, round(100 * heard[pitched])) for pitched in sorted(heard)),
         )
 

@@ -1,0 +1,391 @@
+"""Where sound lies in the bytes of a file, whatever its first header says.
+
+A header is a claim about what follows it. Files that were joined end to end have several; a recorder that lost power
+left one that claims nothing; a copy that broke off has one that claims too much. What is found here are the spans of
+bytes that hold sound, each to be decoded by itself, and words about what the header claims and what is there.
+
+    mp3     frames, one after the other; a frame of information (Xing, Info, VBRI), or another rate, begins a new span
+    wav     chunks; behind the last one may stand another file, or the sound that the header leaves out
+    flac    a marker and the block that follows it at once
+    ogg     pages; the first page of a stream behind other pages begins a new span
+    mp4     boxes; a second `ftyp` begins a new span
+    others  by the length that they claim
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Bytes = bytes | mmap.mmap
+
+_BIT_RATES = {  # (is MPEG 1, layer) -> kbit/s by index
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # version bits -> Hz by index
+_FLAC = b"fLaC\x00\x00\x00\x22"  # the marker, and the head of the block that has to follow
+_FLAC_ALONE = b"fLaC\x80\x00\x00\x22"
+_WORTH_A_WORD = 4096  # bytes behind the end; tags are often appended, and padding
+
+_LOOKS = (  # offset, first bytes, what a file with them looks like
+    (0, b"RIFF", "wav"), (0, b"RIFX", "wav"), (0, b"RF64", "wav"), (0, b"BW64", "wav"), (0, b"FORM", "aiff"),
+    (0, b"fLaC", "flac"), (0, b"OggS", "ogg"), (0, b".snd", "au"), (0, b"caff", "caf"), (0, b"riff", "w64"),
+    (4, b"ftyp", "m4a or mp4"), (0, b"\x1aE\xdf\xa3", "webm or mkv"), (0, b"0&\xb2u", "wma"), (0, b"ID3", "mp3"),
+    (0, b"PK\x03\x04", "a zip archive"), (0, b"\x1f\x8b", "a gzip archive"), (0, b"%PDF", "a PDF"),
+    (0, b"\x89PNG", "a picture"), (0, b"\xff\xd8\xff", "a picture"), (0, b"GIF8", "a picture"),
+    (0, b"MThd", "MIDI: notes, no sound"), (0, b"<!DOCTYPE", "a web page"), (0, b"<html", "a web page"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Samples without a header of their own."""
+
+    sample_rate: int  # Hz
+    n_channels: int
+    subtype: str  # in libsndfile's words
+    endian: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes `[start, end)` of a file that are decoded by themselves."""
+
+    start: int
+    end: int
+    raw: Raw | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where sound lies in a file."""
+
+    spans: tuple[Span, ...] = ()  # empty where one decoder takes the whole file
+    remarks: tuple[str, ...] = ()
+
+
+def looks_like(path: Path) -> str:
+    """What the first bytes of a file look like: "wav", "a PDF"; "" for nothing known."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    for offset, magic, what in _LOOKS:
+        if head[offset : offset + len(magic)].lower() == magic.lower():
+            return what
+    return "mp3" if _frame(head, 0) is not None else ""
+
+
+def layout(path: Path) -> Layout:
+    """Find where the sound of a file lies.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return Layout()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _layout(data)
+
+
+def _layout(data: Bytes) -> Layout:
+    head = bytes(data[:12])
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _of_wav(data)
+    if head[:4] == b"fLaC":
+        return _at_marks(data, [_FLAC, _FLAC_ALONE])
+    if head[:4] == b"OggS":
+        return _of_ogg(data)
+    if head[4:8] == b"ftyp":
+        return _of_boxes(data)
+    if head[:4] in (b"FORM", b".snd", b"caff", b"riff"):
+        return _of_claim(data)
+    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"0&\xb2u":
+        return Layout()  # their decoder goes on behind the end of the first
+    return _of_mp3(data)
+
+
+def _spans(starts: list[int], end: int) -> tuple[Span, ...]:
+    """One span up to the next; none where a decoder can take the whole file."""
+    return tuple(Span(*pair) for pair in zip(starts, [*starts[1:], end], strict=True)) if len(starts) > 1 else ()
+
+
+def _joined(n: int) -> tuple[str, ...]:
+    return (f"{n} files joined end to end; all are heard",) if n > 1 else ()
+
+
+def _at_marks(data: Bytes, marks: list[bytes]) -> Layout:
+    starts = sorted({0, *(place for mark in marks for place in _places(data, mark))})
+    return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _places(data: Bytes, mark: bytes) -> Iterator[int]:
+    place = data.find(mark)
+    while place >= 0:
+        yield place
+        place = data.find(mark, place + 1)
+
+
+def _of_ogg(data: Bytes) -> Layout:
+    """Pages: a first page (flag 2) behind a page that is none begins another stream."""
+    starts, place, was_first = [0], 0, True
+    while place >= 0 and place + 27 <= len(data):
+        header = bytes(data[place : place + 27])
+        is_first = bool(header[5] & 2)
+        if is_first and not was_first:
+            starts.append(place)
+        was_first = is_first
+        n_bytes = 27 + header[26] + sum(data[place + 27 : place + 27 + header[26]])
+        next_place = place + n_bytes
+        place = next_place if data[next_place : next_place + 4] == b"OggS" else data.find(b"OggS", place + 4)
+    return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _of_boxes(data: Bytes) -> Layout:
+    starts, place = [0], 0
+    while place + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[place : place + 8])
+        if size == 1 and place + 16 <= len(data):
+            (size,) = struct.unpack(">Q", data[place + 8 : place + 16])
+        if kind == b"ftyp" and place:
+            starts.append(place)
+        if size < 8:
+            break
+        place += size
+    return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _of_claim(data: Bytes) -> Layout:
+    """AIFF, AU, CAF and W64, each behind the end that the one before it claims."""
+    starts, place = [0], 0
+    while True:
+        end = _claimed_end(data, place)
+        if end is not None and end > len(data) + 1:  # a last byte of padding is often left out
+            cut = (f"its header claims {end - place} bytes, {len(data) - place} are there; it was cut short",)
+            return Layout(_spans(starts, len(data)), _joined(len(starts)) + cut)
+        if end is None or end >= len(data):
+            break
+        if bytes(data[end : end + 4]) != bytes(data[place : place + 4]) or _claimed_end(data, end) is None:
+            n_left = len(data) - end
+            remarks = (_unheard(n_left),) if n_left >= _WORTH_A_WORD else ()
+            return Layout(_spans(starts, end), _joined(len(starts)) + remarks)
+        starts.append(end)
+        place = end
+    return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _claimed_end(data: Bytes, place: int) -> int | None:
+    """Where a file of these kinds that begins here ends, by its own word; None if it gives none."""
+    magic = bytes(data[place : place + 4])
+    try:
+        if magic == b"FORM":
+            (size,) = struct.unpack(">I", data[place + 4 : place + 8])
+            return place + 8 + int(size) + size % 2 if size else None
+        if magic == b".snd":
+            offset, size = struct.unpack(">II", data[place + 4 : place + 12])
+            return place + int(offset) + int(size) if size not in (0, 0xFFFFFFFF) else None
+        if magic == b"riff":
+            (size,) = struct.unpack("<Q", data[place + 16 : place + 24])
+            return place + int(size) if size else None
+        if magic == b"caff":
+            at = place + 8
+            while at + 12 <= len(data) and bytes(data[at : at + 4]) != b"caff":
+                (size,) = struct.unpack(">q", data[at + 4 : at + 12])
+                if size < 0:
+                    return None
+                at += 12 + size
+            return at
+    except struct.error:
+        return None
+    return None
+
+
+def _unheard(n_bytes: int) -> str:
+    return f"holds {n_bytes} bytes behind the end that its header gives; they are not heard"
+
+
+_PCM = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
+_FLOATS = {32: "FLOAT", 64: "DOUBLE"}
+
+
+def _of_wav(data: Bytes) -> Layout:
+    spans: list[Span] = []
+    remarks: list[str] = []
+    place = 0
+    while place < len(data):
+        span, end, note = _one_wav(data, place)
+        spans.append(span)
+        remarks += [note] if note else []
+        if end < len(data) and _is_wav(data, end):
+            place = end
+            continue
+        n_left = len(data) - end
+        if n_left >= _WORTH_A_WORD and data[end : end + _WORTH_A_WORD].strip(b"\0"):
+            remarks.append(_unheard(n_left))
+        break
+    is_whole = len(spans) == 1 and spans[0].raw is None
+    return Layout(() if is_whole else tuple(spans), (*_joined(len(spans)), *remarks))
+
+
+def _is_wav(data: Bytes, place: int) -> bool:
+    return bytes(data[place : place + 4]) in (b"RIFF", b"RIFX", b"RF64", b"BW64") and (
+        bytes(data[place + 8 : place + 12]) == b"WAVE"
+    )
+
+
+def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
+    """The span of the wav that begins here, where its last chunk ends, and a word if its header is wrong."""
+    endian = ">" if bytes(data[place : place + 4]) == b"RIFX" else "<"
+    at, long_size, raw, note = place + 12, 0, None, ""
+    sound: tuple[int, int] | None = None
+    while at + 8 <= len(data) and not _is_wav(data, at):
+        name, size = struct.unpack(f"{endian}4sI", data[at : at + 8])
+        if not all(32 <= letter < 127 for letter in name):
+            break
+        body, end = at + 8, at + 8 + size + size % 2
+        if name == b"ds64" and size >= 16:
+            (long_size,) = struct.unpack("<Q", data[body + 8 : body + 16])
+        elif name == b"fmt ":
+            raw = _format_of(bytes(data[body : min(body + size, len(data))]), endian)
+        elif name == b"data":
+            if size == 0xFFFFFFFF and long_size:
+                size = long_size
+                end = body + size + size % 2
+            if size in (0, 0xFFFFFFFF) and raw is not None and len(data) - body > 8 and not _is_chunk(data, body):
+                n_sound = len(data) - body
+                note = f"its header claims no samples, {n_sound} bytes of sound follow; they are heard to the end"
+                return Span(body, len(data), raw), len(data), note
+            sound = (body, size)
+            if body + size > len(data):
+                return Span(place, len(data)), len(data), (
+                    f"its header claims {size} bytes of sound, {len(data) - body} are there; it was cut short"
+                )  # fmt: skip
+        at = end
+    at = min(at, len(data))
+    return Span(place, at if sound else len(data)), at if sound else len(data), note
+
+
+def _is_chunk(data: Bytes, place: int) -> bool:
+    """Whether a known chunk begins here, so that the one before is truly empty."""
+    return bytes(data[place : place + 4]) in (b"LIST", b"fact", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"PEAK")
+
+
+def _format_of(body: bytes, endian: str) -> Raw | None:
+    if len(body) < 16:
+        return None
+    kind, n_channels, rate, _, _, bits = struct.unpack(f"{endian}HHIIHH", body[:16])
+    if kind == 0xFFFE and len(body) >= 26:
+        (kind,) = struct.unpack(f"{endian}H", body[24:26])
+    subtype = {1: _PCM.get(bits), 3: _FLOATS.get(bits), 6: "ALAW", 7: "ULAW"}.get(kind)
+    if subtype is None or not n_channels or not rate:
+        return None
+    return Raw(rate, n_channels, subtype, "BIG" if endian == ">" else "LITTLE")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Head of a frame of MPEG audio."""
+
+    n_bytes: int
+    n_samples: int
+    rate: int
+    is_mono: bool
+    information: int  # bytes from the frame's start to where a frame of information says so
+
+
+def _frame(data: Bytes, place: int) -> _Frame | None:
+    """The frame that begins here; None if there is none."""
+    head = data[place : place + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    bit_rate, rate_index = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 4 or bit_rate in (0, 15) or rate_index == 3:
+        return None
+    rate, is_first = _RATES[version][rate_index], version == 3
+    bits = 1000 * _BIT_RATES[is_first, layer][bit_rate]
+    padding = head[2] >> 1 & 1
+    n_samples = 384 if layer == 1 else 1152 if layer == 2 or is_first else 576
+    n_bytes = (12 * bits // rate + padding) * 4 if layer == 1 else n_samples // 8 * bits // rate + padding
+    is_mono = head[3] >> 6 == 3
+    side = (17 if is_mono else 32) if is_first else (9 if is_mono else 17)
+    return _Frame(n_bytes, n_samples, rate, is_mono, 4 + side)
+
+
+def _of_mp3(data: Bytes) -> Layout:
+    """Frames of MPEG audio; an empty layout where there are none."""
+    starts: list[int] = []
+    remarks: list[str] = []
+    n_joined = 0
+    claimed: int | None = None  # frames that are still to come in this span, by the word of its frame of information
+    kind: tuple[int, bool] | None = None
+    place = 0
+    while place + 4 <= len(data):
+        frame = _frame(data, place)
+        if frame is None:
+            place = _behind_what_is_no_frame(data, place)
+            continue
+        at = place + frame.information
+        marker = bytes(data[at : at + 4])
+        is_information = marker in (b"Xing", b"Info") or bytes(data[place + 36 : place + 40]) == b"VBRI"
+        if is_information or kind != (frame.rate, frame.is_mono):
+            if claimed:
+                remarks.append(f"its header claims {claimed * frame.n_samples / frame.rate:.1f} s more than there is")
+            if not (kind is not None and starts and place == starts[-1]):
+                starts.append(place)
+            n_joined += 1
+            claimed = None
+        elif claimed == 0:  # frames that the header does not know of
+            starts.append(place)
+            claimed = None
+        kind = (frame.rate, frame.is_mono)
+        if is_information:
+            claimed = _claimed_frames(data, at, marker)
+        elif claimed is not None:
+            claimed -= 1
+        place += frame.n_bytes
+    if claimed and claimed > 1:
+        assert kind is not None
+        n_samples = 1152 if kind[0] >= 32000 else 576
+        remarks.append(f"its header claims {claimed * n_samples / kind[0]:.1f} s more than there is; it was cut short")
+    if not starts:
+        return Layout()
+    if len(starts) == 1:
+        return Layout(
+            (Span(starts[0], len(data)),) if starts[0] > 1 << 12 and data[:3] != b"ID3" else (), tuple(remarks)
+        )
+    return Layout(_spans(starts, len(data)), (*_joined(n_joined), *remarks))
+
+
+def _claimed_frames(data: Bytes, at: int, marker: bytes) -> int | None:
+    if marker not in (b"Xing", b"Info") or at + 12 > len(data):
+        return None
+    flags, n_frames = struct.unpack(">II", data[at + 4 : at + 12])
+    return int(n_frames) if flags & 1 and n_frames else None
+
+
+def _behind_what_is_no_frame(data: Bytes, place: int) -> int:
+    """Behind a tag; else at the next place where two frames stand one behind the other."""
+    head = bytes(data[place : place + 10])
+    if head[:3] == b"ID3" and len(head) == 10 and not any(byte & 0x80 for byte in head[6:]):
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        return place + 10 + size + (10 if head[5] & 0x10 else 0)
+    if head[:3] == b"TAG":
+        return place + 128
+    next_place = data.find(b"\xff", place + 1)
+    while next_place >= 0:
+        frame = _frame(data, next_place)
+        if frame is not None:
+            behind = next_place + frame.n_bytes
+            if behind >= len(data) or _frame(data, behind) is not None or bytes(data[behind : behind + 3]) == b"TAG":
+                return next_place
+        next_place = data.find(b"\xff", next_place + 1)
+    return len(data)
