@@ -215,6 +215,12 @@ def _frame_peaks(samples: Samples, hop_samples: int) -> Levels:
     return np.asarray(padded.reshape(-1, hop_samples).max(axis=1, initial=0.0), np.float64)
 
 
+def _capped(frame_dbfs: Levels) -> Levels:
+    """Levels of frames; those of a few clicks are brought down to the loudest other one."""
+    usual_dbfs = amplitude_to_db(_without_clicks(10.0 ** (frame_dbfs / 20.0)))
+    return np.minimum(frame_dbfs, usual_dbfs)
+
+
 def _without_clicks(peaks: Levels) -> float:
     """The largest peak; where a few frames stand out from all others by 12 dB, the largest of those others."""
     n_clicks = max(_N_CLICKS, round(_CLICK_SHARE * len(peaks)))
@@ -294,7 +300,7 @@ def gate_dbfs(frame_dbfs: Levels, config: TrimConfig = DEFAULT_TRIM) -> float:
 
 
 def sung_level_dbfs(frame_dbfs: Levels, config: TrimConfig = DEFAULT_TRIM) -> float:
-    """Return the level of the singing: the mean power of the frames above the gate, pauses left out.
+    """Return the level of the singing: the mean power of the frames above the gate, pauses and clicks left out.
 
     Args:
         frame_dbfs: `[F]`.
@@ -303,6 +309,7 @@ def sung_level_dbfs(frame_dbfs: Levels, config: TrimConfig = DEFAULT_TRIM) -> fl
     Returns:
         A level in dBFS; `FLOOR_DBFS` when no frame is sung.
     """
+    frame_dbfs = _capped(frame_dbfs)
     sung = frame_dbfs[frame_dbfs > gate_dbfs(frame_dbfs, config)]
     return float(_power_to_db((10.0 ** (sung / 10.0)).sum() / max(len(sung), 1)))
 

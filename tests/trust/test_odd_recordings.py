@@ -1,0 +1,178 @@
+"""Odd recordings of one and the same song: the result is as loud, as long and as melodious as that of the plain one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tests_of_trust import RATE, sing
+
+import moksori
+from moksori.audio import level
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.conversion import Voice
+from moksori.data.prepare import prepare
+
+SONG = sing(4.0)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Voice:
+    return moksori.load()
+
+
+@pytest.fixture(scope="module")
+def plain(voice: Voice) -> Samples:
+    return voice.convert(SONG, RATE, singer="kumi")
+
+
+def _rms(samples: Samples) -> float:
+    return level.rms_dbfs(samples)
+
+
+def _voiced(samples: Samples) -> float:
+    loud = level.apply_gain(samples, -25.0 - _rms(samples))
+    return float(PitchTracker().track(Clip(loud, RATE)).is_voiced.mean())
+
+
+def _beside_nothing(samples: Samples, noise: float) -> Samples:
+    return (samples + noise * np.random.default_rng(0).standard_normal(len(samples))).astype(np.float32)
+
+
+def test_an_ordinary_song_is_as_loud_as_it_was(plain: Samples) -> None:
+    assert _rms(plain) == pytest.approx(_rms(SONG), abs=3.0)
+    assert _voiced(plain) > 0.9
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [(SONG, -SONG), (SONG, -0.9 * SONG), (SONG, np.roll(SONG, 12)), (SONG, 0 * SONG), (SONG, -SONG, SONG, -SONG)],
+    ids=["opposite", "nearly", "late", "one side", "four"],
+)
+def test_channels_that_cancel_do_not_silence_a_song(
+    voice: Voice, plain: Samples, channels: tuple[Samples, ...]
+) -> None:
+    """-18 dBFS in, -77 out, once; and not a word."""
+    given = np.stack(channels, axis=1).astype(np.float32)
+    sung = voice.convert(given, RATE, singer="kumi")
+    assert sung.shape == given.shape
+    assert _rms(sung[:, 0]) == pytest.approx(_rms(plain), abs=0.7)
+
+
+@pytest.mark.parametrize("offset", [0.03, -0.1])
+def test_an_offset_does_not_set_the_level(voice: Voice, plain: Samples, offset: float) -> None:
+    """An offset of 0.03 once made a song 7 dB too loud."""
+    sung = voice.convert((SONG + np.float32(offset)).astype(np.float32), RATE, singer="kumi")
+    assert _rms(sung) == pytest.approx(_rms(plain), abs=0.5)
+
+
+@pytest.mark.parametrize("hz", [8.0, 15.0, 20.0])
+def test_rumble_does_not_set_the_level(voice: Voice, plain: Samples, hz: float) -> None:
+    rumble = 0.1 * np.sin(2 * np.pi * hz * np.arange(len(SONG)) / RATE)
+    sung = voice.convert((SONG + rumble).astype(np.float32), RATE, singer="kumi")
+    assert _rms(sung) == pytest.approx(_rms(plain), abs=0.7)
+
+
+@pytest.mark.parametrize("gain_db", [-30.0, -50.0, -65.0, -70.0])
+def test_a_soft_song_keeps_its_melody(voice: Voice, plain: Samples, gain_db: float) -> None:
+    """At -50 dB nothing of it was voiced, once, and the result was 25 dB softer than the song."""
+    sung = voice.convert(level.apply_gain(SONG, gain_db), RATE, singer="kumi")
+    assert _rms(sung) == pytest.approx(_rms(plain) + gain_db, abs=1.0)
+    assert _voiced(sung) > 0.9
+
+
+def test_a_soft_verse_before_a_loud_chorus_keeps_its_melody(voice: Voice, plain: Samples) -> None:
+    gap = np.zeros(2 * RATE, np.float32)
+    song = np.concatenate([level.apply_gain(SONG, -45.0), gap, SONG])
+    sung = voice.convert(song, RATE, singer="kumi")
+    assert _rms(sung[: len(SONG)]) == pytest.approx(_rms(plain) - 45.0, abs=2.0)
+    assert _voiced(sung[: len(SONG)]) > 0.85
+
+
+@pytest.mark.parametrize("gain_db", [6.0, 12.0, 20.0])
+def test_headroom_of_floats_is_kept(voice: Voice, plain: Samples, gain_db: float, tmp_path: Path) -> None:
+    """7 % of the samples of a song 12 dB above full scale were bent flat, once, and nothing was said."""
+    louder = level.apply_gain(SONG, gain_db + 10.0)
+    sung = voice.convert(louder, RATE, singer="kumi")
+    np.testing.assert_allclose(sung, level.apply_gain(plain, gain_db + 10.0), atol=0.02 * np.abs(sung).max())
+    soundfile.write(tmp_path / "song.wav", louder, RATE, "FLOAT")
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert report.n_clipped == 0 and np.abs(written).max() > 1.0
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.flac", singer="kumi")
+    assert report.n_clipped > 0
+
+
+def test_the_scale_of_integers_is_refused_in_an_array_and_brought_down_in_a_file(
+    voice: Voice, plain: Samples, tmp_path: Path
+) -> None:
+    """It once became a square wave at full scale."""
+    with pytest.raises(ValueError, match="divide 16-bit ones by 32768"):
+        voice.convert(SONG * 32768, RATE, singer="kumi")
+    with pytest.raises(ValueError, match="divide 16-bit ones by 32768"):
+        voice.convert_clips([Clip(SONG * 32768, RATE)], ["kumi"])
+    soundfile.write(tmp_path / "song.wav", SONG * 32768, RATE, "FLOAT")
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert _rms(written) == pytest.approx(_rms(plain), abs=0.5)
+    assert any("integers of 16 bits" in remark for remark in report.remarks)
+
+
+def test_digital_silence_stays_digital_silence(voice: Voice, tmp_path: Path) -> None:
+    """Zeros before a loud song became a hiss of -58 dBFS."""
+    song = np.concatenate(
+        [np.zeros(RATE, np.float32), SONG, np.zeros(RATE, np.float32), SONG, np.zeros(100, np.float32)]
+    )
+    sung = voice.convert(song, RATE, singer="kumi")
+    assert not sung[: RATE - 600].any()
+    assert not sung[RATE + len(SONG) + 600 : 2 * RATE + len(SONG) - 600].any()
+    assert sung.shape == song.shape
+
+
+def test_a_silent_song_stays_silent_and_is_named(voice: Voice, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", np.zeros(2 * RATE), RATE)
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    assert not soundfile.read(tmp_path / "out.wav")[0].any()
+    assert any("silent" in remark for remark in report.remarks)
+
+
+def test_a_song_without_singing_is_named(voice: Voice, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", _beside_nothing(np.zeros(2 * RATE, np.float32), 0.05), RATE)
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    assert any("no singing" in remark for remark in report.remarks)
+
+
+def test_clicks_do_not_keep_a_song_soft(voice: Voice, plain: Samples) -> None:
+    song = level.apply_gain(SONG, -40.0).copy()
+    song[5000:5003] = 0.9
+    sung = voice.convert(song, RATE, singer="kumi")
+    inner = slice(RATE, None)
+    assert _rms(sung[inner]) == pytest.approx(_rms(plain[inner]) - 40.0, abs=1.0)
+
+
+TAKES = {
+    "plain": SONG,
+    "opposite": np.stack([SONG, -SONG], axis=1),
+    "offset": SONG + 0.03,
+    "rumble": SONG + 0.1 * np.sin(2 * np.pi * 15 * np.arange(len(SONG)) / RATE),
+    "integers": SONG * 32768,
+}
+
+
+def test_odd_takes_become_the_clip_of_the_plain_one(tmp_path: Path) -> None:
+    """As takes: "0.00 s of singing", or "accompaniment, room or hiss"."""
+    for name, samples in TAKES.items():
+        (tmp_path / "takes" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "takes" / name / "take.wav", samples, RATE, "FLOAT")
+    corpus = prepare(tmp_path / "takes", tmp_path / "data")
+    # The channel that was taken and the samples that were scaled down are the plain take to the last bit.
+    assert {skip.source.split("/")[0] for skip in corpus.skipped} == {"opposite", "plain"}
+    found = {recording.singer: recording for recording in corpus.recordings}
+    for name in ("offset", "rumble"):
+        clip = soundfile.read(tmp_path / "data" / found[name].path)[0]
+        plain = soundfile.read(tmp_path / "data" / found["integers"].path)[0]
+        assert _rms(clip) == pytest.approx(_rms(plain), abs=0.3)
+        assert found[name].noise_dbfs == pytest.approx(found["integers"].noise_dbfs, abs=2.0)
