@@ -26,16 +26,16 @@ import moksori
 from moksori import atomic
 from moksori.audio import files
 from moksori.data.corpus import Corpus
-from moksori.evaluation import held_out, making, runner, trials
+from moksori.evaluation import conversions, held_out, pairs, runner
+from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import panel as scoring
 from moksori.evaluation.judges import vowels as recogniser
-from moksori.evaluation.judges.panel import Heard, Panel
-from moksori.evaluation.making import Options
+from moksori.evaluation.judges.panel import Analysis, Panel
 from moksori.evaluation.measures import bootstrap, mel_cepstrum, melody, syllables
 from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.pairs import Pair, Texts
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report.data import METRICS
-from moksori.evaluation.trials import Texts, Trial
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.logging.journal import Journal
@@ -118,7 +118,7 @@ class Jury:
         self._panel: Panel | None = None  # gathered when it is needed: that takes minutes the first time
         known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
         self._recogniser = recogniser.load_or_fit(corpus, known, 0, lambda done, total: None) if known else None
-        self._heard: dict[Path, Heard] = {}
+        self._sources: dict[Path, Analysis] = {}
 
     def judge(self, run: Path, seed: int) -> Scores:
         """Judge a run, or read what was found before. Words are judged apart: their judge takes long to teach."""
@@ -133,57 +133,60 @@ class Jury:
             atomic.write(path, json.dumps(work(), indent=0).encode())
         return list(json.loads(path.read_text(encoding="utf-8")))
 
-    def _converted(self, run: Path, seed: int) -> list[Trial]:
+    def _converted(self, run: Path, seed: int) -> list[Pair]:
         """Conversions of a run, made where they are missing."""
         options, corpus = dataclasses.replace(self._options, seed=seed), self._corpus
         voice = moksori.load(run)
-        chosen = trials.held_out(corpus, options.split, options.per_singer, run / "audio", self._texts)
+        chosen = pairs.held_out(corpus, options.split, options.per_singer, run / "audio", self._texts)
         if self._parallel:
-            chosen += trials.parallel(self._parallel, corpus.singers, options.per_pair, run / "audio", self._texts)
+            chosen += pairs.parallel(self._parallel, corpus.singers, options.per_pair, run / "audio", self._texts)
         # Every other one: of 7 targets a recording, the next recording has those that this one leaves out.
-        converted = [trial for trial in chosen if trial.row in (report.CONVERSION, report.PARALLEL)][::2]
-        converted = making.transposed(voice, converted, options)
-        making.make(voice, converted, run / "audio", options, lambda done, total: None, corpus.fingerprint)
+        converted = [pair for pair in chosen if pair.row in (report.CONVERSION, report.PARALLEL)][::2]
+        converted = conversions.transposed(voice, converted, options)
+        conversions.convert(voice, converted, run / "audio", options, lambda done, total: None, corpus.fingerprint)
         return converted
 
-    def _judge(self, run: Path, seed: int, chosen: Sequence[Trial]) -> Scores:
+    def _judge(self, run: Path, seed: int, chosen: Sequence[Pair]) -> Scores:
         inside = held_out.evaluate(moksori.load(run).model, self._corpus, self._options.split, seed=seed)
         return [
             *self._gathered(chosen, self._scores),
             {"metric": PROBE, "recording": "", "target": "", "value": inside.probe_accuracy},
         ]
 
-    def _gathered(self, chosen: Sequence[Trial], scores: Callable[[Trial], scoring.Scores]) -> Scores:
+    def _gathered(self, chosen: Sequence[Pair], scores: Callable[[Pair], scoring.Scores]) -> Scores:
         return [
-            {"metric": metric, "recording": trial.recording, "target": trial.target_singer, "value": value}
-            for trial in chosen
-            for metric, value in scores(trial).items()
+            {"metric": metric, "recording": pair.recording, "target": pair.target_singer, "value": value}
+            for pair in chosen
+            for metric, value in scores(pair).items()
         ]
 
-    def _scores(self, trial: Trial) -> scoring.Scores:
-        clip = files.read(trial.conversion)
-        if trial.truth:  # only the distance is taken: the voices of these pairs lie nearer to each other than others do
-            return scoring.truth_scores(None, clip, files.read(trial.truth))
-        panel = self._listeners()
-        if trial.source not in self._heard:
-            self._heard[trial.source] = panel.hear(files.read(trial.source))
-        source, conversion = self._heard[trial.source], panel.hear(clip)
-        moves = mel_cepstrum.movement(source.clip, clip)
+    def _scores(self, pair: Pair) -> scoring.Scores:
+        clip = files.read(pair.conversion)
+        if pair.truth:  # only the distance is taken: the voices of these pairs lie nearer to each other than others do
+            ours, theirs = (mel_cepstrum.analyse(each) for each in (clip, files.read(pair.truth)))
+            return {"truth_distance_db": mel_cepstrum.aligned_distance_db(ours, theirs)}
+        panel = self._judges()
+        if pair.source not in self._sources:
+            self._sources[pair.source] = panel.analyse(files.read(pair.source))
+        source, conversion = self._sources[pair.source], panel.analyse(clip)
+        moves = mel_cepstrum.movement(source.cepstra, conversion.cepstra)
         return (
-            panel.singer_scores(conversion, trial.source_singer, trial.target_singer)
-            | melody.scores(melody.evaluate(source.track, conversion.track, trial.transpose_semitones))
+            panel.singer_scores(conversion, pair.source_singer, pair.target_singer)
+            | melody.evaluate(source.track, conversion.track, pair.transpose_semitones)
             | ({} if moves is None else {MOVEMENT: moves})
         )
 
-    def _words(self, trial: Trial) -> scoring.Scores:
-        expected = syllables.vowels(trial.text) if trial.text and not trial.truth else None
+    def _words(self, pair: Pair) -> scoring.Scores:
+        expected = syllables.vowels(pair.text) if pair.text and not pair.truth else None
         if not expected or self._recogniser is None:
             return {}
-        return {"vowel_accuracy": recogniser.accuracy(self._recogniser.hear(files.read(trial.conversion)), expected)}
+        return {
+            "vowel_accuracy": recogniser.accuracy(self._recogniser.recognise(files.read(pair.conversion)), expected)
+        }
 
-    def _listeners(self) -> Panel:
+    def _judges(self) -> Panel:
         if self._panel is None:
-            self._panel = runner.panel(self._corpus, Texts({}), self._options, lambda stage, done, total: None)
+            self._panel = runner.gather_judges(self._corpus, Texts({}), self._options, lambda stage, done, total: None)
         return self._panel
 
 

@@ -22,9 +22,9 @@ from moksori.data.splits import evenly
 from moksori.evaluation.judges import fitting, resemblyzer
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
-from moksori.evaluation.judges.singer import SingerHearer, SingerJudge
+from moksori.evaluation.judges.singer import NetClassifier, SingerClassifier
 from moksori.evaluation.measures import melody, syllables
-from moksori.evaluation.trials import Texts
+from moksori.evaluation.pairs import Texts
 
 _PER_SINGER = 3  # recordings of each singer, to compare the slow trackers
 
@@ -37,16 +37,16 @@ def _row(judge: str, asked: str, right: Sequence[bool]) -> None:
     print(f"| {judge} | {asked} | {sum(right) / len(right):.1%} of {len(right)} |", flush=True)
 
 
-def singers(judge: SingerHearer, recordings: Sequence[Recording], clips: Sequence[Clip]) -> None:
+def singers(judge: SingerClassifier, recordings: Sequence[Recording], clips: Sequence[Clip]) -> None:
     """Rows of a judge of singers on recordings as they are, and at lower rates."""
     for rate in (clips[0].sample_rate, 16000, 8000):
-        heard = judge.hear([resample.resample_clip(clip, rate) for clip in clips])
-        right = [name == recording.singer for name, recording in zip(heard, recordings, strict=True)]
+        named = judge.classify([resample.resample_clip(clip, rate) for clip in clips])
+        right = [name == recording.singer for name, recording in zip(named, recordings, strict=True)]
         _row(judge.name, f"held-out recordings at {rate} Hz", right)
 
 
 @torch.inference_mode()
-def moved(judge: SingerJudge, recordings: Sequence[Recording], clips: Sequence[Clip], semitones: float) -> None:
+def moved(judge: NetClassifier, recordings: Sequence[Recording], clips: Sequence[Clip], semitones: float) -> None:
     """A row of our judge on recordings at another pitch."""
     right = []
     for recording, clip in zip(recordings, clips, strict=True):
@@ -56,13 +56,15 @@ def moved(judge: SingerJudge, recordings: Sequence[Recording], clips: Sequence[C
     _row(judge.name, f"the same, moved by {semitones:+g} semitones", right)
 
 
-def vowels(ear: recogniser.Recogniser, recordings: Sequence[Recording], clips: Sequence[Clip], texts: Texts) -> None:
+def vowels(
+    words: recogniser.VowelRecogniser, recordings: Sequence[Recording], clips: Sequence[Clip], texts: Texts
+) -> None:
     """A row of the recogniser: vowels found, over all recordings."""
     n_wrong = n_all = 0
     for recording, clip in zip(recordings, clips, strict=True):
         expected = syllables.vowels(texts.of(recording.source) or "")
         if expected:
-            n_wrong += recogniser.edits(ear.hear(clip), expected)
+            n_wrong += recogniser.edits(words.recognise(clip), expected)
             n_all += len(expected)
     print(f"| vowels | held-out recordings | {1 - n_wrong / n_all:.1%} of {n_all} |", flush=True)
 
@@ -70,7 +72,7 @@ def vowels(ear: recogniser.Recogniser, recordings: Sequence[Recording], clips: S
 def trackers(clips: Sequence[Clip]) -> None:
     """A row of how far the two trackers agree."""
     first, second = melody.SwiftF0(), melody.Pyin()
-    found = [melody.evaluate(first.track(clip), second.track(clip)) for clip in clips]
+    found = [melody.measure(first.track(clip), second.track(clip)) for clip in clips]
     shares = [one.raw_pitch_accuracy for one in found if one is not None]
     print(f"| swift-f0 and pYIN | {len(shares)} recordings, frames within 50 cents | {sum(shares) / len(shares):.1%} |")
 
@@ -82,15 +84,15 @@ def main(data: Path, table: Path | None, parallel: Path | None) -> None:
     clips = [files.read(corpus.clip_path(recording)) for recording in recordings]
     print("| judge | asked about | right |\n| --- | --- | --- |")
     own = singer_judge.load_or_fit(corpus, 0, _ignore)
-    judges: list[SingerHearer] = [own]
+    judges: list[SingerClassifier] = [own]
     if resemblyzer.is_available():
         judges.append(resemblyzer.load_or_fit(corpus, _ignore))
     for judge in judges:
         singers(judge, recordings, clips)
         if parallel:
             paths = [path for path in sorted(parallel.glob("*/*")) if path.parent.name in corpus.singers]
-            heard = judge.hear([files.read(path) for path in paths])
-            right = [name == path.parent.name for name, path in zip(heard, paths, strict=True)]
+            named = judge.classify([files.read(path) for path in paths])
+            right = [name == path.parent.name for name, path in zip(named, paths, strict=True)]
             _row(judge.name, "recordings of the same words", right)
     for semitones in (-4.0, 4.0):
         moved(own, recordings, clips, semitones)

@@ -37,7 +37,7 @@ from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.measures import bootstrap, melody, syllables
 from moksori.evaluation.measures.bootstrap import Figure
-from moksori.evaluation.trials import Texts
+from moksori.evaluation.pairs import Texts
 from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNetConfig
 from moksori.soloist import SoloOptions, Wish
@@ -103,17 +103,17 @@ def as_codes(recording: Clip, sample_rate: int) -> Clip:
 class Judges:
     """Who listens."""
 
-    ear: recogniser.Recogniser
-    singer: singer_judge.SingerJudge
+    ear: recogniser.VowelRecogniser
+    singer: singer_judge.NetClassifier
     tracker: melody.Tracker
 
     def row(self, clip: Clip, recording: Clip, singer: str, text: Sequence[str], other: Sequence[str]) -> Row:
         """What they say of a clip: `other` is what another recording sings, so what is heard of it is chance."""
-        heard = self.ear.hear(clip)
-        kept = melody.evaluate(self.tracker.track(recording), self.tracker.track(clip))
-        own, chance = recogniser.accuracy(heard, text), recogniser.accuracy(heard, other)
+        found = self.ear.recognise(clip)
+        kept = melody.measure(self.tracker.track(recording), self.tracker.track(clip))
+        own, chance = recogniser.accuracy(found, text), recogniser.accuracy(found, other)
         scores = {"vowels": own, "chance": chance, "above": own - chance}
-        scores["singer"] = float(self.singer.hear([clip])[0] == singer)
+        scores["singer"] = float(self.singer.classify([clip])[0] == singer)
         return scores if kept is None else scores | {"pitch": kept.raw_pitch_accuracy}
 
 

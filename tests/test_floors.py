@@ -58,10 +58,10 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation samples journal tensorboard",
     "conversion": "options hearing song many voice",
-    "evaluation": "measures judges report held_out trials audition making retrieval runner",
+    "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
-    "evaluation.report": "data verdict figures pages song_page listening compare",
+    "evaluation.report": "data verdict gather figures pages song_page listening compare",
     "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",
 }
 
@@ -317,3 +317,16 @@ def _is_binary(call: ast.Call, name: str) -> bool:
 def _is_audio(call: ast.Call) -> bool:
     """Libraries that open their own kind of file."""
     return ast.unparse(call.func) in ("self._av.open", "safe_open", "webbrowser.open")
+
+
+# Defaults that are computed although they may not be needed: `cache.setdefault(key, expensive())` caches nothing.
+CHEAP = {"len", "repr", "str", "type", "set", "list", "dict"}
+
+
+@pytest.mark.parametrize("path", FILES + STUDIES, ids=_name)
+def test_no_default_is_computed_before_it_is_needed(path: Path) -> None:
+    for call in _calls(path):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("setdefault", "get", "pop"):
+            for default in call.args[1:]:
+                called = [ast.unparse(node.func) for node in ast.walk(default) if isinstance(node, ast.Call)]
+                assert set(called) <= CHEAP, f"{_where(path, call)}: {ast.unparse(call)}"

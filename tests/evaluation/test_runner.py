@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,25 @@ from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError, UserError
-from moksori.evaluation import making, runner
+from moksori.evaluation import conversions, runner
+from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import distill_mos, whisper
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.judges.whisper import Encoding
-from moksori.evaluation.making import Options
+from moksori.evaluation.measures import mel_cepstrum
 from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as report
+from moksori.evaluation.report import gather
 from moksori.evaluation.report.data import Item, Report
-from moksori.evaluation.runner import Made
-from moksori.evaluation.trials import Texts
+from moksori.evaluation.report.gather import Origin
 from moksori.generation import generator
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.swift import Swift
 from moksori.training.recipe import Recipe
 
-MADE = Made("moksori evaluate", "2026-01-02", "moksori 0")
+ORIGIN = Origin("moksori evaluate", "2026-01-02", "moksori 0")
 
 
 def _ignore(stage: str, done: int, total: int) -> None:
@@ -82,7 +85,7 @@ class TestAVoiceThatIsToldThePitch:
         torch.nn.init.constant_(model.decoder.last.bias, -3.0)  # type: ignore[arg-type]
         low = PitchRange(60.0, 70.0, 80.0)
         voice = Voice(model, Provenance(data_fingerprint=corpus.fingerprint, ranges={corpus.singers[0]: low}))
-        return runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1))
+        return runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1))
 
     def test_it_is_asked_for_the_melody_where_its_target_sings(self, told: Report, corpus: Corpus) -> None:
         moved = {(i.source_singer, i.target_singer): i.transpose_semitones for i in told.items if i.row == "conversion"}
@@ -107,7 +110,9 @@ class TestAVoiceThatIsToldThePitch:
         assert not any("backend" in note for note in told.notes)
         voice = Voice(Swift(tiny_swift.config, corpus.singers), Provenance())
         with pytest.raises(UserError, match="samples no codes"):
-            runner.evaluate_voice(voice, corpus, tmp_path / "other", MADE, _ignore, options=Options(backend="float32"))
+            runner.evaluate_voice(
+                voice, corpus, tmp_path / "other", ORIGIN, _ignore, options=Options(backend="float32")
+            )
 
 
 class _Reader:
@@ -156,7 +161,7 @@ class TestWords:
         self, voice: Voice, corpus: Corpus, reader: _Reader, songs: Path, tmp_path: Path
     ) -> None:
         options = Options(per_singer=1, whisper="auto")
-        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", MADE, _ignore, options=options, songs=songs)
+        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", ORIGIN, _ignore, options=options, songs=songs)
         assert _mean(told, report.COPY, "character_error_rate") == 0.0
         assert _mean(told, report.COPY, "content_kept") > 0.9
         assert _mean(told, report.MOVED, "character_error_rate") == pytest.approx(0.0, abs=0.05)  # moved by nothing
@@ -186,25 +191,29 @@ class TestWords:
         self, voice: Voice, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        listeners = runner.panel(corpus, Texts({}), Options(whisper="auto", tracker="swift-f0"), _ignore)
-        assert listeners.words is None and listeners.rater is None
-        assert [line.split(" is not installed")[0] for line in listeners.missing] == [
+        panel = runner.gather_judges(corpus, Texts({}), Options(whisper="auto", tracker="swift-f0"), _ignore)
+        assert panel.transcriber is None and panel.rater is None
+        assert [line.split(" is not installed")[0] for line in panel.missing] == [
             "Whisper's engine, ctranslate2,",
             "DistillMOS",
         ]
-        assert not runner.panel(corpus, Texts({}), Options(tracker="swift-f0"), _ignore).missing  # not asked for
+        assert not runner.gather_judges(
+            corpus, Texts({}), Options(tracker="swift-f0"), _ignore
+        ).missing  # not asked for
 
 
 class TestAModel:
     @pytest.fixture
     def told(self, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path) -> Report:
-        return runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1), texts=texts)
+        return runner.evaluate_voice(
+            voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1), texts=texts
+        )
 
     def test_controls_have_the_figures_they_must_have(self, told: Report) -> None:
         assert _mean(told, report.COPY, "identified") <= 0.1
         assert _mean(told, report.COPY, "leak") >= 0.9
         assert _mean(told, report.COPY, "raw_pitch_accuracy") == 1.0
-        assert _mean(told, report.COPY, "source_distance_db") == pytest.approx(0.0, abs=1e-6)
+        assert _mean(told, report.COPY, "source_frame_distance_db") == pytest.approx(0.0, abs=1e-6)
         assert _mean(told, report.COPY, "movement_mid") == 1.0
         assert _mean(told, report.COPY, "hoarse_per_minute") == 0.0
         assert not [name for name in told.rows[0].figures if name.startswith("harmonic_error")]  # into another singer
@@ -239,7 +248,7 @@ class TestAModel:
         assert told.model["backend"] == usual and any(f"backend {usual}." in note for note in told.notes)
         made = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").glob("*-to-*.flac")}
         options = Options(per_singer=1, backend="reference")
-        other = runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options)
+        other = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options)
         assert other.model["backend"] == "reference" and any("backend reference." in note for note in other.notes)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
@@ -248,7 +257,7 @@ class TestAModel:
     ) -> None:
         for name, said in (("abacus", "known backends are auto, float32"), ("int8", "never calibrated")):
             with pytest.raises(UserError, match=said):
-                runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(backend=name))
+                runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(backend=name))
         assert not list(tmp_path.iterdir())
 
     def test_conversions_are_kept_for_the_same_voice_only(
@@ -260,12 +269,12 @@ class TestAModel:
             if not path.name.startswith("back-")
         }
         options = Options(per_singer=1)
-        again = runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options, texts=texts)
+        again = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options, texts=texts)
         assert {path: path.stat().st_mtime_ns for path in made} == made
         assert again == told
         with torch.no_grad():
             voice.model.singers.table.weight += 1.0
-        runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=options, texts=texts)
+        runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options, texts=texts)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
 
@@ -274,9 +283,9 @@ def test_another_model_or_other_data_are_noticed(
 ) -> None:
     stranger = Voice(Autoencoder(tiny_recipe.model, ["x", "y"]), Provenance())
     with pytest.raises(DataError, match="the model knows x, y"):
-        runner.evaluate_voice(stranger, corpus, tmp_path, MADE, _ignore)
+        runner.evaluate_voice(stranger, corpus, tmp_path, ORIGIN, _ignore)
     elsewhere = Voice(voice.model, Provenance(data_fingerprint="another"))
-    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1, cycles=0))
+    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1, cycles=0))
     assert any("CAUTION" in note for note in told.notes)
     assert any("Vowels were not judged" in note for note in told.notes)
 
@@ -301,7 +310,7 @@ class TestOthers:
         given = tmp_path / "given"
         given.mkdir()
         self._table(given, corpus, kind)
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", MADE, _ignore)
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
         assert _mean(told, report.CONVERSION, "identified") == pytest.approx(identified, abs=0.1)
         assert _mean(told, report.CONVERSION, "leak") == pytest.approx(1.0 - identified, abs=0.1)
         if melody is not None:
@@ -314,12 +323,56 @@ class TestOthers:
         given.mkdir()
         self._table(given, corpus, "source")
         (given / "1.wav").write_text("no sound", encoding="utf-8")
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", MADE, _ignore)
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
         n_pairs = len(corpus.of("test"))
         found = told.row(report.CONVERSION)
         assert found is not None
         assert found.n == n_pairs - 1
         assert any("1.wav" in note and note.startswith("Left out") for note in told.notes)
+
+    def test_a_source_or_a_real_recording_that_is_no_sound_costs_its_pairs_and_nothing_else(
+        self, corpus: Corpus, tmp_path: Path
+    ) -> None:
+        # It once ended in KeyError, after the long work, where the controls looked the source up again.
+        given = tmp_path / "given"
+        given.mkdir()
+        self._table(given, corpus, "source")
+        (given / "mute.wav").write_text("no sound", encoding="utf-8")
+        copy = tmp_path / "data"
+        shutil.copytree(corpus.folder, copy)
+        damaged = corpus.of("test")[0]
+        (copy / corpus.clip_path(damaged).relative_to(corpus.folder)).write_text("no sound", encoding="utf-8")
+        first = corpus.singers[0]
+        with open(given / "table.csv", "a", encoding="utf-8") as table:
+            table.write(f"2.wav,mute.wav,{first}\n")
+        told = runner.evaluate_conversions(given, Corpus.load(copy), tmp_path / "report", ORIGIN, _ignore)
+        found, copies = told.row(report.CONVERSION), told.row(report.COPY)
+        assert found is not None and copies is not None
+        assert found.n == copies.n == len(corpus.of("test")) - 1
+        assert sum("mute.wav" in note and note.startswith("Left out") for note in told.notes) == 1
+        assert all(item.recording != damaged.source for item in told.items)
+
+    def test_where_nothing_can_be_read_it_is_said(self, corpus: Corpus, tmp_path: Path) -> None:
+        given = tmp_path / "given"
+        given.mkdir()
+        (given / "mute.wav").write_text("no sound", encoding="utf-8")
+        (given / "table.csv").write_text(f"conversion,source,target\nmute.wav,mute.wav,{corpus.singers[0]}\n", "utf-8")
+        with pytest.raises(DataError, match=r"no pair can be read; the first: .*mute\.wav"):
+            runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
+
+
+def test_what_has_the_timing_of_its_source_is_never_aligned(
+    voice: Voice, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each source was once aligned with itself for every target, and every clip with its source.
+    analysed: list[int] = []
+    analyse = mel_cepstrum.analyse
+    monkeypatch.setattr(mel_cepstrum, "analyse", lambda clip: analysed.append(clip.n_samples) or analyse(clip))
+    monkeypatch.setattr(mel_cepstrum, "align", None)
+    told = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1, cycles=0))
+    n_conversions, n_copies = len(corpus.singers) ** 2, len(corpus.singers)
+    assert len(analysed) == len(corpus.of("test")) + n_conversions + n_copies
+    assert _mean(told, report.SWAPPED, "source_frame_distance_db") > 1.0
 
 
 def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp_path: Path) -> None:
@@ -327,19 +380,19 @@ def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     with pytest.raises(DataError, match="no evaluation made"):
-        runner.evaluate_voice(voice, corpus, tmp_path, MADE, _ignore, options=Options(per_singer=1))
+        runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1))
     with pytest.raises(DataError, match="no evaluation made"):
-        making.begin(mine.parent, {})
+        conversions.begin(mine.parent, {})
     assert mine.read_bytes() == b"mine"
 
 
 def test_sounds_of_an_earlier_evaluation_make_room(tmp_path: Path) -> None:
-    making.begin(tmp_path, {"voice": "a"})
+    conversions.begin(tmp_path, {"voice": "a"})
     (tmp_path / "1.flac").write_bytes(b"old")
-    assert making.claim(tmp_path) == {"voice": "a"}
-    making.begin(tmp_path, {"voice": "b"})
+    assert conversions.claim(tmp_path) == {"voice": "a"}
+    conversions.begin(tmp_path, {"voice": "b"})
     assert not (tmp_path / "1.flac").exists()
-    assert making.claim(tmp_path) == {"voice": "b"}
+    assert conversions.claim(tmp_path) == {"voice": "b"}
 
 
 def test_rows_are_means_over_clips_with_chance_last() -> None:
@@ -347,7 +400,7 @@ def test_rows_are_means_over_clips_with_chance_last() -> None:
         Item(str(number), report.CONVERSION, f"r{number}", "a", "b", 0.0, {"identified": score}, {})
         for number, score in enumerate((0.0, 1.0, 1.0, 1.0))
     ]
-    rows = runner.gather(items, n_singers=4, seed=0)
+    rows = gather.rows(items, n_singers=4, seed=0)
     assert [row.name for row in rows] == [report.CONVERSION, report.CHANCE]
     assert rows[0].figures["identified"].mean == 0.75
     assert rows[1].figures["leak"] == Figure(0.25, 0.25, 0.25, 0)
@@ -356,9 +409,9 @@ def test_rows_are_means_over_clips_with_chance_last() -> None:
 def test_an_interrupted_conversion_leaves_what_is_done(
     voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from moksori.evaluation import trials
+    from moksori.evaluation import pairs
 
-    chosen = trials.held_out(corpus, "test", 1, tmp_path, texts)
+    chosen = pairs.held_out(corpus, "test", 1, tmp_path, texts)
     monkeypatch.setattr(generator, "lockstep_streams", lambda backend: 1)  # one after another
 
     def stop(done: int, total: int) -> None:
@@ -366,12 +419,12 @@ def test_an_interrupted_conversion_leaves_what_is_done(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        making.make(voice, chosen, tmp_path, Options(), stop)
-    left = [trial for trial in chosen if not trial.conversion.exists()]
+        conversions.convert(voice, chosen, tmp_path, Options(), stop)
+    left = [pair for pair in chosen if not pair.conversion.exists()]
     assert 0 < len(left) < len(chosen)
-    making.make(voice, chosen, tmp_path, Options(), lambda done, total: None)
+    conversions.convert(voice, chosen, tmp_path, Options(), lambda done, total: None)
     whole = tmp_path / "whole"
     again = [dataclasses.replace(trial, conversion=whole / trial.conversion.name) for trial in chosen]
-    making.make(voice, again, whole, Options(), lambda done, total: None)
+    conversions.convert(voice, again, whole, Options(), lambda done, total: None)
     for trial, other in zip(chosen, again, strict=True):
         np.testing.assert_array_equal(files.read(trial.conversion).samples, files.read(other.conversion).samples)

@@ -16,10 +16,10 @@ from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
-    from moksori.evaluation.making import Options
+    from moksori.evaluation.conversions import Options
+    from moksori.evaluation.pairs import Texts
     from moksori.evaluation.report.data import Report
-    from moksori.evaluation.runner import Made
-    from moksori.evaluation.trials import Texts
+    from moksori.evaluation.report.gather import Origin
 
 
 PLAYERS = 24  # pairs to listen to in a page
@@ -117,9 +117,11 @@ def command(
         raise UserError("--conversions needs -o REPORT, the folder to write the report into")
 
     from moksori.data.corpus import Corpus
-    from moksori.evaluation import making, runner, trials
+    from moksori.evaluation import runner
+    from moksori.evaluation.conversions import Options
+    from moksori.evaluation.pairs import Texts
 
-    options = making.Options(
+    options = Options(
         clips,
         split,
         seed=seed,
@@ -130,7 +132,7 @@ def command(
         whisper=whisper,
         language=language,
     )
-    known = trials.Texts.load(texts)
+    known = Texts.load(texts)
     corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
     named = {"--conversions": conversions, "--parallel": parallel, "--songs": songs, "--texts": texts}
@@ -143,9 +145,9 @@ def command(
     given += ["--backend", backend] if backend != "auto" else []
     with console.staged() as progress:
         if conversions:
-            made = made_by(given)
+            origin = origin_of(given)
             report = runner.evaluate_conversions(
-                conversions, corpus, output, made, progress, options=options, texts=known
+                conversions, corpus, output, origin, progress, options=options, texts=known
             )
         else:
             report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs)
@@ -177,16 +179,17 @@ def judge(
 ) -> Report:
     """Judge a model file, or the model of a run."""
     import moksori
-    from moksori.evaluation import making, runner
+    from moksori.evaluation import runner
+    from moksori.evaluation.conversions import Options
 
     run = model if model.is_dir() else None
     return runner.evaluate_voice(
         moksori.load(model),
         corpus,
         output,
-        made_by(given),
+        origin_of(given),
         progress,
-        options=options or making.Options(whisper="auto"),
+        options=options or Options(whisper="auto"),
         texts=texts,
         parallel=parallel,
         songs=songs,
@@ -194,13 +197,13 @@ def judge(
     )
 
 
-def made_by(arguments: Sequence[object]) -> Made:
+def origin_of(arguments: Sequence[object]) -> Origin:
     """What a report tells of the command that made it."""
     import moksori
-    from moksori.evaluation.runner import Made
+    from moksori.evaluation.report.gather import Origin
 
     line = shlex.join(["moksori", "evaluate", *map(str, arguments)])
-    return Made(line, datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
+    return Origin(line, datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
 
 
 def show(report: Report, output: Path, players: int, *, as_json: bool) -> None:

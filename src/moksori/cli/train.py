@@ -106,7 +106,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     import torch
 
     import moksori
-    from moksori.evaluation import audition
+    from moksori.evaluation import scorer
     from moksori.models.solo import SoloConfig
     from moksori.training import media, run
     from moksori.training.folder import RunFolder
@@ -132,7 +132,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
         trainer = run.open_run(folder, corpus, chosen, options, progress)
     if chosen.loop.score_every_steps and not isinstance(chosen.model, SoloConfig):
         with console.counted("teaching a judge") as progress:
-            trainer.scorer = audition.hold(corpus, asked.seed, lambda done, total: progress(done, total, ""))
+            trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
     unit = media.unit_of(chosen.model)
     watcher = JsonLines() if as_json else Watcher(limits, chosen, len(corpus.singers), unit)
@@ -153,7 +153,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
 
 def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, *, as_json: bool) -> None:
     """Judge the voice on the recordings that were held back."""
-    from moksori.evaluation.trials import Texts
+    from moksori.evaluation.pairs import Texts
 
     output, known = folder.root / "report", Texts.load(texts)
     given = [folder.root, corpus.folder, "-o", output, *(["--texts", texts] if texts else [])]

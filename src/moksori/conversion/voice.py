@@ -224,8 +224,19 @@ class Voice(Trained[Converter]):
 
     def transposition(self, clip: Clip, singer: str | Mapping[str, float], options: ConvertOptions) -> float:
         """The semitones by which a clip is moved: as asked for, or chosen for the singer."""
-        singer_range = hearing.range_of(singer, self.provenance.ranges) if self.is_told_the_pitch else None
-        return hearing.transpose_semitones(self._tracker.track(clip), singer_range, options)
+        return self.transpositions(clip, [singer], options)[0]
+
+    def transpositions(
+        self, clip: Clip, singers: Sequence[str | Mapping[str, float]], options: ConvertOptions
+    ) -> list[float]:
+        """The same for several singers; the clip's pitch is tracked once."""
+        track, ranges = self._tracker.track(clip), self.provenance.ranges
+        return [
+            hearing.transpose_semitones(
+                track, hearing.range_of(singer, ranges) if self.is_told_the_pitch else None, options
+            )
+            for singer in singers
+        ]
 
     def _gain_db_of(self, clip: Clip) -> float:
         return level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)

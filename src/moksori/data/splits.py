@@ -39,7 +39,10 @@ def split_singer(
     """
     ranks = {sound: _rank(sound, seed) for sound in sorted(sounds)}
     new = [sound for sound in ranks if sound not in kept]
-    splits = {sound: kept.get(sound, _by_rank(rank, validation_share, test_share)) for sound, rank in ranks.items()}
+    splits = {
+        sound: kept[sound] if sound in kept else _by_rank(rank, validation_share, test_share)
+        for sound, rank in ranks.items()
+    }
     wanted = ("train", "test", "validation")[: len(sounds)]
     for split in wanted:
         if split not in splits.values():

@@ -26,7 +26,7 @@ def test_it_knows_real_recordings_that_it_never_heard(sung: tuple[Corpus, dict[s
 
 def test_it_is_taught_once(sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     first = discriminant.load_or_fit(sung[0], 0, _silent)
-    monkeypatch.setattr(fitting, "hear_recordings", lambda *given: pytest.fail("taught again"))
+    monkeypatch.setattr(fitting, "training_features", lambda *given: pytest.fail("taught again"))
     second = discriminant.load_or_fit(sung[0], 0, _silent)
     assert torch.equal(first.weights, second.weights)
 
@@ -37,7 +37,7 @@ def test_a_discriminant_finds_the_line_between_two_clouds() -> None:
     # The first axis is wide and tells nothing; the second is narrow and tells all.
     heard = torch.randn(400, 2, generator=generator, dtype=torch.float64) * torch.tensor([5.0, 0.5])
     heard[:, 1] += 2.0 * singer
-    weights, offsets = discriminant.discriminant(heard, singer, 2)
+    weights, offsets = discriminant.fit_discriminant(heard, singer, 2)
     guessed = (heard @ weights + offsets).argmax(dim=1)
     assert float((guessed == singer).double().mean()) > 0.95
     # On the line half-way between the clouds nobody is preferred.

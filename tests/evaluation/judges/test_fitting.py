@@ -74,13 +74,13 @@ def test_no_move_is_no_change() -> None:
 
 def test_hardening_keeps_the_shape_and_leaves_a_part_uncut() -> None:
     mel = fitting.features(_vowel(50)).repeat(40, 1, 1)
-    hard = fitting.harden(mel, torch.Generator().manual_seed(0))
+    hard = fitting.augment(mel, torch.Generator().manual_seed(0))
     assert hard.shape == mel.shape
     top = hard[:, -1].std(dim=1)
     is_cut = hard[:, -1].amax(dim=1) <= hard.amin(dim=(1, 2)) + 1e-6
     assert 8 < int(is_cut.sum()) < 32, top
     assert not torch.equal(hard[0], hard[1])
-    assert torch.equal(hard, fitting.harden(mel, torch.Generator().manual_seed(0)))
+    assert torch.equal(hard, fitting.augment(mel, torch.Generator().manual_seed(0)))
 
 
 def test_a_crop_of_a_short_clip_repeats_it() -> None:

@@ -13,7 +13,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation.judges import resemblyzer
-from moksori.evaluation.judges.resemblyzer import PublicJudge, Vector
+from moksori.evaluation.judges.resemblyzer import CentroidClassifier, Vector
 
 
 def _ignore(done: int, total: int) -> None:
@@ -28,17 +28,17 @@ def _crossings(samples: Samples) -> Vector:
 
 
 def test_the_nearest_centroid_is_named() -> None:
-    judge = PublicJudge(_crossings, {"low": np.array([2.0, 0.0]), "high": np.array([0.5, 1.5])})
+    judge = CentroidClassifier(_crossings, {"low": np.array([2.0, 0.0]), "high": np.array([0.5, 1.5])})
     low, high = signals.tone(100.0, 1.0, 16000), signals.tone(1500.0, 1.0, 24000)
-    assert judge.hear([low, high]) == ["low", "high"]
+    assert judge.classify([low, high]) == ["low", "high"]
     assert judge.similarities([low])[0, 0] == pytest.approx(np.cos(8 * 200 / 16000), abs=0.01)
-    assert judge.hear([]) == []
+    assert judge.classify([]) == []
 
 
 @pytest.mark.parametrize("clip", [Clip(np.zeros(0, np.float32), 8000), signals.silence(0.5, 8000)])
 def test_silence_gets_a_name_too(clip: Clip) -> None:
-    judge = PublicJudge(_crossings, {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0])})
-    assert judge.hear([clip])[0] in judge.singers
+    judge = CentroidClassifier(_crossings, {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0])})
+    assert judge.classify([clip])[0] in judge.singers
 
 
 def test_centroids_are_those_of_training_recordings_and_kept(tiny_corpus: Corpus) -> None:

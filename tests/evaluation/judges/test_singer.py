@@ -14,7 +14,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.errors import DataError
 from moksori.evaluation.judges import singer as singer_judge
-from moksori.evaluation.judges.singer import SingerJudge
+from moksori.evaluation.judges.singer import NetClassifier
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -29,7 +29,7 @@ def corpus(sung: tuple[Corpus, dict[str, str]]) -> Corpus:
 
 
 @pytest.fixture
-def judge(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> SingerJudge:
+def judge(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> NetClassifier:
     monkeypatch.setattr(singer_judge, "_N_STEPS", 150)
     monkeypatch.setattr(singer_judge, "_N_CLIPS", 12)
     return singer_judge.load_or_fit(corpus, 0, _ignore)
@@ -40,26 +40,28 @@ def _held_out(corpus: Corpus) -> list[tuple[str, Clip]]:
     return [(recording.singer, files.read(corpus.clip_path(recording))) for recording in held_out]
 
 
-def test_held_out_recordings_are_named_rightly_whatever_their_gain_and_rate(judge: SingerJudge, corpus: Corpus) -> None:
+def test_held_out_recordings_are_named_rightly_whatever_their_gain_and_rate(
+    judge: NetClassifier, corpus: Corpus
+) -> None:
     for singer, clip in _held_out(corpus):
         quiet = Clip(level.apply_gain(clip.samples, -20.0), clip.sample_rate)
-        assert judge.hear([clip, quiet, resample.resample_clip(clip, 24000)]) == [singer] * 3
+        assert judge.classify([clip, quiet, resample.resample_clip(clip, 24000)]) == [singer] * 3
 
 
-def test_probabilities_sum_to_one_and_no_clip_is_no_row(judge: SingerJudge, corpus: Corpus) -> None:
+def test_probabilities_sum_to_one_and_no_clip_is_no_row(judge: NetClassifier, corpus: Corpus) -> None:
     clips = [clip for _, clip in _held_out(corpus)]
     np.testing.assert_allclose(judge.probabilities(clips).sum(axis=1), 1.0)
     assert judge.probabilities([]).shape == (0, 2)
-    assert judge.hear([]) == []
+    assert judge.classify([]) == []
 
 
 @pytest.mark.parametrize("clip", [Clip(np.zeros(0, np.float32), 8000), signals.silence(0.01, 8000)])
-def test_silence_gets_a_name_too(judge: SingerJudge, clip: Clip) -> None:
-    assert judge.hear([clip])[0] in judge.singers
+def test_silence_gets_a_name_too(judge: NetClassifier, clip: Clip) -> None:
+    assert judge.classify([clip])[0] in judge.singers
 
 
 def test_the_same_seed_teaches_the_same_judge(
-    judge: SingerJudge, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    judge: NetClassifier, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = [clip for _, clip in _held_out(corpus)]
     monkeypatch.setattr(singer_judge.fitting, "FOLDER", "judges-again")
@@ -80,5 +82,5 @@ def test_real_held_out_singers_are_named_rightly(tmp_path: Path) -> None:
     corpus = prepare(REAL / "train", tmp_path, PrepareConfig())
     judge = singer_judge.load_or_fit(corpus, 0, _ignore)
     recordings = corpus.of("test")
-    heard = judge.hear([files.read(corpus.clip_path(recording)) for recording in recordings])
+    heard = judge.classify([files.read(corpus.clip_path(recording)) for recording in recordings])
     assert np.mean([name == recording.singer for name, recording in zip(heard, recordings, strict=True)]) >= 0.97

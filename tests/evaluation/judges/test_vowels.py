@@ -45,7 +45,7 @@ def test_vowels_of_held_out_recordings_are_heard(
     monkeypatch.setattr(recogniser, "_N_CLIPS", 8)
     ear = recogniser.load_or_fit(corpus, texts, 0, _ignore)
     scores = [
-        recogniser.accuracy(ear.hear(files.read(corpus.clip_path(r))), texts[r.source].split("-"))
+        recogniser.accuracy(ear.recognise(files.read(corpus.clip_path(r))), texts[r.source].split("-"))
         for r in corpus.recordings
         if r.split != "train"
     ]

@@ -1,4 +1,4 @@
-"""A small judge of singers for the time of training: taught in seconds, and apart from those who write the report.
+"""LDA singer classifier for model selection: fitted in seconds, and none of the judges of a report.
 
 A clip is cut into pieces; each becomes the mean and the deviation of its log-mel bands, and a linear discriminant with
 a shrunken covariance (Fisher 1936; Ledoit and Wolf 2004 for the idea of shrinking) says whose it is. It is rougher
@@ -20,12 +20,12 @@ from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
 
 _VERSION = 1
-_PER_SINGER = 12  # recordings that teach it, each also heard at two other pitches
+_PER_SINGER = 12  # recordings that it is fitted on, each also at two other pitches
 _PIECE_FRAMES = 150  # 1.5 s
 _SHRINKAGE = 0.2  # towards the same deviation everywhere and no correlation
 
 
-class Ear(nn.Module):
+class DiscriminantClassifier(nn.Module):
     """Names singers; see `load_or_fit`."""
 
     weights: Tensor  # [160, S]
@@ -34,21 +34,21 @@ class Ear(nn.Module):
     def __init__(self, singers: Sequence[str]) -> None:
         super().__init__()
         self.singers = tuple(singers)
-        self.register_buffer("weights", torch.zeros(2 * fitting.HEARING.n_mels, len(singers), dtype=torch.float64))
+        self.register_buffer("weights", torch.zeros(2 * fitting.SPECTRAL.n_mels, len(singers), dtype=torch.float64))
         self.register_buffer("offsets", torch.zeros(len(singers), dtype=torch.float64))
 
     def probabilities(self, clip: Clip) -> Tensor:
         """How sure it is of each singer, `[S]`, the mean over the pieces of the clip; they sum to 1."""
-        heard = torch.stack([_statistics(piece) for piece in _pieces(fitting.features(clip))])
-        return (heard @ self.weights + self.offsets).softmax(dim=1).mean(dim=0)
+        pieces = torch.stack([_statistics(piece) for piece in _pieces(fitting.features(clip))])
+        return (pieces @ self.weights + self.offsets).softmax(dim=1).mean(dim=0)
 
 
-def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> Ear:
-    """The ear of a corpus: as it is kept beside the data, or taught now on its training recordings.
+def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> DiscriminantClassifier:
+    """The classifier of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
         corpus: prepared recordings.
-        seed: of the pitches at which recordings are heard.
+        seed: of the pitches to which recordings are moved.
         progress: told what is done.
 
     Raises:
@@ -58,38 +58,38 @@ def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> Ear:
     missing = [singer for singer in corpus.singers if not corpus.of("train", singer)]
     if missing:
         raise DataError(f"{corpus.folder}: {missing[0]} has no training recording, so no judge can learn the voice")
-    ear = Ear(corpus.singers)
+    classifier = DiscriminantClassifier(corpus.singers)
 
     def fit() -> None:
-        heard = fitting.hear_recordings(corpus, chosen, seed, progress)
-        rows = [(_statistics(piece), recording.singer) for recording, mel in heard for piece in _pieces(mel)]
+        examples = fitting.training_features(corpus, chosen, seed, progress)
+        rows = [(_statistics(piece), recording.singer) for recording, mel in examples for piece in _pieces(mel)]
         singer = torch.tensor([corpus.singers.index(name) for _, name in rows])
-        weights, offsets = discriminant(torch.stack([row for row, _ in rows]), singer, len(corpus.singers))
-        ear.weights.copy_(weights)
-        ear.offsets.copy_(offsets)
+        weights, offsets = fit_discriminant(torch.stack([row for row, _ in rows]), singer, len(corpus.singers))
+        classifier.weights.copy_(weights)
+        classifier.offsets.copy_(offsets)
 
     key = {"ear": _VERSION, "seed": seed, "singers": list(corpus.singers)}
-    fitting.kept(corpus, "ear", key, ear, fit)
-    return ear
+    fitting.kept(corpus, "ear", key, classifier, fit)
+    return classifier
 
 
-def discriminant(heard: Tensor, singer: Tensor, n_singers: int) -> tuple[Tensor, Tensor]:
+def fit_discriminant(features: Tensor, singer: Tensor, n_singers: int) -> tuple[Tensor, Tensor]:
     """Fit a linear discriminant whose classes share a covariance and are equally likely.
 
     Args:
-        heard: `[N, D]`, float64.
+        features: `[N, D]`, float64.
         singer: `[N]`, each of 0 .. `n_singers` - 1 at least once.
         n_singers: S.
 
     Returns:
-        Weights `[D, S]` and offsets `[S]`: the log-probability of a singer is `heard @ weights + offsets`, less what
+        Weights `[D, S]` and offsets `[S]`: the log-probability of a singer is `features @ weights + offsets`, less what
         is the same for all.
     """
-    means = torch.stack([heard[singer == index].mean(dim=0) for index in range(n_singers)])
-    within = heard - means[singer]
-    covariance = within.T @ within / max(len(heard) - n_singers, 1)
+    means = torch.stack([features[singer == index].mean(dim=0) for index in range(n_singers)])
+    within = features - means[singer]
+    covariance = within.T @ within / max(len(features) - n_singers, 1)
     scale = covariance.diagonal().mean().clamp(min=1e-9)
-    covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * torch.eye(heard.shape[1], dtype=heard.dtype)
+    covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * torch.eye(features.shape[1], dtype=features.dtype)
     weights = torch.linalg.solve(covariance, means.T)
     return weights, -0.5 * (means * weights.T).sum(dim=1)
 

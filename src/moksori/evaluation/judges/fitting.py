@@ -1,8 +1,8 @@
-"""What the small nets that judge have in common: how they hear, how they are hardened, where they are kept.
+"""What the judges' nets have in common: input features, augmentation, and the cache of fitted weights.
 
 They are taught on real recordings and asked about conversions, so nothing that a conversion may change with good right
 must matter to them: gain, bandwidth, the tone of a room, and the pitch. Our singers hold few pitches, some of them one;
-so each recording is also heard at another pitch with its formants where they were (`features_at_pitch`).
+so each recording is also used at another pitch with its formants where they were (`features_at_pitch`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from moksori.data import threads
 from moksori.data.corpus import Corpus, Recording
 from moksori.errors import ModelFileError
 
-HEARING = SpectralConfig(sample_rate=16000, window_samples=1024, hop_samples=160, n_mels=80, low_hz=40.0)
+SPECTRAL = SpectralConfig(sample_rate=16000, window_samples=1024, hop_samples=160, n_mels=80, low_hz=40.0)
 FOLDER = "judges"  # below the data folder
 
 _LEVEL_DBFS = -23.0  # every clip is brought to this level where it is sung
-_PITCH_RANGE_SEMITONES = 7.0  # recordings are also heard up to this much higher or lower
+_PITCH_RANGE_SEMITONES = 7.0  # recordings are also used up to this much higher or lower
 _LIFTER = 0.6  # the envelope is what changes more slowly than this share of a period
 _TONE = 0.4  # deviation of the tone of a room, 9 dB in the scale of `features`
 _CENTRE, _SCALE = -6.0, 2.5  # log-mels of singing lie around here
@@ -44,7 +44,7 @@ def features(clip: Clip) -> Tensor:
 
     An empty clip is a frame of silence.
     """
-    return _normalised(spectral.log_mel(_heard(clip), HEARING))
+    return _normalised(spectral.log_mel(_waveform(clip), SPECTRAL))
 
 
 def features_at_pitch(clip: Clip, semitones: float, top_hz: float) -> Tensor:
@@ -61,39 +61,39 @@ def features_at_pitch(clip: Clip, semitones: float, top_hz: float) -> Tensor:
         top_hz: the highest pitch in the clip, above 0; its period bounds what counts as envelope.
     """
     ratio = 2.0 ** (semitones / 12.0)
-    waveform = _heard(clip).numpy()
-    rate = round(HEARING.sample_rate * ratio)
-    moved = torch.from_numpy(resample.resample(waveform, rate, HEARING.sample_rate))
-    logarithm = spectral.magnitude(moved, HEARING).clamp(min=HEARING.floor).log()  # [bins, F]
+    waveform = _waveform(clip).numpy()
+    rate = round(SPECTRAL.sample_rate * ratio)
+    moved = torch.from_numpy(resample.resample(waveform, rate, SPECTRAL.sample_rate))
+    logarithm = spectral.magnitude(moved, SPECTRAL).clamp(min=SPECTRAL.floor).log()  # [bins, F]
     envelope = _envelope(logarithm, top_hz * ratio)
     shift = (_stretched(envelope, ratio) - envelope).clamp(-6.0, 6.0)
-    mel = spectral.mel_filterbank(HEARING) @ (logarithm + shift).exp()
-    return _normalised(mel.clamp(min=HEARING.floor).log())
+    mel = spectral.mel_filterbank(SPECTRAL) @ (logarithm + shift).exp()
+    return _normalised(mel.clamp(min=SPECTRAL.floor).log())
 
 
-def hear_recordings(
+def training_features(
     corpus: Corpus, recordings: Sequence[Recording], seed: int, progress: Progress
 ) -> list[tuple[Recording, Tensor]]:
     """Features of recordings, each as it is and at two other pitches, one higher and one lower."""
     rng = np.random.default_rng(seed)
     moves = rng.uniform(1.0, _PITCH_RANGE_SEMITONES, (len(recordings), 2)).tolist()
 
-    def hear(job: tuple[Recording, list[float]]) -> list[tuple[Recording, Tensor]]:
+    def features_of(job: tuple[Recording, list[float]]) -> list[tuple[Recording, Tensor]]:
         recording, (up, down) = job
         clip = files.read(corpus.clip_path(recording))
-        heard = [features(clip)]
+        found = [features(clip)]
         if recording.f0_high_hz:
-            heard += [features_at_pitch(clip, semitones, recording.f0_high_hz) for semitones in (up, -down)]
-        return [(recording, mel) for mel in heard]
+            found += [features_at_pitch(clip, semitones, recording.f0_high_hz) for semitones in (up, -down)]
+        return [(recording, mel) for mel in found]
 
-    found = []
-    for number, group in enumerate(threads.map_in_order(hear, zip(recordings, moves, strict=True), workers=0)):
-        found += group
+    every = []
+    for number, group in enumerate(threads.map_in_order(features_of, zip(recordings, moves, strict=True), workers=0)):
+        every += group
         progress(number + 1, len(recordings))
-    return found
+    return every
 
 
-def harden(mel: Tensor, generator: torch.Generator) -> Tensor:
+def augment(mel: Tensor, generator: torch.Generator) -> Tensor:
     """Change a batch in what must not matter: the tone of the room, the noise below, the bandwidth.
 
     Args:
@@ -165,10 +165,10 @@ def _filled(net: nn.Module, path: Path, key: str) -> bool:
     return True
 
 
-def _heard(clip: Clip) -> Tensor:
+def _waveform(clip: Clip) -> Tensor:
     """Samples at the rate and the level of the judges; at least one."""
-    samples = resample.resample_clip(clip, HEARING.sample_rate).samples
-    sung_dbfs = level.sung_level_dbfs(level.measure(samples, HEARING.sample_rate).frame_dbfs) if len(samples) else 0.0
+    samples = resample.resample_clip(clip, SPECTRAL.sample_rate).samples
+    sung_dbfs = level.sung_level_dbfs(level.measure(samples, SPECTRAL.sample_rate).frame_dbfs) if len(samples) else 0.0
     if len(samples) and sung_dbfs > level.FLOOR_DBFS:
         samples = level.apply_gain(samples, _LEVEL_DBFS - sung_dbfs)
     return torch.from_numpy(samples if len(samples) else np.zeros(1, np.float32))
@@ -183,7 +183,7 @@ def _envelope(logarithm: Tensor, top_hz: float) -> Tensor:
     cepstrum = torch.fft.irfft(logarithm, dim=0)  # [2 * (bins - 1), F]
     n = cepstrum.shape[0]
     quefrency = torch.minimum(torch.arange(n), n - torch.arange(n))
-    longest = min(max(_LIFTER * HEARING.sample_rate / top_hz, 8.0), n / 4)
+    longest = min(max(_LIFTER * SPECTRAL.sample_rate / top_hz, 8.0), n / 4)
     envelope: Tensor = torch.fft.rfft(cepstrum * (quefrency < longest)[:, None], dim=0).real
     return envelope
 

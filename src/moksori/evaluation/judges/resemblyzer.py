@@ -1,4 +1,4 @@
-"""A second opinion on who is singing: a speaker encoder that others made, and that carries its weights in its package.
+"""Singer classifier by a public speaker encoder, Resemblyzer, which carries its weights in its package.
 
 Resemblyzer (Apache licence; the encoder of Wan et al. 2018, taught on speech) turns a clip into a vector; the singer
 whose real training recordings lie nearest is named. It is an extra, `moksori[judges]`; without it there is one judge.
@@ -24,7 +24,7 @@ from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
 
 _PER_SINGER = 20  # recordings for each centroid
-_RATE = 16000  # Hz, what the encoder hears
+_RATE = 16000  # Hz, the encoder's input
 _SHORTEST_SECONDS = 1.6  # of its window; shorter clips are repeated
 _PEAK = 0.5  # clips are brought to one peak: the encoder was taught on normalised speech
 _QUIET = 1e-4  # a peak below is silence
@@ -34,7 +34,7 @@ Encoder = Callable[[Samples], Vector]
 """Mono samples at 16 kHz, at least 1.6 s -> a vector of length 1."""
 
 
-class PublicJudge:
+class CentroidClassifier:
     """Names the singer whose centroid is nearest by angle."""
 
     name = "resemblyzer"
@@ -52,8 +52,8 @@ class PublicJudge:
         vectors = [self._encoder(_prepared(clip)) for clip in clips]
         return np.stack(vectors) @ self._centroids.T if vectors else np.zeros((0, len(self.singers)))
 
-    def hear(self, clips: Sequence[Clip]) -> list[str]:
-        """See `singer_judge.SingerHearer.hear`."""
+    def classify(self, clips: Sequence[Clip]) -> list[str]:
+        """See `singer.SingerClassifier.classify`."""
         return [self.singers[index] for index in self.similarities(clips).argmax(axis=1)]
 
 
@@ -63,7 +63,7 @@ def is_available() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in names)
 
 
-def load_or_fit(corpus: Corpus, progress: fitting.Progress, encoder: Encoder | None = None) -> PublicJudge:
+def load_or_fit(corpus: Corpus, progress: fitting.Progress, encoder: Encoder | None = None) -> CentroidClassifier:
     """The public judge of a corpus: centroids as they are kept beside the data, or measured now.
 
     Args:
@@ -83,7 +83,7 @@ def load_or_fit(corpus: Corpus, progress: fitting.Progress, encoder: Encoder | N
         kept.centroids.copy_(torch.from_numpy(_centroids(corpus, encoder, progress)))
 
     fitting.kept(corpus, "resemblyzer", key, kept, measure)
-    return PublicJudge(encoder, dict(zip(corpus.singers, kept.centroids.numpy(), strict=True)))
+    return CentroidClassifier(encoder, dict(zip(corpus.singers, kept.centroids.numpy(), strict=True)))
 
 
 class _Centroids(nn.Module):

@@ -1,6 +1,6 @@
-"""Who is singing? A judge of our own, taught on real recordings, who never meets the model that is judged.
+"""Singer classifier: a small convolutional net, fitted on real recordings, that never meets the model under test.
 
-A convolutional net hears log-mels; mean and deviation over time make a clip of any length one vector, as in the
+Its input are log-mels; mean and deviation over time make a clip of any length one vector, as in the
 x-vectors of Snyder et al. 2018, cut to the size of our data.
 """
 
@@ -28,14 +28,14 @@ _CROP_FRAMES = 150  # 1.5 s
 _LEARNING_RATE = 2e-3
 
 
-class SingerHearer(Protocol):
-    """Somebody who says who is singing."""
+class SingerClassifier(Protocol):
+    """Names the singer of a clip."""
 
     name: str  # "own", "resemblyzer"
     description: str
     singers: tuple[str, ...]  # that can be named
 
-    def hear(self, clips: Sequence[Clip]) -> list[str]:
+    def classify(self, clips: Sequence[Clip]) -> list[str]:
         """The singer of each clip; silence, too, gets a name, if a meaningless one."""
 
 
@@ -50,19 +50,19 @@ class SingerNet(nn.Module):
             return [convolution, nn.ReLU(), nn.BatchNorm1d(_CHANNELS)]
 
         self.layers = nn.Sequential(
-            *layer(fitting.HEARING.n_mels, 1, 1), *layer(_CHANNELS, 2, 1), *layer(_CHANNELS, 1, 2)
+            *layer(fitting.SPECTRAL.n_mels, 1, 1), *layer(_CHANNELS, 2, 1), *layer(_CHANNELS, 1, 2)
         )
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * _CHANNELS, n_singers))
 
     def forward(self, mel: Tensor) -> Tensor:
         """See the class."""
-        heard = self.layers(mel - mel.mean(dim=(1, 2), keepdim=True))
-        scores: Tensor = self.head(torch.cat([heard.mean(dim=2), heard.std(dim=2, correction=0)], dim=1))
+        hidden = self.layers(mel - mel.mean(dim=(1, 2), keepdim=True))
+        scores: Tensor = self.head(torch.cat([hidden.mean(dim=2), hidden.std(dim=2, correction=0)], dim=1))
         return scores
 
 
-class SingerJudge:
-    """Our own judge; see `load_or_fit`."""
+class NetClassifier:
+    """A convolutional net that names singers; see `load_or_fit`."""
 
     name = "own"
     description = "our own judge: a small convolutional net taught on the real training recordings"
@@ -77,12 +77,12 @@ class SingerJudge:
         rows = [self.net(_long_enough(fitting.features(clip))[None])[0].double().softmax(dim=0) for clip in clips]
         return np.stack([row.numpy() for row in rows]) if rows else np.zeros((0, len(self.singers)))
 
-    def hear(self, clips: Sequence[Clip]) -> list[str]:
-        """See `SingerHearer.hear`."""
+    def classify(self, clips: Sequence[Clip]) -> list[str]:
+        """See `SingerClassifier.classify`."""
         return [self.singers[index] for index in self.probabilities(clips).argmax(axis=1)]
 
 
-def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> SingerJudge:
+def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> NetClassifier:
     """The judge of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
@@ -100,16 +100,16 @@ def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> Singer
         net = SingerNet(len(corpus.singers))
         key = {"judge": _VERSION, "seed": seed, "n_steps": _N_STEPS, "singers": list(corpus.singers)}
         fitting.kept(corpus, "singer", key, net, lambda: _fit(net, corpus, seed, progress))
-    return SingerJudge(net, corpus.singers)
+    return NetClassifier(net, corpus.singers)
 
 
 def _fit(net: SingerNet, corpus: Corpus, seed: int, progress: fitting.Progress) -> None:
     """Teach a net; dropout draws from the global generator, which the caller guards."""
     n_recordings = len(corpus.of("train"))
     n_all = n_recordings + _N_STEPS
-    heard = fitting.hear_recordings(corpus, corpus.of("train"), seed, lambda done, _: progress(done, n_all))
+    examples = fitting.training_features(corpus, corpus.of("train"), seed, lambda done, _: progress(done, n_all))
     by_singer: list[list[Tensor]] = [[] for _ in corpus.singers]
-    for recording, mel in heard:
+    for recording, mel in examples:
         by_singer[corpus.singers.index(recording.singer)].append(mel)
     generator = torch.Generator().manual_seed(seed)
     adam = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
@@ -118,7 +118,7 @@ def _fit(net: SingerNet, corpus: Corpus, seed: int, progress: fitting.Progress) 
     for step in range(_N_STEPS):
         singer = torch.randint(len(by_singer), (_N_CLIPS,), generator=generator)
         mel = torch.stack([_draw(by_singer[index], generator) for index in singer.tolist()])
-        loss = functional.cross_entropy(net(fitting.harden(mel, generator)), singer)
+        loss = functional.cross_entropy(net(fitting.augment(mel, generator)), singer)
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.step()

@@ -1,6 +1,6 @@
-"""Are the words kept? A recogniser of vowels, taught on real singers whose recordings tell what is sung.
+"""Vowel recogniser: a small convolutional net with a CTC loss, fitted on real recordings whose texts are known.
 
-A small convolutional net hears log-mels and writes vowels; connectionist temporal classification (Graves et al. 2006)
+Log-mels come in, and vowels go out; connectionist temporal classification (Graves et al. 2006)
 teaches it without being told when each one is sung. It never meets the model that is judged.
 """
 
@@ -21,7 +21,7 @@ from moksori.evaluation.measures import syllables
 
 _VERSION = 1  # of net and teaching
 _CHANNELS = 128
-_DILATIONS = (1, 2, 4, 1, 2)  # of the layers after the first, at 50 frames a second: 0.5 s are heard around a moment
+_DILATIONS = (1, 2, 4, 1, 2)  # of the layers after the first, at 50 frames a second: the receptive field is 0.5 s
 _N_STEPS = 2000
 _N_CLIPS = 16  # of a step
 _LEARNING_RATE = 2e-3
@@ -34,7 +34,7 @@ class VowelNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv1d(fitting.HEARING.n_mels, _CHANNELS, 5, stride=2, padding=2)
+        self.first = nn.Conv1d(fitting.SPECTRAL.n_mels, _CHANNELS, 5, stride=2, padding=2)
         self.layers = nn.ModuleList(
             nn.Sequential(
                 nn.BatchNorm1d(_CHANNELS),
@@ -47,27 +47,27 @@ class VowelNet(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """See the class."""
-        heard = self.first(mel)
+        hidden = self.first(mel)
         for layer in self.layers:
-            heard = heard + layer(heard)
-        scores: Tensor = self.head(heard)
+            hidden = hidden + layer(hidden)
+        scores: Tensor = self.head(hidden)
         return scores.log_softmax(dim=1)
 
 
-class Recogniser:
+class VowelRecogniser:
     """Writes down vowels; see `load_or_fit`."""
 
     def __init__(self, net: VowelNet) -> None:
         self._net = net.eval()
 
     @torch.inference_mode()
-    def hear(self, clip: Clip) -> tuple[str, ...]:
+    def recognise(self, clip: Clip) -> tuple[str, ...]:
         """The vowels of a clip, out of `syllables.VOWELS`; none for silence, if all is well."""
         best = self._net(fitting.features(clip)[None])[0].argmax(dim=0).tolist()
         return tuple(syllables.VOWELS[label] for label, _ in itertools.groupby(best) if label != _BLANK)
 
 
-def accuracy(heard: Sequence[str], expected: Sequence[str]) -> float:
+def accuracy(found: Sequence[str], expected: Sequence[str]) -> float:
     """Share of the expected vowels that are found, in [0, 1]: 1 less the edits needed for each of them.
 
     Raises:
@@ -75,7 +75,7 @@ def accuracy(heard: Sequence[str], expected: Sequence[str]) -> float:
     """
     if not expected:
         raise ValueError("without an expected vowel there is no share of them")
-    return max(0.0, 1.0 - edits(heard, expected) / len(expected))
+    return max(0.0, 1.0 - edits(found, expected) / len(expected))
 
 
 def edits(first: Sequence[str], second: Sequence[str]) -> int:
@@ -92,7 +92,7 @@ def edits(first: Sequence[str], second: Sequence[str]) -> int:
     return row[-1]
 
 
-def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: fitting.Progress) -> Recogniser:
+def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: fitting.Progress) -> VowelRecogniser:
     """The recogniser of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
@@ -119,7 +119,7 @@ def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: f
         taught = sorted((recording.audio_sha256, "".join(vowels)) for recording, vowels in labelled.items())
         key = {"recogniser": _VERSION, "seed": seed, "n_steps": _N_STEPS, "taught": taught}
         fitting.kept(corpus, "vowels", key, net, lambda: _fit(net, corpus, labelled, seed, progress))
-    return Recogniser(net)
+    return VowelRecogniser(net)
 
 
 def _fit(
@@ -131,15 +131,15 @@ def _fit(
 ) -> None:
     """Teach a net; dropout draws from the global generator, which the caller guards."""
     n_all = len(labelled) + _N_STEPS
-    heard = fitting.hear_recordings(corpus, list(labelled), seed, lambda done, _: progress(done, n_all))
+    examples = fitting.training_features(corpus, list(labelled), seed, lambda done, _: progress(done, n_all))
     generator = torch.Generator().manual_seed(seed)
     adam = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, _LEARNING_RATE, _N_STEPS, pct_start=0.1)
     net.train()
     for step in range(_N_STEPS):
-        chosen = torch.randint(len(heard), (_N_CLIPS,), generator=generator).tolist()
-        mels = [heard[index][1] for index in chosen]
-        vowels = [labelled[heard[index][0]] for index in chosen]
+        chosen = torch.randint(len(examples), (_N_CLIPS,), generator=generator).tolist()
+        mels = [examples[index][1] for index in chosen]
+        vowels = [labelled[examples[index][0]] for index in chosen]
         loss = _loss(net, mels, vowels, generator)
         adam.zero_grad()
         torch.autograd.backward(loss)
@@ -154,7 +154,7 @@ def _loss(net: VowelNet, mels: Sequence[Tensor], vowels: Sequence[Sequence[str]]
     longest = max(mel.shape[1] for mel in mels)
     silence = min(float(mel.min()) for mel in mels)
     batch = torch.stack([functional.pad(mel, (0, longest - mel.shape[1]), value=silence) for mel in mels])
-    scores = net(fitting.harden(batch, generator)).permute(2, 0, 1)  # [F, B, 7]
+    scores = net(fitting.augment(batch, generator)).permute(2, 0, 1)  # [F, B, 7]
     labels = torch.tensor([syllables.VOWELS.index(vowel) for row in vowels for vowel in row])
     n_frames = torch.tensor([-(-mel.shape[1] // 2) for mel in mels])
     n_labels = torch.tensor([len(row) for row in vowels])

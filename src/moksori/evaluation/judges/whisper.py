@@ -227,7 +227,7 @@ def content_kept(late_source: Encoding, conversion: Encoding) -> float | None:
 
 def _directions(frames: Matrix) -> Matrix:
     """Frames without their mean, each of length 1."""
-    apart = frames - frames.mean(axis=0)
+    apart = frames.astype(np.float32) - frames.mean(axis=0, dtype=np.float32)
     return np.asarray(apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-9), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap intervals that draw recordings.
+"""Bootstrap confidence intervals of means, which draw recordings.
 
 Clips that come from one recording are alike, so they are drawn together (a cluster bootstrap): a hundred conversions of
 one song are one piece of evidence about songs, not a hundred.

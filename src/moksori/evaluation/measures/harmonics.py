@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moksori.audio import pitch, resample
-from moksori.audio.clip import Clip
+from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack
 
 BANDS_HZ = {"low": (0.0, 1000.0), "mid": (1000.0, 4000.0), "high": (4000.0, 8000.0)}
@@ -34,6 +34,7 @@ _LARGEST_CORRECTION = 0.03  # of f0, half a semitone, in each round: where there
 _SMOOTH_FRAMES = 5  # over which a correction is averaged
 _FLOOR_DB = 60.0  # harmonics this far below the loudest one of the clip are as good as silent
 _FEWEST_FRAMES = 10  # for a figure
+_AT_ONCE = 500  # frames, 5 s
 
 # A hoarse patch: in the source a tone, in the conversion noise, for as long as an ear needs and not as a consonant.
 _HOARSE_BAND_HZ = (1500.0, 8000.0)
@@ -78,11 +79,28 @@ def evaluate(
         semitones: how much higher it was asked for.
         is_same: whether it is meant to be the source itself, sung anew: then harmonics are compared one by one.
     """
-    asked_hz = _curve(source, source_track) * 2.0 ** (semitones / 12.0)
-    own_hz = _curve(conversion, track)
+    first = analyse(source, source_track)
+    asked_hz = curve(source.seconds, source_track) * 2.0 ** (semitones / 12.0)
+    return compare(first, analyse(conversion, track, asked_hz), is_same=is_same)
+
+
+def analyse(clip: Clip, track: PitchTrack, asked_hz: Values | None = None) -> Harmonics:
+    """Measure a clip at its own pitch; a conversion also where it has none, at the pitch that was asked for.
+
+    Args:
+        clip: one voice.
+        track: its pitch.
+        asked_hz: `[F]` at `HOP_SECONDS`, of a conversion: hiss has no pitch of its own. Frames beyond it are left out.
+    """
+    own_hz = curve(clip.seconds, track)
+    if asked_hz is None:
+        return measure(clip, own_hz)
     n_frames = min(len(asked_hz), len(own_hz))
-    f0_hz = np.where(own_hz[:n_frames] > 0, own_hz[:n_frames], asked_hz[:n_frames])  # hiss has no pitch of its own
-    first, second = measure(source, _curve(source, source_track)), measure(conversion, f0_hz)
+    return measure(clip, np.where(own_hz[:n_frames] > 0, own_hz[:n_frames], asked_hz[:n_frames]))
+
+
+def compare(first: Harmonics, second: Harmonics, *, is_same: bool) -> dict[str, float]:
+    """What a report says of the harmonics of a conversion, the second, beside those of its source; see `evaluate`."""
     figures: dict[str, float | None] = {}
     for band in BANDS_HZ:
         if is_same:
@@ -110,21 +128,22 @@ def measure(clip: Clip, f0_hz: Values) -> Harmonics:
     voiced = np.flatnonzero(f0_hz > 0)
     if not len(voiced) or not clip.n_samples:
         return Harmonics(np.zeros(len(f0_hz)), np.zeros((len(f0_hz), 1)), np.zeros((len(f0_hz), 1)), 0.0)
-    fine = resample.resample(clip.samples, clip.sample_rate, _OVERSAMPLING * _RATE).astype(np.float64)
+    fine = resample.resample(clip.samples, clip.sample_rate, _OVERSAMPLING * _RATE)
     times = np.arange(len(f0_hz)) * HOP_SECONDS
     refined = np.exp(np.interp(times, times[voiced], np.log(f0_hz[voiced])))  # goes on where nothing is voiced
     for n_harmonics in _ROUNDS:
         refined = refined * (1.0 + _correction(fine, refined, voiced, n_harmonics))
     half = _PERIODS / 2 / refined
     voiced = voiced[(times > half)[voiced] & (times + half < clip.seconds)[voiced]]
-    power = np.square(np.abs(_spectra(fine, refined, voiced)))  # [V, 2 * _PER_PERIOD + 1]
     n_harmonics = min(int(8000.0 / refined.min()), _PER_PERIOD // 2 - 1)
     at = _PERIODS * np.arange(1, n_harmonics + 1)
     window = np.hanning(_PERIODS * _PER_PERIOD + 1)[:-1]
-    between = (power[:, at - _PERIODS // 2] + power[:, at + _PERIODS // 2]) / 2
     tone, noise = np.zeros((2, len(f0_hz), n_harmonics))
-    tone[voiced] = 2 * np.maximum(power[:, at] - between, 0.0) / window.sum() ** 2
-    noise[voiced] = between / np.square(window).sum() * 2 / _PER_PERIOD
+    for some in _stretches(voiced):
+        power = np.square(np.abs(_spectra(fine, refined, some)))  # [n, 2 * _PER_PERIOD + 1]
+        between = (power[:, at - _PERIODS // 2] + power[:, at + _PERIODS // 2]) / 2
+        tone[some] = 2 * np.maximum(power[:, at] - between, 0.0) / window.sum() ** 2
+        noise[some] = between / np.square(window).sum() * 2 / _PER_PERIOD
     known = np.zeros(len(f0_hz))
     known[voiced] = refined[voiced]
     return Harmonics(known, tone, noise, 0.48 * clip.sample_rate)
@@ -198,9 +217,9 @@ def _decibels(voice: Harmonics) -> Values:
     return np.asarray(10 * np.log10(np.maximum(voice.tone, voice.tone.max() * 10 ** (-_FLOOR_DB / 10) + 1e-15)))
 
 
-def _curve(clip: Clip, track: PitchTrack) -> Values:
-    """A track on the grid of 10 ms, over the whole clip."""
-    times = np.arange(int(clip.seconds / HOP_SECONDS) + 1, dtype=np.float64) * HOP_SECONDS
+def curve(seconds: float, track: PitchTrack) -> Values:
+    """A track on the grid of 10 ms, over the whole of a clip of so many seconds."""
+    times = np.arange(int(seconds / HOP_SECONDS) + 1, dtype=np.float64) * HOP_SECONDS
     return pitch.at_times(track, times)
 
 
@@ -212,23 +231,34 @@ def _cycles(f0_hz: Values) -> tuple[Values, Values]:
     return np.concatenate([[0.0], np.cumsum((f0[1:] + f0[:-1]) / 2 * step)]), times
 
 
-def _spectra(fine: Values, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+def _stretches(frames: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Frames, some at a time: a window of each takes a hundred times the memory of its samples."""
+    return np.array_split(frames, max(1, -(-len(frames) // _AT_ONCE)))
+
+
+def _spectra(fine: Samples, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
     """Spectra of windows of 4 periods around some frames, `[n, bins]`, bin 4 k at harmonic k."""
     cycles, times = _cycles(f0_hz)
     size = _PERIODS * _PER_PERIOD
     wanted = cycles[frames * 10][:, None] + (np.arange(size) - size // 2) / _PER_PERIOD
     places = np.interp(wanted, cycles, times) * _OVERSAMPLING * _RATE
-    sound = np.interp(places, np.arange(len(fine)), fine)
+    places = np.clip(places, 0.0, len(fine) - 1.0)
+    before = places.astype(np.int64)
+    after = np.minimum(before + 1, len(fine) - 1)
+    sound = fine[before] + (places - before) * (fine[after] - fine[before])
     return np.fft.rfft(sound * np.hanning(size + 1)[:-1], axis=1)
 
 
-def _correction(fine: Values, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
+def _correction(fine: Samples, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
     """By what share f0 is too low, `[F]`: how much further harmonics turn from frame to frame than the present f0."""
     pairs = voiced[:-1][np.diff(voiced) == 1]
     if not len(pairs):
         return np.zeros(len(f0_hz))
     numbers = np.arange(1, n_harmonics + 1)
-    here, there = (_spectra(fine, f0_hz, frames)[:, _PERIODS * numbers] for frames in (pairs, pairs + 1))
+    here, there = (
+        np.concatenate([_spectra(fine, f0_hz, some)[:, _PERIODS * numbers] for some in _stretches(frames)])
+        for frames in (pairs, pairs + 1)
+    )
     cycles, _ = _cycles(f0_hz)
     step = cycles[(pairs + 1) * 10] - cycles[pairs * 10]  # how far the present f0 turns the first harmonic
     turned = there * np.conj(here) * np.exp(-2j * np.pi * step[:, None] * numbers)

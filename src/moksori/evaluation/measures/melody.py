@@ -1,6 +1,6 @@
-"""Is the melody kept? The pitch of a conversion beside that of its source, after the transposition that was asked for.
+"""Melody accuracy: the f0 of a conversion beside that of its source, after the transposition that was asked for.
 
-    tracks -> validate -> the frames both have -> share right, share right but for the octave, correlation, error
+    pitch tracks -> validate -> the frames both have -> share right, share right but for the octave, correlation, error
 
 The measures are those of melody extraction (raw pitch and raw chroma accuracy: Poliner et al. 2007), but stricter: a
 frame in which the conversion is unvoiced is wrong.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from moksori import surroundings
 from moksori.audio import pitch, resample
-from moksori.audio.clip import Clip
+from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack
 from moksori.errors import UserError
 
@@ -32,7 +32,7 @@ Values = npt.NDArray[np.float64]
 
 
 class Tracker(Protocol):
-    """Somebody who hears pitch."""
+    """An f0 tracker."""
 
     name: str
 
@@ -59,27 +59,40 @@ class Pyin:
     name = "pyin"
     _RATE = 16000  # Hz
     _WINDOW_SAMPLES = 1024  # three periods of the lowest tone
+    _AT_ONCE_FRAMES = 1250  # 20 s: its memory grows with the length, half a gigabyte for three minutes
+    _MARGIN_FRAMES = 63  # 1 s on either side, in which a piece finds its way to the best path
 
     def track(self, clip: Clip) -> PitchTrack:
         """See `Tracker.track`."""
-        surroundings.before_numba()
-        librosa = importlib.import_module("librosa")
         samples = resample.resample_clip(clip, self._RATE).samples
         hop_samples = round(pitch.HOP_SECONDS * self._RATE)
         n_frames = max(len(samples) // hop_samples, 1 if len(samples) else 0)
-        if not np.abs(samples).max(initial=0.0) > 0:
-            return PitchTrack(np.zeros(n_frames), np.zeros(n_frames), np.zeros(n_frames, np.bool_), pitch.HOP_SECONDS)
+        f0_hz, probability, is_voiced = np.zeros(n_frames), np.zeros(n_frames), np.zeros(n_frames, np.bool_)
+        for start in range(0, n_frames, self._AT_ONCE_FRAMES):
+            stop = min(start + self._AT_ONCE_FRAMES, n_frames)
+            first = max(0, start - self._MARGIN_FRAMES)
+            piece = samples[first * hop_samples : (stop + self._MARGIN_FRAMES) * hop_samples]
+            if np.abs(piece).max(initial=0.0) > 0:
+                found = self._track(piece)
+                for whole, part in zip((f0_hz, probability, is_voiced), found, strict=True):
+                    whole[start:stop] = part[start - first : stop - first]
+        return PitchTrack(f0_hz, probability, is_voiced, pitch.HOP_SECONDS)
+
+    def _track(self, samples: Samples) -> tuple[Values, Values, npt.NDArray[np.bool_]]:
+        """F0 in Hz or 0, probability and voicing of samples that are not silent, a frame more than there are hops."""
+        surroundings.before_numba()
+        librosa = importlib.import_module("librosa")
         f0_hz, is_voiced, probability = librosa.pyin(
             samples,
             fmin=pitch.LOW_HZ,
             fmax=pitch.HIGH_HZ,
             sr=self._RATE,
             frame_length=self._WINDOW_SAMPLES,
-            hop_length=hop_samples,
+            hop_length=round(pitch.HOP_SECONDS * self._RATE),
             resolution=0.1,
         )
-        voiced = is_voiced[:n_frames] & np.isfinite(f0_hz[:n_frames])
-        return PitchTrack(np.where(voiced, f0_hz[:n_frames], 0.0), probability[:n_frames], voiced, pitch.HOP_SECONDS)
+        is_voiced &= np.isfinite(f0_hz)
+        return np.where(is_voiced, f0_hz, 0.0), probability, is_voiced
 
 
 TRACKERS: dict[str, Callable[[], Tracker]] = {SwiftF0.name: SwiftF0, Pyin.name: Pyin}
@@ -88,23 +101,24 @@ TRACKERS: dict[str, Callable[[], Tracker]] = {SwiftF0.name: SwiftF0, Pyin.name: 
 AUTO = "auto"
 
 
-def independent_of(told: str | None) -> str:
+def independent_of(conditioned_by: str | None) -> str:
     """The tracker to judge a voice by.
 
     Args:
-        told: the tracker that tells the voice its pitch; None if it hears for itself.
+        conditioned_by: the tracker whose f0 the voice is conditioned on; None if it is not.
 
     Returns:
-        Another one if it is installed: a voice would agree with the mistakes of the one that it is told by.
+        Another one if it is installed: a voice would agree with the mistakes of the one that it is conditioned on.
     """
     is_there = importlib.util.find_spec("librosa") is not None
-    return Pyin.name if told == SwiftF0.name and is_there else SwiftF0.name
+    return Pyin.name if conditioned_by == SwiftF0.name and is_there else SwiftF0.name
 
 
 def tracker(name: str) -> Tracker:
     """A tracker by name.
 
-    A model that was told the pitch by one tracker must be judged by the other: it would agree with its own mistakes.
+    A model that is conditioned on the pitch of one tracker must be judged by another: it would agree with its own
+    mistakes.
 
     Raises:
         UserError: no tracker of that name, or it is not installed.
@@ -128,7 +142,17 @@ class Melody:
     pitch_rmse_cents: float | None  # where both are voiced; None where they never are
 
 
-def evaluate(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> Melody | None:
+def validate(source: PitchTrack, conversion: PitchTrack) -> None:
+    """Refuse tracks whose frames are not at the same times.
+
+    Raises:
+        ValueError: the hops differ.
+    """
+    if source.hop_seconds != conversion.hop_seconds:
+        raise ValueError(f"tracks of {source.hop_seconds} s and {conversion.hop_seconds} s a frame cannot be compared")
+
+
+def measure(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> Melody | None:
     """Compare a conversion's melody with its source's.
 
     Args:
@@ -158,19 +182,10 @@ def evaluate(source: PitchTrack, conversion: PitchTrack, transpose_semitones: fl
     )
 
 
-def scores(melody: Melody | None) -> dict[str, float]:
-    """The figures by metric of a report, without those that are not defined."""
+def evaluate(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> dict[str, float]:
+    """What a report says of a conversion beside its source, by metric; what is not defined is left out."""
+    melody = measure(source, conversion, transpose_semitones)
     return {} if melody is None else {name: value for name, value in vars(melody).items() if value is not None}
-
-
-def validate(source: PitchTrack, conversion: PitchTrack) -> None:
-    """Refuse tracks whose frames are not at the same times.
-
-    Raises:
-        ValueError: the hops differ.
-    """
-    if source.hop_seconds != conversion.hop_seconds:
-        raise ValueError(f"tracks of {source.hop_seconds} s and {conversion.hop_seconds} s a frame cannot be compared")
 
 
 def deviation_cents(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float = 0.0) -> Values:

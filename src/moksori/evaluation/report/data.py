@@ -1,6 +1,6 @@
 """What an evaluation found: rows of figures, a confusion table for each judge, every clip with its scores.
 
-A report is plain data. `runner` makes it, `pages` shows it, `compare` puts two side by side, and `save` and `load` keep
+A report is plain data. `gather` makes it, `pages` shows it, `compare` puts two side by side, and `save` and `load` keep
 it as JSON, so that a figure read today can be compared with one of next year.
 """
 
@@ -100,8 +100,8 @@ METRICS: dict[str, Metric] = {
     "truth_floor_db": Metric(
         "the same of the source", "words", "dB", "", "distance of the unchanged source to the target's own recording"
     ),
-    "source_distance_db": Metric("distance to the source", "words", "dB", "", "mel-cepstral, aligned"),
-    "cycle_distance_db": Metric(
+    "source_frame_distance_db": Metric("distance to the source", "words", "dB", "", "mel-cepstral, frame by frame"),
+    "cycle_frame_distance_db": Metric(
         "distance after there and back", "words", "dB", "lower", "converted back to the source singer, to the source"
     ),
     "distill_mos": Metric(

@@ -1,4 +1,4 @@
-"""The sounds of an evaluation: a model converts held-out recordings, as many in lockstep as are fast.
+"""Conversion runner: a model converts the recordings of an evaluation, as many at once as are fast.
 
 What lies in the folder already is kept if the same voice made it in the same way, so an evaluation that was interrupted
 goes on where it stopped.
@@ -17,8 +17,8 @@ from moksori import atomic
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, SongFile, Voice
 from moksori.errors import DataError, UserError
+from moksori.evaluation.pairs import Pair
 from moksori.evaluation.report import data as report
-from moksori.evaluation.trials import Trial
 from moksori.generation import generator
 from moksori.generation.songs.chunks import UNCUT
 
@@ -46,10 +46,10 @@ class Options:
     language: str | None = None  # that is sung, such as "ko"; None: detected in each source
 
 
-def make(
-    voice: Voice, chosen: Sequence[Trial], folder: Path, options: Options, progress: Progress, data: str = ""
+def convert(
+    voice: Voice, chosen: Sequence[Pair], folder: Path, options: Options, progress: Progress, data: str = ""
 ) -> None:
-    """Write the conversion of every trial.
+    """Write the conversion of every pair.
 
     Args:
         voice: the model.
@@ -71,36 +71,38 @@ def make(
         made_by["backend"] = backend
     if claim(folder) != made_by:
         begin(folder, made_by)
-    jobs = [(trial.source, trial.target_singer, trial.transpose_semitones, trial.conversion) for trial in chosen]
+    jobs = [(pair.source, pair.target_singer, pair.transpose_semitones, pair.conversion) for pair in chosen]
     _convert(voice, jobs, options, progress)
 
 
-def transposed(voice: Voice, chosen: Sequence[Trial], options: Options) -> list[Trial]:
-    """The trials with the semitones that each will be moved by; reconstructions stay where they are."""
+def transposed(voice: Voice, chosen: Sequence[Pair], options: Options) -> list[Pair]:
+    """The pairs with the semitones that each will be moved by; reconstructions stay where they are."""
     if not voice.is_told_the_pitch:
         return list(chosen)
-    sources, how = {trial.source: files.read(trial.source) for trial in chosen}, how_to(options)
-    return [
-        trial
-        if trial.source_singer == trial.target_singer
-        else replace(trial, transpose_semitones=voice.transposition(sources[trial.source], trial.target_singer, how))
-        for trial in chosen
-    ]
+    moved = {}
+    for source in {pair.source for pair in chosen}:  # one recording at a time is in memory, and its pitch tracked once
+        own = [pair for pair in chosen if pair.source == source and pair.source_singer != pair.target_singer]
+        targets = [pair.target_singer for pair in own]
+        for pair, semitones in zip(
+            own, voice.transpositions(files.read(source), targets, how_to(options)), strict=True
+        ):
+            moved[pair] = replace(pair, transpose_semitones=semitones)
+    return [moved.get(pair, pair) for pair in chosen]
 
 
-def make_cycles(voice: Voice, chosen: Sequence[Trial], options: Options, progress: Progress) -> list[Trial]:
-    """Convert some of the conversions back to the singers of their sources, and return their trials.
+def convert_back(voice: Voice, chosen: Sequence[Pair], options: Options, progress: Progress) -> list[Pair]:
+    """Convert some of the conversions back to the singers of their sources, and return their pairs.
 
     Taken are each singer's first `options.cycles` recordings, into every other singer. See `cycle_path`.
     """
     first: dict[str, list[str]] = defaultdict(list)
-    for trial in chosen:
-        if trial.recording not in first[trial.source_singer]:
-            first[trial.source_singer].append(trial.recording)
+    for pair in chosen:
+        if pair.recording not in first[pair.source_singer]:
+            first[pair.source_singer].append(pair.recording)
     cycled = [
-        trial
-        for trial in chosen
-        if trial.row == report.CONVERSION and trial.recording in first[trial.source_singer][: options.cycles]
+        pair
+        for pair in chosen
+        if pair.row == report.CONVERSION and pair.recording in first[pair.source_singer][: options.cycles]
     ]
     jobs = [(t.conversion, t.source_singer, -t.transpose_semitones, cycle_path(t)) for t in cycled]
     _convert(voice, jobs, options, progress)
@@ -138,9 +140,9 @@ def how_to(options: Options) -> ConvertOptions:
     return ConvertOptions(options.seed, options.transpose, temperature=options.temperature, backend=options.backend)
 
 
-def cycle_path(trial: Trial) -> Path:
+def cycle_path(pair: Pair) -> Path:
     """Where the conversion of a conversion, back to its source's singer, lies."""
-    return trial.conversion.with_name(f"back-{trial.conversion.name}")
+    return pair.conversion.with_name(f"back-{pair.conversion.name}")
 
 
 Job = tuple[Path, str, float, Path]

@@ -13,8 +13,8 @@ from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
-from moksori.evaluation import audition
-from moksori.evaluation.audition import Audition
+from moksori.evaluation import scorer
+from moksori.evaluation.scorer import ConversionScorer
 from moksori.models import family
 from moksori.models.family import Model
 from moksori.models.swift import SwiftConfig
@@ -25,8 +25,8 @@ def _silent(done: int, total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def held(sung: tuple[Corpus, dict[str, str]]) -> Audition:
-    found = audition.hold(sung[0], 0, _silent)
+def held(sung: tuple[Corpus, dict[str, str]]) -> ConversionScorer:
+    found = scorer.gather(sung[0], 0, _silent)
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ def _singing(monkeypatch: pytest.MonkeyPatch, sing: Any) -> None:
 
 
 def test_the_source_itself_keeps_melody_and_content_but_is_nobody_else(
-    held: Audition, model: Model, monkeypatch: pytest.MonkeyPatch
+    held: ConversionScorer, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _singing(monkeypatch, lambda clip, singer: clip)
     score = held.score(model, Provenance())
@@ -56,7 +56,7 @@ def test_the_source_itself_keeps_melody_and_content_but_is_nobody_else(
 
 
 def test_a_real_recording_of_the_target_is_identified_but_keeps_no_content(
-    held: Audition, sung: tuple[Corpus, dict[str, str]], model: Model, monkeypatch: pytest.MonkeyPatch
+    held: ConversionScorer, sung: tuple[Corpus, dict[str, str]], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from moksori.audio import files
 
@@ -70,7 +70,7 @@ def test_a_real_recording_of_the_target_is_identified_but_keeps_no_content(
     assert held.score(model, Provenance()).merit < 0.15
 
 
-def test_a_model_is_scored_twice_alike_and_left_as_it_was(held: Audition, model: Model) -> None:
+def test_a_model_is_scored_twice_alike_and_left_as_it_was(held: ConversionScorer, model: Model) -> None:
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
@@ -84,4 +84,4 @@ def test_without_a_validation_recording_nobody_can_judge(
     sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Corpus, "of", lambda *given: [])
-    assert audition.hold(sung[0], 0, _silent) is None
+    assert scorer.gather(sung[0], 0, _silent) is None

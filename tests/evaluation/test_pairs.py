@@ -12,9 +12,9 @@ from moksori.audio import files
 from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
-from moksori.evaluation import trials
+from moksori.evaluation import pairs
+from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as report
-from moksori.evaluation.trials import Texts
 
 NO_TEXTS = Texts({})
 
@@ -27,7 +27,7 @@ def _sound(path: Path) -> Path:
 
 class TestHeldOut:
     def test_every_recording_goes_into_every_singer(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
-        found = trials.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
+        found = pairs.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
         n = len(tiny_corpus.singers)
         assert len(found) == n * n
         assert {(t.source_singer, t.target_singer) for t in found} == {
@@ -38,26 +38,26 @@ class TestHeldOut:
 
     def test_only_held_out_recordings_are_taken(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
         held_out = {recording.source for recording in tiny_corpus.of("test")}
-        assert {t.recording for t in trials.held_out(tiny_corpus, "test", 99, tmp_path, NO_TEXTS)} == held_out
+        assert {t.recording for t in pairs.held_out(tiny_corpus, "test", 99, tmp_path, NO_TEXTS)} == held_out
 
     def test_a_singer_without_held_out_recordings_is_a_target_only(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
         first, second = tiny_corpus.singers
         kept = tuple(r for r in tiny_corpus.recordings if r.singer == second or r.split == "train")
         without = dataclasses.replace(tiny_corpus, recordings=kept)
-        found = trials.held_out(without, "test", 1, tmp_path, NO_TEXTS)
+        found = pairs.held_out(without, "test", 1, tmp_path, NO_TEXTS)
         assert {(t.source_singer, t.target_singer) for t in found} == {(second, first), (second, second)}
 
     def test_nobody_with_held_out_recordings_is_refused(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
         without = dataclasses.replace(tiny_corpus, recordings=tiny_corpus.of("train"))
         with pytest.raises(DataError, match="nobody has a recording in the test split"):
-            trials.held_out(without, "test", 1, tmp_path, NO_TEXTS)
+            pairs.held_out(without, "test", 1, tmp_path, NO_TEXTS)
 
 
 class TestParallel:
     def test_a_folder_gives_both_directions_and_the_reconstructions(self, tmp_path: Path) -> None:
         for name in ("a/one.flac", "b/one.flac", "b/two.flac", "stranger/one.flac", "a/notes.txt"):
             _sound(tmp_path / name) if name.endswith("flac") else (tmp_path / name).write_text("x")
-        found = trials.parallel(tmp_path, ("a", "b"), 5, tmp_path / "out", Texts({"x/a/one.flac": "ka"}))
+        found = pairs.parallel(tmp_path, ("a", "b"), 5, tmp_path / "out", Texts({"x/a/one.flac": "ka"}))
         assert [(t.row, t.source_singer, t.target_singer, t.text) for t in found] == [
             (report.PARALLEL, "a", "b", "ka"),
             (report.PARALLEL_RECONSTRUCTION, "b", "b", None),
@@ -69,7 +69,7 @@ class TestParallel:
     def test_a_recording_of_three_singers_is_reconstructed_once(self, tmp_path: Path) -> None:
         for singer in "abc":
             _sound(tmp_path / singer / "one.flac")
-        found = trials.parallel(tmp_path, ("a", "b", "c"), 5, tmp_path / "out", NO_TEXTS)
+        found = pairs.parallel(tmp_path, ("a", "b", "c"), 5, tmp_path / "out", NO_TEXTS)
         assert sum(trial.row == report.PARALLEL for trial in found) == 6
         assert sum(trial.row == report.PARALLEL_RECONSTRUCTION for trial in found) == 3
         assert len({trial.name for trial in found}) == 9
@@ -78,39 +78,40 @@ class TestParallel:
         _sound(tmp_path / "x.flac"), _sound(tmp_path / "y.flac")
         table = tmp_path / "pairs.csv"
         table.write_text("source,source_singer,target,target_singer\nx.flac,a,y.flac,b\n", encoding="utf-8")
-        found = trials.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
+        found = pairs.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
         assert [(t.source.name, t.target_singer) for t in found] == [("x.flac", "b"), ("y.flac", "b")]
         table.write_text("source,source_singer,target,target_singer\nx.flac,a,z.flac,b\n", encoding="utf-8")
         with pytest.raises(DataError, match=r"z\.flac is not there"):
-            trials.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
+            pairs.parallel(table, ("a", "b"), 5, tmp_path, NO_TEXTS)
 
     def test_no_pair_is_said(self, tmp_path: Path) -> None:
         _sound(tmp_path / "a/one.flac"), _sound(tmp_path / "b/two.flac")
         with pytest.raises(DataError, match="no two of the singers a, b"):
-            trials.parallel(tmp_path, ("a", "b"), 5, tmp_path, NO_TEXTS)
+            pairs.parallel(tmp_path, ("a", "b"), 5, tmp_path, NO_TEXTS)
 
 
 class TestStrangers:
     def test_every_song_goes_into_every_singer_and_its_singer_is_unknown(self, tmp_path: Path) -> None:
         for name in ("one.wav", "two.wav", "notes.txt"):
             _sound(tmp_path / name) if name.endswith("wav") else (tmp_path / name).write_text("x")
-        found = trials.strangers(tmp_path, ["anna", "minho"], tmp_path / "out")
-        pairs = {(trial.recording, trial.target_singer) for trial in found}
-        assert pairs == {(song, singer) for song in ("one.wav", "two.wav") for singer in ("anna", "minho")}
+        found = pairs.strangers(tmp_path, ["anna", "minho"], tmp_path / "out")
+        assert {(pair.recording, pair.target_singer) for pair in found} == {
+            (song, singer) for song in ("one.wav", "two.wav") for singer in ("anna", "minho")
+        }
         assert {trial.source_singer for trial in found} == {""} and {t.row for t in found} == {report.STRANGERS}
         assert len({trial.conversion for trial in found}) == 4
-        assert [t.recording for t in trials.strangers(tmp_path / "one.wav", ["anna"], tmp_path)] == ["one.wav"]
+        assert [t.recording for t in pairs.strangers(tmp_path / "one.wav", ["anna"], tmp_path)] == ["one.wav"]
         with pytest.raises(DataError, match="no song is here"):
-            trials.strangers(tmp_path / "nowhere", ["anna"], tmp_path)
+            pairs.strangers(tmp_path / "nowhere", ["anna"], tmp_path)
 
     def test_lyrics_lie_beside_the_song(self, tmp_path: Path) -> None:
         song = _sound(tmp_path / "one.wav")
-        assert trials.lyrics(song) is None
+        assert pairs.lyrics(song) is None
         song.with_suffix(".txt").write_text("\ufeff 아리랑\n", encoding="utf-8")
-        assert trials.lyrics(song) == "아리랑"
+        assert pairs.lyrics(song) == "아리랑"
         song.with_suffix(".txt").write_bytes(b"\xff\xfe\x00\xd8")
         with pytest.raises(DataError, match=r"one.txt: cannot be read as lyrics"):
-            trials.lyrics(song)
+            pairs.lyrics(song)
 
 
 class TestTable:
@@ -126,7 +127,7 @@ class TestTable:
             f"c.wav,{recording.source},{target},-12,ka",
             f"c.wav,my.wav,{target},,",
         )
-        (known, mine), refused = trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+        (known, mine), refused = pairs.from_table(tmp_path, tiny_corpus, NO_TEXTS)
         assert not refused
         assert (known.source, known.source_singer) == (tiny_corpus.clip_path(recording), recording.singer)
         assert (known.transpose_semitones, known.text) == (-12.0, "ka")
@@ -152,7 +153,7 @@ class TestTable:
             "c.wav,s.wav,nobody,0",
             f"c.wav,s.wav,{target},high",
         )
-        found, refused = trials.from_table(folder, tiny_corpus, NO_TEXTS)
+        found, refused = pairs.from_table(folder, tiny_corpus, NO_TEXTS)
         assert len(found) == 1
         assert [line.split(":")[0] for line in refused] == [f"conversions.csv, row {n}" for n in (2, 3, 4, 5)]
         for line, said in zip(
@@ -162,16 +163,16 @@ class TestTable:
 
     def test_a_folder_without_a_table_or_with_a_wrong_one_is_refused(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="found 0 CSV files"):
-            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+            pairs.from_table(tmp_path, tiny_corpus, NO_TEXTS)
         self._write(tmp_path, "conversion,source", "a,b")
         with pytest.raises(DataError, match="no column target"):
-            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+            pairs.from_table(tmp_path, tiny_corpus, NO_TEXTS)
         self._write(tmp_path, "conversion,source,target,tragnspose", "a,b,c,d")
         with pytest.raises(DataError, match="unknown column tragnspose"):
-            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+            pairs.from_table(tmp_path, tiny_corpus, NO_TEXTS)
         self._write(tmp_path, "conversion,source,target", "a,b,c")
         with pytest.raises(DataError, match="no row can be judged"):
-            trials.from_table(tmp_path, tiny_corpus, NO_TEXTS)
+            pairs.from_table(tmp_path, tiny_corpus, NO_TEXTS)
 
 
 class TestTexts:
@@ -193,15 +194,15 @@ class TestTexts:
 
 
 def test_odd_names_stay_inside_the_folder(tmp_path: Path) -> None:
-    name = trials._name("../../x", "a/b\n목소리")
+    name = pairs._name("../../x", "a/b\n목소리")
     assert (tmp_path / name).parent == tmp_path
     assert name.startswith("x-to-a_b_목소리-")
 
 
 def test_a_name_depends_on_recording_and_target_only(tiny_corpus: Corpus, tmp_path: Path) -> None:
-    few = trials.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
-    many = trials.held_out(tiny_corpus, "test", 9, tmp_path, NO_TEXTS)
+    few = pairs.held_out(tiny_corpus, "test", 1, tmp_path, NO_TEXTS)
+    many = pairs.held_out(tiny_corpus, "test", 9, tmp_path, NO_TEXTS)
     names = {(t.recording, t.target_singer): t.name for t in many}
     assert all(names[t.recording, t.target_singer] == t.name for t in few)
-    assert trials._name("a/01.wav", "c") != trials._name("b/01.wav", "c")
-    assert trials._name("a/01.wav", "c/d") != trials._name("a/01.wav", "c_d")
+    assert pairs._name("a/01.wav", "c") != pairs._name("b/01.wav", "c")
+    assert pairs._name("a/01.wav", "c/d") != pairs._name("a/01.wav", "c_d")

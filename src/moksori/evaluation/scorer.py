@@ -1,6 +1,6 @@
-"""A model in training sings for a small jury: the scorer of `training.choose`.
+"""Validation scorer: converts a few validation excerpts with a model in training; the scores of `training.choose`.
 
-    validation recordings -> excerpts -> converted by the present model -> who is heard, which pitch, does it move alike
+    validation recordings -> excerpts -> converted by the present model -> singer, pitch, movement of cepstra
 
 All of it is fixed beforehand but the model, so scores of one run compare with each other. They are no grades: see
 `runner` for those, whose judges are others.
@@ -21,8 +21,9 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.splits import evenly
 from moksori.evaluation.judges import discriminant, fitting
-from moksori.evaluation.judges.discriminant import Ear
+from moksori.evaluation.judges.discriminant import DiscriminantClassifier
 from moksori.evaluation.measures import mel_cepstrum, melody
+from moksori.evaluation.measures.mel_cepstrum import Cepstra
 from moksori.evaluation.measures.melody import Tracker
 from moksori.models.family import Model
 from moksori.models.solo import Solo
@@ -35,20 +36,23 @@ _TARGETS = 2  # singers that each is converted into
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What is to be sung, and by whom."""
+    """An excerpt, and the singer that it is converted into."""
 
     clip: Clip
     track: PitchTrack
+    cepstra: Cepstra
     target: int  # position in the singers
 
 
-class Audition:
+class ConversionScorer:
     """Scores models by the same few conversions; see `choose.Scorer`."""
 
-    def __init__(self, pieces: Sequence[Piece], ear: Ear, tracker: Tracker, seed: int) -> None:
+    def __init__(
+        self, pieces: Sequence[Piece], classifier: DiscriminantClassifier, tracker: Tracker, seed: int
+    ) -> None:
         """At least one piece; the seed is that of the conversions."""
         self._pieces = pieces
-        self._ear = ear
+        self._classifier = classifier
         self._tracker = tracker
         self._seed = seed
 
@@ -77,26 +81,26 @@ class Audition:
         sung = voice.convert_clips(
             [piece.clip for piece in pieces], targets, transpose_semitones=semitones, options=options
         )
-        rows = [self._heard(*row) for row in zip(pieces, sung, semitones, strict=True)]
+        rows = [self._scores(*row) for row in zip(pieces, sung, semitones, strict=True)]
         return Score(*(_mean([row[index] for row in rows]) for index in range(3)))
 
-    def _heard(self, piece: Piece, sung: Clip, semitones: float) -> tuple[float, float | None, float | None]:
-        found = melody.evaluate(piece.track, self._tracker.track(sung), semitones)
-        moves = mel_cepstrum.movement(piece.clip, sung)
+    def _scores(self, piece: Piece, sung: Clip, semitones: float) -> tuple[float, float | None, float | None]:
+        found = melody.measure(piece.track, self._tracker.track(sung), semitones)
+        moves = mel_cepstrum.movement(piece.cepstra, mel_cepstrum.analyse(sung))
         return (
-            float(self._ear.probabilities(sung)[piece.target]),
+            float(self._classifier.probabilities(sung)[piece.target]),
             None if found is None else found.raw_pitch_accuracy,
             None if moves is None else max(moves, 0.0),
         )
 
 
-def hold(corpus: Corpus, seed: int, progress: fitting.Progress) -> Audition | None:
-    """Gather an audition on a corpus's validation recordings.
+def gather(corpus: Corpus, seed: int, progress: fitting.Progress) -> ConversionScorer | None:
+    """Make the scorer of a corpus, on its validation recordings.
 
     Args:
         corpus: prepared recordings.
         seed: of the conversions.
-        progress: told about the teaching of the judge, which is kept beside the data.
+        progress: told about the fitting of the classifier, which is kept beside the data.
 
     Returns:
         None where there is nobody to convert into, or no validation recording: then nothing can be judged.
@@ -108,9 +112,9 @@ def hold(corpus: Corpus, seed: int, progress: fitting.Progress) -> Audition | No
     for singer, name in enumerate(corpus.singers):
         for number, recording in enumerate(evenly(corpus.of("validation", name), _PER_SINGER)):
             clip = _excerpt(corpus, recording)
-            track = tracker.track(clip)
-            pieces += [Piece(clip, track, target) for target in _targets(singer, number, len(corpus.singers))]
-    return Audition(pieces, discriminant.load_or_fit(corpus, seed, progress), tracker, seed)
+            track, cepstra = tracker.track(clip), mel_cepstrum.analyse(clip)
+            pieces += [Piece(clip, track, cepstra, target) for target in _targets(singer, number, len(corpus.singers))]
+    return ConversionScorer(pieces, discriminant.load_or_fit(corpus, seed, progress), tracker, seed)
 
 
 def _targets(singer: int, number: int, n_singers: int) -> list[int]:

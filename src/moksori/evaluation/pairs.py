@@ -1,6 +1,6 @@
-"""What is to be judged: conversions with their sources, targets and words.
+"""Test pairs: conversions to be judged, each with its source, target and words.
 
-A trial names files; nobody has listened yet. There are four ways to one:
+A pair names files; nothing is read yet. There are four ways to one:
 
     held_out    recordings that a model never saw, each into every singer
     parallel    recordings that two singers made of the same words, each into the other: the true conversion exists
@@ -29,7 +29,7 @@ _PAIR_COLUMNS = ("source", "source_singer", "target", "target_singer")
 
 
 @dataclass(frozen=True)
-class Trial:
+class Pair:
     """A conversion to be judged."""
 
     name: str  # unique, safe as a file name
@@ -44,7 +44,7 @@ class Trial:
     truth: Path | None = None  # the target's own recording of the same words
 
 
-def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: Texts) -> list[Trial]:
+def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: Texts) -> list[Pair]:
     """Every singer's held-out recordings into every singer, the own one included (a reconstruction).
 
     Args:
@@ -64,13 +64,13 @@ def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: T
             f"{corpus.folder}: nobody has a recording in the {split} split; add recordings (three or more a singer), "
             "prepare them into a new folder and train again"
         )
-    trials: list[Trial] = []
+    pairs: list[Pair] = []
     for singer in corpus.singers:
         for recording in evenly(corpus.of(split, singer), per_singer):
             for target in corpus.singers:
                 name = _name(recording.source, target)
-                trials.append(
-                    Trial(
+                pairs.append(
+                    Pair(
                         name,
                         report.CONVERSION if target != singer else report.RECONSTRUCTION,
                         corpus.clip_path(recording),
@@ -81,10 +81,10 @@ def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: T
                         text=texts.of(recording.source),
                     )
                 )
-    return trials
+    return pairs
 
 
-def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, texts: Texts) -> list[Trial]:
+def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, texts: Texts) -> list[Pair]:
     """Recordings of the same words by two singers, each converted into the other, and each target reconstructed.
 
     Args:
@@ -98,30 +98,31 @@ def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, te
     Raises:
         DataError: no pair is there, the table lacks a column, or a file that it names is not there.
     """
-    pairs = [pair for pair in _pairs(path) if {pair.source_singer, pair.target_singer} <= set(singers)]
-    if not pairs:
+    takes = [take for take in _same_words(path) if {take.source_singer, take.target_singer} <= set(singers)]
+    if not takes:
         raise DataError(
             f"{path}: no two of the singers {', '.join(singers)} have a recording of one name here; expected "
             "<singer>/<name>.*, or a CSV with the columns " + ", ".join(_PAIR_COLUMNS)
         )
-    trials: dict[str, Trial] = {}  # by name: a recording of three singers is reconstructed once
+    pairs: dict[str, Pair] = {}  # by name: a recording of three singers is reconstructed once
 
-    def add(row: str, source: Path, singer: str, pair: Pair) -> None:
+    def add(row: str, source: Path, singer: str, take: SameWords) -> None:
         recording = f"{singer}/{source.name}"
-        name = f"same-{_name(recording, pair.target_singer)}"
+        name = f"same-{_name(recording, take.target_singer)}"
         text, conversion = texts.of(recording), folder / f"{name}.flac"
-        trials.setdefault(
-            name, Trial(name, row, source, recording, singer, pair.target_singer, conversion, 0.0, text, pair.target)
-        )
+        if name not in pairs:
+            pairs[name] = Pair(
+                name, row, source, recording, singer, take.target_singer, conversion, 0.0, text, take.target
+            )
 
-    for ends in sorted({(pair.source_singer, pair.target_singer) for pair in pairs}):
-        for pair in evenly([pair for pair in pairs if (pair.source_singer, pair.target_singer) == ends], per_pair):
-            add(report.PARALLEL, pair.source, pair.source_singer, pair)
-            add(report.PARALLEL_RECONSTRUCTION, pair.target, pair.target_singer, pair)
-    return list(trials.values())
+    for ends in sorted({(take.source_singer, take.target_singer) for take in takes}):
+        for take in evenly([take for take in takes if (take.source_singer, take.target_singer) == ends], per_pair):
+            add(report.PARALLEL, take.source, take.source_singer, take)
+            add(report.PARALLEL_RECONSTRUCTION, take.target, take.target_singer, take)
+    return list(pairs.values())
 
 
-def strangers(path: Path, singers: Sequence[str], folder: Path) -> list[Trial]:
+def strangers(path: Path, singers: Sequence[str], folder: Path) -> list[Pair]:
     """Songs that nobody of the data sings, each into every singer.
 
     Args:
@@ -136,7 +137,7 @@ def strangers(path: Path, singers: Sequence[str], folder: Path) -> list[Trial]:
     if not songs:
         raise DataError(f"{path}: no song is here; expected a folder of sound files, or a file")
     return [
-        Trial(name, report.STRANGERS, song, song.name, "", target, folder / f"{name}.flac")
+        Pair(name, report.STRANGERS, song, song.name, "", target, folder / f"{name}.flac")
         for song in songs
         for target in singers
         for name in [f"stranger-{_name(song.name, target)}"]
@@ -158,7 +159,7 @@ def lyrics(song: Path) -> str | None:
         raise DataError(f"{path}: cannot be read as lyrics ({error}); expected plain text in UTF-8") from None
 
 
-def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial], list[str]]:
+def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Pair], list[str]]:
     """Conversions of others, named in the one CSV of their folder.
 
     The columns conversion, source and target must be there; source_singer, transpose (semitones asked for), text (the
@@ -166,7 +167,7 @@ def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial],
     also be the name of a recording of the corpus, and its singer is then known.
 
     Returns:
-        The trials, and a line for each row that cannot be one: what is wrong with it.
+        The pairs, and a line for each row that cannot be one: what is wrong with it.
 
     Raises:
         DataError: no CSV there or several, a column that is missing or unknown, or no row that can be judged.
@@ -178,19 +179,19 @@ def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Trial],
             f"{', '.join(_TABLE_COLUMNS)} and perhaps {', '.join(_OPTIONAL_COLUMNS)}"
         )
     rows = _rows(tables[0], _TABLE_COLUMNS, _OPTIONAL_COLUMNS)
-    trials, refused = [], []
+    pairs, refused = [], []
     for number, row in enumerate(rows, start=1):
         try:
-            trials.append(_trial(number, row, folder, corpus, texts))
+            pairs.append(_row_pair(number, row, folder, corpus, texts))
         except DataError as error:
             refused.append(f"{tables[0].name}, row {number}: {error}")
-    if not trials:
+    if not pairs:
         raise DataError(f"{tables[0]}: no row can be judged; the first: {refused[0] if refused else 'there is none'}")
-    return trials, refused
+    return pairs, refused
 
 
-class Pair(NamedTuple):
-    """Recordings of the same words."""
+class SameWords(NamedTuple):
+    """Recordings of the same words by two singers."""
 
     source: Path
     source_singer: str
@@ -228,28 +229,28 @@ class Texts:
         return bool(self._by_recording)
 
 
-def _pairs(path: Path) -> list[Pair]:
+def _same_words(path: Path) -> list[SameWords]:
     """Both directions for a folder, as written for a table."""
     if path.is_file():
-        return [_pair(path, row) for row in _rows(path, _PAIR_COLUMNS, ())]
+        return [_take(path, row) for row in _rows(path, _PAIR_COLUMNS, ())]
     found = sorted(file for file in path.glob("*/*") if file.is_file() and files.is_candidate(file))
     return [
-        Pair(source, source.parent.name, target, target.parent.name)
+        SameWords(source, source.parent.name, target, target.parent.name)
         for source in found
         for target in found
         if source.stem == target.stem and source.parent != target.parent
     ]
 
 
-def _pair(table: Path, row: Mapping[str, str]) -> Pair:
+def _take(table: Path, row: Mapping[str, str]) -> SameWords:
     source, target = table.parent / row["source"], table.parent / row["target"]
     for file in (source, target):
         if not file.is_file():
             raise DataError(f"{table}: {file} is not there")
-    return Pair(source, row["source_singer"], target, row["target_singer"])
+    return SameWords(source, row["source_singer"], target, row["target_singer"])
 
 
-def _trial(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, texts: Texts) -> Trial:
+def _row_pair(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, texts: Texts) -> Pair:
     known = {recording.source: recording for recording in corpus.recordings}
     recording = known.get(row["source"])
     source = corpus.clip_path(recording) if recording else folder / row["source"]
@@ -267,7 +268,7 @@ def _trial(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, te
         transpose_semitones = float(row.get("transpose") or 0)
     except ValueError:
         raise DataError(f"transpose is {row['transpose']!r}; expected semitones") from None
-    return Trial(
+    return Pair(
         f"{number:04d}-{_name(row['source'], row['target'])}",
         report.RECONSTRUCTION if singer == row["target"] else report.CONVERSION,
         source,
