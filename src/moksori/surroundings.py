@@ -105,7 +105,8 @@ def before_pictures() -> None:
 
     Only where there are such settings does it load matplotlib now.
     """
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    if "MPLCONFIGDIR" not in os.environ:
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
     if os.path.lexists(_OBEYED["matplotlib"]):
         with _blind(), contextlib.suppress(ImportError):
             importlib.import_module("matplotlib")
