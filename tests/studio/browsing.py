@@ -12,7 +12,7 @@ from serving import Served
 def open_page(browser: Any, served: Served, **how: Any) -> Iterator[Any]:
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **how})
     opened = context.new_page()
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(90_000)  # a busy machine is no fault
     complaints: list[str] = []
     opened.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -23,7 +23,7 @@ def open_page(browser: Any, served: Served, **how: Any) -> Iterator[Any]:
     assert [told for told in complaints if "Failed to load resource" not in told] == []
 
 
-def until(page: Any, expression: str, arg: Any = None, *, seconds: float = 20) -> None:
+def until(page: Any, expression: str, arg: Any = None, *, seconds: float = 90) -> None:
     """Wait until an expression, or a function of `arg`, is true on the page.
 
     Playwright's own `wait_for_function` evaluates a string within the page, which the page's policy forbids.

@@ -84,7 +84,7 @@ class Served:
         song = self.ask("POST", "/api/songs", headers=named, raw=path.read_bytes()).json
         return self.wait("/api/songs", song["id"], "ready", "failed")
 
-    def wait(self, listing: str, number: str, *states: str, seconds: float = 60) -> Any:
+    def wait(self, listing: str, number: str, *states: str, seconds: float = 180) -> Any:
         """Wait until a thing is in one of these states."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -88,7 +88,7 @@ def test_a_run_of_smoke_outlives_page_and_server_pauses_goes_on_and_sings(browse
             page.fill("#minutes", "10")
             page.fill("#terms", "for tests")
             page.click("#start")
-            page.wait_for_selector("#curves svg", timeout=60_000)
+            page.wait_for_selector("#curves svg", timeout=180_000)
             (training,) = served.ask("GET", "/api/trainings").json
             assert training["state"] == "running"
             number, trainer = training["id"], training["pid"]
@@ -113,7 +113,7 @@ def test_a_run_of_smoke_outlives_page_and_server_pauses_goes_on_and_sings(browse
 
             page.fill("#minutes", str(round(paused["seconds"] / 60 + 0.05, 3)))
             page.click("#start")
-            page.wait_for_selector("li[data-state=done]", timeout=60_000)
+            page.wait_for_selector("li[data-state=done]", timeout=180_000)
             assert served.ask("GET", f"/api/trainings/{number}").json["step"] > paused["step"]
             assert not page.is_visible("#failure")
             page.click("#use")
