@@ -45,7 +45,7 @@ ORDER = {
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
-        "singers autoencoder swift solo family"
+        "singers autoencoder swift solo kinds"
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.errors import UserError
-from moksori.models import family
+from moksori.models import kinds
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.solo import Solo
 from moksori.training import losses, media
@@ -39,7 +39,7 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
     recipe = recipes.load(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = family.build(recipe.model, ["a", "b"])
+        model = kinds.build(recipe.model, ["a", "b"])
     learners = learners_for(model, recipe.optimiser, recipe.critic_optimiser)
     if isinstance(model, Solo):
         _step_alone(model, recipe)
@@ -83,7 +83,7 @@ def _step_alone(model: Solo, recipe: Recipe) -> None:
     assert idle == {"singers.table.weight", *(f"decoder.layers.{last}.residual.{part}" for part in ("weight", "bias"))}
 
 
-def _clips(model: family.Converter) -> torch.Tensor:
+def _clips(model: kinds.Converter) -> torch.Tensor:
     """Two latent frames of one clip a singer: enough for every layer, and seconds even for the paper's net."""
     chance = torch.Generator().manual_seed(0)
     if isinstance(model, Autoencoder):

@@ -24,10 +24,8 @@ from moksori import atomic, settings
 from moksori.audio import files
 from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
-from moksori.models import family
-from moksori.models.family import Model
-from moksori.models.solo import SoloConfig
-from moksori.models.swift import SwiftConfig
+from moksori.models import kinds
+from moksori.models.kinds import Model
 
 FORMAT_VERSION = "1"
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
@@ -82,7 +80,7 @@ class Trained(Generic[AnyModel]):
 class _Described:
     """The header's settings of a model, of whichever kind."""
 
-    config: family.Config
+    config: kinds.Config
 
 
 def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bool = False) -> None:
@@ -114,7 +112,7 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, P
         provenance = settings.build(Provenance, _json(path, header, "provenance"), f"{path}, provenance")
         _refuse_absurd_sizes(path, config, tensors)
         with torch.device("meta"):  # shapes without memory: a header may ask for any size
-            model = family.build(config, _singers(path, header))
+            model = kinds.build(config, _singers(path, header))
     except ModelFileError:
         raise
     except (UserError, ValueError, TypeError, OverflowError, RuntimeError) as error:
@@ -232,20 +230,12 @@ def _singers(path: Path, header: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _refuse_absurd_sizes(path: Path, config: family.Config, tensors: Mapping[str, Tensor]) -> None:
+def _refuse_absurd_sizes(path: Path, config: kinds.Config, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a header that asks for more layers than the file holds, or for times that no sound has.
 
     Widths need no check here: the model is built without memory, and its shapes are then compared with the file's.
     """
-    if isinstance(config, SwiftConfig):
-        depth, longest_cycle = config.encoder.layers + config.decoder.layers, 0
-    elif isinstance(config, SoloConfig):
-        depth, longest_cycle = config.decoder.blocks * config.decoder.layers, config.decoder.layers
-    else:
-        encoder, decoder = config.encoder, config.decoder
-        depth = encoder.blocks * encoder.layers + decoder.blocks * decoder.layers
-        longest_cycle = max(encoder.layers, decoder.layers)
-    if depth > len(tensors) or longest_cycle > _MAX_LAYERS:
+    if config.depth > len(tensors) or config.longest_cycle > _MAX_LAYERS:
         raise ModelFileError(f"{path}: its header describes a larger model than the file holds")
     if config.sample_rate > files.MAX_RATE or config.latent_hop_samples > config.sample_rate:
         raise ModelFileError(

@@ -26,6 +26,7 @@ from moksori.checkpoint import Provenance, Trained
 from moksori.errors import UserError
 from moksori.generation import generator, priming
 from moksori.generation.backends import sampling
+from moksori.models import kinds
 from moksori.models.solo import N_MELODY_ROWS, Solo
 
 Progress = Callable[[float], None]
@@ -267,7 +268,7 @@ def load(path: str | Path, device: str = "cpu") -> Soloist:
     """
     path = run_files.model_file(path)
     model, provenance = checkpoint.read_model(path, device)
-    if not isinstance(model, Solo):
+    if not kinds.is_solo(model):
         raise UserError(
             f"{path}: holds a voice to convert to, not a WaveNet by itself; use it with moksori convert, or train one "
             "with moksori wavenet train"

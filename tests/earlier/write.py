@@ -24,6 +24,7 @@ from moksori import checkpoint
 from moksori.audio import features
 from moksori.data import synthetic
 from moksori.data.prepare import PrepareConfig, prepare
+from moksori.models import conditions
 from moksori.models.notes import NoteConfig
 from moksori.training import recipe as recipes
 from moksori.training.choose import Score
@@ -70,7 +71,7 @@ def outputs(model) -> dict[str, list[float]]:
     f0, level = torch.full((1, 8), 220.0), torch.full((1, 8), -20.0)
     if config.kind == "source-filter":
         mel = torch.linspace(-8.0, 2.0, 8 * features.WINDOWS[features.HEARD]).reshape(1, -1, 8)
-        z = model.encode(mel)
+        z = model.encoder(conditions.mel(mel))
         controls = model.decoder(z, f0, level, singer)
         made = {"latent": z, "harmonics": controls.harmonics, "noise": controls.noise}
     elif config.kind == "wavenet-alone":

@@ -15,8 +15,8 @@ from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.evaluation import scorer
 from moksori.evaluation.scorer import ConversionScorer
-from moksori.models import family
-from moksori.models.family import Model
+from moksori.models import kinds
+from moksori.models.kinds import Model
 from moksori.models.swift import SwiftConfig
 
 
@@ -35,7 +35,7 @@ def held(sung: tuple[Corpus, dict[str, str]]) -> ConversionScorer:
 def model() -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return family.build(SwiftConfig(sample_rate=16000, hop_samples=160), ["a", "b"])
+        return kinds.build(SwiftConfig(sample_rate=16000, hop_samples=160), ["a", "b"])
 
 
 def _singing(monkeypatch: pytest.MonkeyPatch, sing: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from moksori import checkpoint, conversion
 from moksori.checkpoint import Provenance
 from moksori.data.corpus import Corpus
-from moksori.models.family import Model
+from moksori.models.kinds import Model
 from moksori.training import run
 from moksori.training.choose import Chosen, Score
 from moksori.training.folder import RunFolder

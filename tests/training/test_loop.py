@@ -23,7 +23,7 @@ from moksori.checkpoint import Provenance
 from moksori.data.batches import Batch
 from moksori.data.corpus import Corpus
 from moksori.errors import DivergenceError, UserError
-from moksori.models.family import Model
+from moksori.models.kinds import Model
 from moksori.training import run
 from moksori.training.choose import Score
 from moksori.training.folder import RunFolder

@@ -5,8 +5,8 @@ Companding spends the 256 codes where the ear listens, near silence:
     f(x) = sign(x) ln(1 + mu |x|) / ln(1 + mu)          for x in [-1, 1]
     code = round((f(x) + 1) / 2 * mu)                   0, 1, ..., 255
 
-Rounding (not truncation) matters here: back-translation encodes sound that was generated as codes, and a pair that
-truncates moves every code down by one on each turn.
+Rounding (not truncation) matters: a pair that truncates moves every code down by one each time that sound is decoded
+and encoded again, as when a conversion is converted once more.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def command(
     import torch
 
     from moksori import benchmark
-    from moksori.models.autoencoder import ModelConfig
+    from moksori.models import kinds
     from moksori.training import recipe as recipes
     from moksori.training import run
 
@@ -44,7 +44,7 @@ def command(
     if chosen_device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: only cpu and cuda can be measured; choose one of them")
     settings = recipes.load(recipe)
-    if not isinstance(settings.model, ModelConfig):
+    if not kinds.are_of_autoencoder(settings.model):
         raise UserError(
             f"recipe {recipe} trains no voice that samples codes; choose paper, melody or small. To see how fast swift "
             "sings, let it convert a song: `moksori convert SONG -s kumi`"

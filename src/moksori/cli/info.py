@@ -41,14 +41,13 @@ def command(
 
 def _facts(path: Path) -> dict[str, Any]:
     from moksori import checkpoint, run_files, settings
-    from moksori.models.swift import Swift
 
     model, provenance = checkpoint.read_model(run_files.model_file(path))
     return {
         "singers": list(model.singers.names),
         "config": settings.plain(model.config),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()},
-        **({} if isinstance(model, Swift) else {"receptive_field": model.config.decoder.receptive_field}),
+        **({} if model.config.receptive_field is None else {"receptive_field": model.config.receptive_field}),
         "provenance": settings.plain(provenance),
     }
 

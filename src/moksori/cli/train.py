@@ -20,7 +20,7 @@ from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
-    from moksori.models.family import Config
+    from moksori.models.kinds import Config
     from moksori.training.folder import RunFolder
     from moksori.training.logging.events import Event
     from moksori.training.loop import Counters, Trainer
@@ -107,7 +107,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
 
     import moksori
     from moksori.evaluation import scorer
-    from moksori.models.solo import SoloConfig
+    from moksori.models import kinds
     from moksori.training import media, run
     from moksori.training.folder import RunFolder
     from moksori.training.logging import tensorboard as board
@@ -130,7 +130,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)
-    if chosen.loop.score_every_steps and not isinstance(chosen.model, SoloConfig):
+    if chosen.loop.score_every_steps and kinds.converts(chosen.model):
         with console.counted("teaching a judge") as progress:
             trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
@@ -192,10 +192,10 @@ def _stop_on_signal(stop: threading.Event) -> None:
 
 def _next_command(config: Config, output: Path, corpus: Corpus) -> str:
     """What one does with a run, as a command."""
-    from moksori.models.solo import SoloConfig
+    from moksori.models import kinds
 
     run, singer = shlex.quote(str(output)), f" -s {shlex.quote(corpus.singers[0])}"
-    if not isinstance(config, SoloConfig):
+    if not kinds.are_of_solo(config):
         return f"Convert: moksori convert SONG -m {run}{singer}"
     length = " --like RECORDING" if config.is_told_a_recording else " --seconds 4"
     return f"Listen: moksori wavenet generate {run}{length}{singer if config.is_told_the_singer else ''} -o OUT.flac"

@@ -130,10 +130,10 @@ def told(recipe: Recipe, tell: list[str] | None) -> Recipe:
         UserError: the recipe is of another kind of model, or there is nothing of that name to be told.
     """
     from moksori.audio import features
-    from moksori.models.solo import SoloConfig
+    from moksori.models import kinds
 
     config = recipe.model
-    if not isinstance(config, SoloConfig):
+    if not kinds.are_of_solo(config):
         raise UserError(f"recipe {recipe.name or 'without a name'} trains a voice to convert to; use moksori train")
     if tell is None:
         return recipe

@@ -25,8 +25,8 @@ from moksori.audio.resample import StreamResampler
 from moksori.audio.transposition import Outside
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
-from moksori.models.family import Converter
-from moksori.models.swift import Swift
+from moksori.models import kinds
+from moksori.models.kinds import Converter
 
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
 
@@ -297,11 +297,11 @@ def range_of(singer: str | Mapping[str, float], known: Mapping[str, PitchRange])
 
 def is_told_the_pitch(model: Converter) -> bool:
     """Whether the melody comes from a pitch tracker, so that it can be transposed."""
-    return isinstance(model, Swift) or model.is_told_the_melody
+    return kinds.is_source_filter(model) or model.is_told_the_melody
 
 
 def melody_config(model: Converter) -> FeatureConfig:
     """How often a model is told the melody."""
-    if isinstance(model, Swift):
+    if kinds.is_source_filter(model):
         return model.config.features
     return FeatureConfig(model.config.sample_rate, model.config.melody_hop_samples)

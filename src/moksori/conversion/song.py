@@ -34,8 +34,8 @@ from moksori.generation.songs.detail import DetailSong
 from moksori.generation.songs.features import FeatureSong
 from moksori.generation.songs.latents import Encode
 from moksori.generation.songs.scheduler import Part
-from moksori.models.family import Converter
-from moksori.models.swift import Swift
+from moksori.models import kinds
+from moksori.models.kinds import Converter
 
 _FADE_SECONDS = 0.02  # at the edges of digital silence
 
@@ -85,8 +85,8 @@ class Song:
         if not is_told:
             hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
-        config = hearing.melody_config(model) if is_told and not isinstance(model, Swift) else None
-        has_detail = isinstance(model, Swift) and model.config.decoder.has_detail
+        config = hearing.melody_config(model) if is_told and not kinds.is_source_filter(model) else None
+        has_detail = kinds.is_source_filter(model) and model.config.decoder.has_detail
         self._heard = heard = hearing.hear(
             _attended(recording, progress), tracker, provenance.level_dbfs, melody, config, always_tracks=has_detail
         )
@@ -107,7 +107,7 @@ class Song:
         else:
             hearing.refuse_transposition(options)
         self._sung: CodeSong | FeatureSong
-        if isinstance(model, Swift):
+        if kinds.is_source_filter(model):
             assert moved is not None
             if has_detail:
                 self._sung = DetailSong(model, vector, moved.f0_hz, moved.source_f0_hz, options.seed, options.detail)

@@ -32,9 +32,8 @@ from moksori.errors import UserError
 from moksori.generation import generator
 from moksori.generation.songs import latents
 from moksori.generation.songs.chunks import UNCUT
-from moksori.models.family import Converter
-from moksori.models.solo import Solo
-from moksori.models.swift import Swift
+from moksori.models import kinds
+from moksori.models.kinds import Converter
 
 SHIPPED_VOICE = "first.safetensors"
 
@@ -216,7 +215,7 @@ class Voice(Trained[Converter]):
         Codes: through the model's rate, level and codes. A voice that is told the pitch has no such limit but its rate.
         """
         gain_db = self._gain_db_of(clip)
-        if isinstance(self._model, Swift):
+        if kinds.is_source_filter(self._model):
             own = resample.resample(clip.samples, clip.sample_rate, self.sample_rate)
             return Clip(_at_rate_of(clip, own, self.sample_rate, 0.0), clip.sample_rate)
         samples = mulaw.decode(self._codes(clip, gain_db)).numpy()
@@ -258,7 +257,7 @@ class Voice(Trained[Converter]):
         """What songs are sung with on a backend, see `backend_name`: made once, since that may take half a second."""
         generator.check_name(asked)
         model, provenance = self._model, self.provenance
-        if isinstance(model, Swift):
+        if kinds.is_source_filter(model):
             if asked != generator.AUTO:
                 raise UserError(
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
@@ -309,7 +308,7 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
 
 def _voice(path: Path, device: str) -> Voice:
     model, provenance = checkpoint.read_model(path, device)
-    if isinstance(model, Solo):
+    if kinds.is_solo(model):
         config = model.config
         like = " --like SONG" if config.is_told_a_recording else ""
         what = "sings a song again" if config.n_mels else "sings"

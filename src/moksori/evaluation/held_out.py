@@ -12,7 +12,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment
 from moksori.errors import DataError
 from moksori.evaluation.judges import probe
-from moksori.models.family import Converter
+from moksori.models.kinds import Converter
 from moksori.training import media, tables
 from moksori.training.logging import validation
 from moksori.training.media import Medium

@@ -25,8 +25,8 @@ from moksori.evaluation.judges.discriminant import DiscriminantClassifier
 from moksori.evaluation.measures import mel_cepstrum, melody
 from moksori.evaluation.measures.mel_cepstrum import Cepstra
 from moksori.evaluation.measures.melody import Tracker
-from moksori.models.family import Model
-from moksori.models.solo import Solo
+from moksori.models import kinds
+from moksori.models.kinds import Model
 from moksori.training.choose import Score
 
 _SECONDS = 3.0  # of an excerpt
@@ -62,7 +62,7 @@ class ConversionScorer:
         Raises:
             ValueError: the model is a WaveNet by itself, which converts nothing.
         """
-        if isinstance(model, Solo):
+        if not kinds.is_converter(model):
             raise ValueError("a WaveNet by itself converts nothing; there is nothing to score")
         is_training = model.training
         try:

@@ -47,6 +47,21 @@ class ModelConfig:
         """Samples a latent frame lasts."""
         return self.encoder.hop_samples
 
+    @property
+    def depth(self) -> int:
+        """Layers of encoder and decoder."""
+        return self.encoder.blocks * self.encoder.layers + self.decoder.blocks * self.decoder.layers
+
+    @property
+    def receptive_field(self) -> int:
+        """Past samples that a score depends on."""
+        return self.decoder.receptive_field
+
+    @property
+    def longest_cycle(self) -> int:
+        """Layers of the longer cycle of doubling dilations."""
+        return max(self.encoder.layers, self.decoder.layers)
+
 
 class Autoencoder(nn.Module):
     """Clips of any singer -> latent -> clips of a chosen singer.

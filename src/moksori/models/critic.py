@@ -1,4 +1,4 @@
-"""A critic of conversions: taught to name real singers and to tell what is sung from what is made.
+"""The discriminator, called critic: taught to name real singers and to tell what is sung from what is made.
 
 Its classes are the N singers as they are recorded, and the N singers as they are made. A conversion into singer j is
 good when the critic takes it for a recording of j. Two nets judge side by side: one hears moments (a sixth of a
@@ -31,7 +31,7 @@ class CriticConfig:
 
 
 class Critic(nn.Module):
-    """Log-mel `[B, M, F]` -> how little it looks like a class, `[B]` labels -> a loss."""
+    """Discriminator: log-mel `[B, M, F]` and labels `[B]` -> cross-entropy, a scalar."""
 
     def __init__(self, config: CriticConfig, n_mels: int, n_singers: int) -> None:
         super().__init__()

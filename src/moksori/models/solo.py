@@ -81,6 +81,21 @@ class SoloConfig:
         """Samples that a frame of the condition lasts; there is no latent, but recipes ask every model alike."""
         return self.hop_samples
 
+    @property
+    def depth(self) -> int:
+        """Layers of the decoder."""
+        return self.decoder.blocks * self.decoder.layers
+
+    @property
+    def receptive_field(self) -> int:
+        """Past samples that a score depends on."""
+        return self.decoder.receptive_field
+
+    @property
+    def longest_cycle(self) -> int:
+        """Layers of a cycle of doubling dilations."""
+        return self.decoder.layers
+
 
 class Solo(nn.Module):
     """Codes, and what is told -> scores of the next code."""

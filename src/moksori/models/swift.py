@@ -55,6 +55,21 @@ class SwiftConfig:
         return self.hop_samples * self.encoder.pool_frames
 
     @property
+    def depth(self) -> int:
+        """Layers of encoder and decoder."""
+        return self.encoder.layers + self.decoder.layers
+
+    @property
+    def receptive_field(self) -> None:
+        """No past samples: frames on either side, see `context_frames`."""
+        return None
+
+    @property
+    def longest_cycle(self) -> int:
+        """Dilations do not go on doubling here."""
+        return 0
+
+    @property
     def context_frames(self) -> int:
         """Feature frames on either side that the controls of a frame depend on; a whole number of latent frames."""
         pool = self.encoder.pool_frames

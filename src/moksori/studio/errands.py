@@ -23,7 +23,7 @@ from moksori.conversion import ConvertOptions, Progress, Report, Voice, hearing
 from moksori.conversion.hearing import Recording
 from moksori.errors import UserError
 from moksori.generation import generator
-from moksori.models.solo import Solo
+from moksori.models import kinds
 from moksori.studio import wishes
 
 Answer = dict[str, Any]
@@ -237,7 +237,7 @@ def card(voice: str | None) -> Answer:
     Raises:
         ModelFileError: no voice, or damaged.
     """
-    if voice is not None and isinstance(checkpoint.read_model(run_files.model_file(voice))[0], Solo):
+    if voice is not None and not kinds.is_converter(checkpoint.read_model(run_files.model_file(voice))[0]):
         raise UserError("the file holds a WaveNet by itself, which takes nothing of a song over into another voice")
     loaded = load(voice)
     origin = loaded.provenance

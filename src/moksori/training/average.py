@@ -1,8 +1,9 @@
-"""A running average of the weights: what is handed out is smoother than what is learnt, wherever training stops.
+"""Exponential moving average (EMA) of the weights: what is handed out is smoother than what is learnt.
 
     average <- d average + (1 - d) weights,    d = min(decay, (1 + n) / (10 + n)) after n steps
 
-Source: exponential moving average, Polyak and Juditsky 1992; the slow start as in Adam's bias correction.
+Source: averages of weights help as in Polyak and Juditsky 1992, whose mean is a plain one; the warm-up of the decay is
+that of TensorFlow's `ExponentialMovingAverage`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moksori.checkpoint import Provenance
-from moksori.models.family import Model
+from moksori.models.kinds import Model
 
 _LEAST = 0.05  # a share below is as good as none: chance shall not rank models that cannot sing yet
 _NOISE = 0.01  # of the mean

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from moksori.models.family import Model
+from moksori.models.kinds import Model
 from moksori.training import schedules
 from moksori.training.schedules import LearningRateConfig
 
@@ -35,7 +35,7 @@ class OptimiserConfig:
 
 
 class Learner:
-    """Moves its own parameters down a loss; gradients for other parameters are never computed."""
+    """Adam with gradient clipping for its own parameters; gradients for other parameters are never computed."""
 
     def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimiserConfig) -> None:
         self._named = dict(named_parameters)

@@ -23,7 +23,7 @@ from moksori import checkpoint
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.errors import DivergenceError
-from moksori.models.family import Model
+from moksori.models.kinds import Model
 from moksori.training import losses, schedules, shards
 from moksori.training.average import Average
 from moksori.training.choose import Chosen, Scorer

@@ -18,7 +18,7 @@ from torch import Tensor
 from moksori.audio import features, shapes
 from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
-from moksori.models import family
+from moksori.models import kinds
 from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.classifier import SingerClassifier
@@ -245,16 +245,16 @@ class SoloMedium:
 AnyMedium = CodeMedium | FeatureMedium | SoloMedium
 
 
-def unit_of(config: family.Config) -> str:
+def unit_of(config: kinds.Config) -> str:
     """The unit of a model's loss."""
     return FeatureMedium.unit if isinstance(config, SwiftConfig) else CodeMedium.unit
 
 
 @overload
-def medium_for(model: family.Converter, perturbation: PerturbConfig) -> CodeMedium | FeatureMedium: ...
+def medium_for(model: kinds.Converter, perturbation: PerturbConfig) -> CodeMedium | FeatureMedium: ...
 @overload
 def medium_for(model: Solo, perturbation: PerturbConfig) -> SoloMedium: ...
-def medium_for(model: family.Model, perturbation: PerturbConfig) -> AnyMedium:
+def medium_for(model: kinds.Model, perturbation: PerturbConfig) -> AnyMedium:
     """The medium of a model; the perturbation is for models that hear features."""
     if isinstance(model, Solo):
         return SoloMedium(model)

@@ -18,8 +18,8 @@ from moksori.data.corpus import Corpus, sung_range
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
 from moksori.errors import UserError
-from moksori.models import family
-from moksori.models.family import Model
+from moksori.models import kinds
+from moksori.models.kinds import Model
 from moksori.models.swift import SwiftConfig
 from moksori.training import media, shards, tables
 from moksori.training.average import Average
@@ -82,7 +82,7 @@ def open_run(
     )
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
-        model = family.build(recipe.model, corpus.singers).to(options.device)
+        model = kinds.build(recipe.model, corpus.singers).to(options.device)
     if model.singers.measured is not None and isinstance(table, ExcerptTable):
         model.singers.measured.copy_(table.mean_shapes())
     medium = media.medium_for(model, recipe.perturbation)

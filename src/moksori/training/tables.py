@@ -6,7 +6,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import SegmentTable
 from moksori.data.threads import Progress
-from moksori.models import family
+from moksori.models import kinds
 from moksori.models.solo import SoloConfig
 from moksori.models.swift import SwiftConfig
 
@@ -16,7 +16,7 @@ AnyTable = SegmentTable | ExcerptTable
 def table(
     corpus: Corpus,
     split: str,
-    config: family.Config,
+    config: kinds.Config,
     n_samples: int,
     *,
     moved_copies: int = 0,

@@ -77,7 +77,7 @@ class Turn(Generic[S]):
         self._song: S | None = None
         self._error: Exception | None = None  # why there is no song, or why it has no more parts
         self._sung: deque[Codes] = deque()  # parts that nobody has taken yet
-        self.is_over = False  # nobody will take any more
+        self.is_over = False  # its parts are not wanted any more
 
     def prepare(self) -> None:
         """Make the song ready to be sung, if it is not; what hinders that, `song` raises."""

@@ -12,7 +12,7 @@ from moksori.audio import mulaw
 from moksori.audio.clip import Clip, Samples
 from moksori.data.segments import Segment
 from moksori.generation.songs import features as feature_song
-from moksori.models.family import Converter, Model
+from moksori.models.kinds import Converter, Model
 from moksori.models.solo import Solo
 from moksori.models.swift import Swift
 from moksori.training.media import CodeMedium, SoloMedium
