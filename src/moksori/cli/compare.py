@@ -17,6 +17,7 @@ def command(
     second: Annotated[Path, typer.Argument(help="report.json, or its folder: better or worse?")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the table into this file.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals.")] = 0,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two reports: differences over the clips that both judged, with intervals.
@@ -26,6 +27,8 @@ def command(
     from moksori.evaluation.report import compare
     from moksori.evaluation.report import data as report
 
+    if output is not None:
+        console.refuse_to_overwrite(output, force, [first, second])
     found = compare.compare(report.load(first), report.load(second), seed)
     text = compare.markdown(found, _name(first), _name(second))
     if output is not None:

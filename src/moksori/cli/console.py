@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,6 +196,21 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place with -o") from error
+
+
+def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) -> None:
+    """Refuse to write over what is there, or where something else of the same call is read or written.
+
+    Raises:
+        UserError: so it would be.
+    """
+    real = os.path.realpath(path)
+    if any(os.path.realpath(other) == real for other in others):
+        raise UserError(f"{path}: is itself read or written by this call; choose another place")
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a folder; name a file")
+    if os.path.lexists(path) and not force:
+        raise UserError(f"{path}: exists already; use --force to overwrite it, or choose another place")
 
 
 def save(path: Path, text: str) -> None:

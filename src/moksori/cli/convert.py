@@ -118,6 +118,9 @@ def command(
         (*job, shares) for shares in voices for job in _jobs(songs, output, _label(shares), is_single=len(voices) == 1)
     ]
     _check_destinations([job[:2] for job in jobs], force)
+    if page is not None:
+        others = [path for job in jobs for path in job[:2]] + [path for path in (melody, melody_out) if path]
+        console.refuse_to_overwrite(page, force, others)
     given = _given_melody(melody, melody_out, [source for source, *_ in jobs])
     if melody_out is not None:
         _write_melodies(melody_out, [source for source, *_ in jobs], force)

@@ -118,6 +118,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     licence, as_json, folder = asked.licence, asked.as_json, RunFolder(asked.output)
     seconds = console.duration_seconds(budget) if budget else float("inf")
     chosen_device = run.check_device(asked.device)
+    folder.refuse_foreign()  # before anything is written
     corpus = _corpus(source, output, is_quiet=as_json)
     if asked.until_plateau and not corpus.of("validation"):
         raise UserError(

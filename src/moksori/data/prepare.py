@@ -28,13 +28,25 @@ from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
 from moksori.data import sources, splits
-from moksori.data.corpus import CLIPS, MANIFEST, SAME_SOUND, Corpus, Recording, Skipped, recording_from_dict, write_json
+from moksori.data.corpus import (
+    CACHE,
+    CLIPS,
+    MANIFEST,
+    SAME_SOUND,
+    SPLITS,
+    Corpus,
+    Recording,
+    Skipped,
+    recording_from_dict,
+    write_json,
+)
 from moksori.data.sources import Source
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
 
 VERSION = 3  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
+SPLITS_FILE = "splits.json"  # of every sound that was ever in the folder
 SPOOL_BYTES = 32 << 20  # of resampled sound held in memory, 6 minutes at 24 kHz; longer recordings spool to disk
 
 
@@ -91,6 +103,7 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
     """
     config = config or PrepareConfig()
     _check_apart(songs, out)
+    _refuse_foreign(out)
     found, skipped = sources.find_sources(songs)
     kept = _kept_splits(out)
     try:
@@ -108,6 +121,8 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
             recordings=tuple(_split(recordings, kept, config)),
             skipped=tuple(skipped),
         )
+        # First, and for ever: a recording that is away for a while comes back to its split.
+        _remember_splits(out, kept | {(r.singer, r.audio_sha256): r.split for r in corpus.recordings})
         corpus.save()
         _clean(corpus)
     except OSError as error:  # of writing: an OSError of reading has become a reason to skip
@@ -336,12 +351,52 @@ def _check_apart(songs: Path, out: Path) -> None:
         raise DataError(f"{out}: the data folder and the songs folder {songs} lie in each other; choose another one")
 
 
-def _kept_splits(out: Path) -> dict[tuple[str, str], str]:
-    """Splits of the manifest that is there, by singer and sound."""
-    if not (out / MANIFEST).exists():
-        return {}
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder that holds anything and has no manifest of ours; an interrupted run leaves only its clips.
+
+    Raises:
+        DataError: so it does.
+    """
+    if not out.is_dir() or (out / MANIFEST).exists():
+        return
+    own = (CLIPS, CACHE, SPLITS_FILE)
+    others = sorted(path.name for path in out.iterdir() if path.name not in own and not path.name.endswith(".part"))
+    if others:
+        raise DataError(
+            f"{out}: holds {', '.join(others[:3])} and no {MANIFEST}, so prepare did not make it; choose another folder"
+        )
+
+
+def _remember_splits(out: Path, splits_of: dict[tuple[str, str], str]) -> None:
+    write_json(out / SPLITS_FILE, sorted([*sound, split] for sound, split in splits_of.items()))
+
+
+def _remembered_splits(out: Path) -> dict[tuple[str, str], str]:
+    """Splits of all sounds that were ever here, by singer and sound.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = out / SPLITS_FILE
     try:
-        return {(r.singer, r.audio_sha256): r.split for r in Corpus.load(out).recordings}
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        found = {(str(singer), str(sound)): str(split) for singer, sound, split in rows}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); take it from a copy, or prepare another folder") from None
+    if not set(found.values()) <= set(SPLITS):
+        raise DataError(f"{path}: names unknown splits; take it from a copy, or prepare another folder")
+    return found
+
+
+def _kept_splits(out: Path) -> dict[tuple[str, str], str]:
+    """Splits of all sounds that were ever here, by singer and sound; the manifest has the last word."""
+    if not (out / MANIFEST).exists():
+        return _remembered_splits(out)
+    try:
+        found = {(r.singer, r.audio_sha256): r.split for r in Corpus.load(out).recordings}
+        return _remembered_splits(out) | found
     except DataError as error:
         raise DataError(f"{error} (to give up its splits and draw new ones, delete {out / MANIFEST})") from None
 

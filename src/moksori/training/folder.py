@@ -92,6 +92,24 @@ class RunFolder:
         """Folder of TensorBoard's files."""
         return self.root / "tensorboard"
 
+    def refuse_foreign(self) -> None:
+        """Refuse a folder that holds anything but is no run of ours; only data may have been prepared in it.
+
+        Raises:
+            UserError: it does, or it cannot be listed.
+        """
+        if (self.root / "run.json").exists() or not self.root.exists():
+            return
+        try:
+            others = sorted(path.name for path in self.root.iterdir() if path.name not in ("data", ".lock"))
+        except OSError as error:
+            raise UserError(f"{self.root}: cannot be used as a run's folder ({error.strerror})") from error
+        if others:
+            raise UserError(
+                f"{self.root}: holds {', '.join(others[:3])} but no run.json, so it is no run; nothing in it is "
+                "replaced, choose another folder with -o"
+            )
+
     def claim(self, identity: Identity, recipe: Recipe) -> None:
         """Make the folder this run's, or check that it is.
 
@@ -109,6 +127,7 @@ class RunFolder:
     def _claim(self, identity: Identity, recipe: Recipe) -> None:
         facts, recipe_file = self.root / "run.json", self.recipe
         if not facts.exists():
+            self.refuse_foreign()
             if self.root.exists() and any(self.root.glob("states/*")):
                 raise UserError(f"{self.root}: has training states but no run.json; choose another folder with -o")
             self.root.mkdir(parents=True, exist_ok=True)
