@@ -381,7 +381,7 @@ def _remembered_splits(out: Path) -> dict[tuple[str, str], str]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         found = {(str(singer), str(sound)): str(split) for singer, sound, split in rows}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); take it from a copy, or prepare another folder") from None
