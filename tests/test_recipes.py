@@ -93,8 +93,8 @@ def _clips(model: kinds.Converter) -> torch.Tensor:
         rows = torch.tensor([[220.0], [-23.0]]).expand(2, -1, codes.shape[1])
         return torch.cat([codes[:, None].float(), rows], dim=1)
     clips = torch.randn(2, features.N_VALUES, 2 * model.config.encoder.pool_frames, generator=chance) - 5.0
-    clips[:, -2], clips[:, -1] = 220.0, -23.0  # pitch, level
-    return clips
+    clips[:, features.N_MELS], clips[:, features.LEVEL] = 220.0, -23.0  # pitch, level
+    return torch.stack([features.excerpt(clip, torch.full((2 * features.N_BANDS,), -5.0)) for clip in clips])
 
 
 def test_the_paper_recipe_has_the_papers_sizes() -> None:
