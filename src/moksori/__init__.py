@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from moksori.soloist import load as load_wavenet
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         module, own_name = _HOMES[name]

@@ -37,7 +37,7 @@ class TestOneSong:
     ) -> None:
         done = moksori("convert", song, "-m", model_file, "-s", "bass")
         assert (done.code, done.err) == (0, "")
-        assert done.out == f"{song} -> {song.parent / 'song.bass.wav'} (0 s)\n"
+        assert done.out == f"{song} -> {song.parent / 'song.bass.wav'} (0 s of sound)\n"
         assert files.probe(song.parent / "song.bass.wav").n_samples == 400
 
     def test_output_names_the_file(self, moksori: Moksori, model_file: Path, song: Path) -> None:

@@ -20,6 +20,7 @@ from moksori.cli import (
     info,
     listen,
     prepare,
+    singers,
     studio,
     study,
     train,
@@ -39,7 +40,7 @@ app = typer.Typer(
         "4 the data; 5 a model file; 6 training went astray; 7 some files of a batch failed; 130 interrupted."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -65,6 +66,7 @@ app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.add_typer(listen.app, name="listen")
 app.command("info")(info.command)
+app.command("singers")(singers.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
 app.command("studio")(studio.command)

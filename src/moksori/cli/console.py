@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,35 +103,58 @@ class _Lines:
             self._next_seconds = time.monotonic() + _LINE_SECONDS
 
 
-@contextlib.contextmanager
-def side_by_side(names: Sequence[str]) -> Iterator[Callable[[int, float], None]]:
-    """Bars for `progress(number, share)` of works that go on together: one for all, and one for each under way.
+class SongBars:
+    """Bars of works that go on together: one for all, and one for each under way; and lines beside them.
 
-    On a plain stream, a line now and then.
+    Whoever writes to the terminal past the bars is overwritten by them, so lines go through here. On a plain stream
+    there are no bars, but a line now and then.
     """
-    console, lines = stderr(), _Lines()
+
+    def __init__(self, names: Sequence[str], bar: Progress) -> None:
+        self._names, self._bar, self._lines = names, bar, _Lines()
+        self._whole = bar.add_task(f"{len(names)} songs", total=len(names), visible=len(names) > 1)
+        self._shares: dict[int, float] = {}
+        self._under_way: dict[int, TaskID] = {}
+
+    def __call__(self, number: int, share: float) -> None:
+        """Tell the share of a work that is done."""
+        bar, names, under_way = self._bar, self._names, self._under_way
+        self._shares[number] = share
+        done = sum(self._shares.values())
+        bar.update(self._whole, completed=done)
+        if bar.disable and len(names) > 1:
+            self._lines.tell("songs", math.floor(done), len(names))
+        elif bar.disable:
+            self._lines.tell(names[0], round(100 * share), 100)
+        if number not in under_way and share < 1 and len(under_way) < _SHOWN:
+            under_way[number] = bar.add_task(names[number], total=1.0)
+        if number in under_way:
+            bar.update(under_way[number], completed=share)
+            if share >= 1:
+                bar.remove_task(under_way.pop(number))
+
+    def result(self, text: str) -> None:
+        """A line of the result, on standard output."""
+        if self._bar.disable or not sys.stdout.isatty():
+            typer.echo(text)
+        else:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """A line for the person at the terminal, above the bars."""
+        if self._bar.disable:
+            say(text)
+        else:
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def side_by_side(names: Sequence[str]) -> Iterator[SongBars]:
+    """Bars for `progress(number, share)` of works that go on together, see `SongBars`."""
+    console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        whole = bar.add_task(f"{len(names)} songs", total=len(names), visible=len(names) > 1)
-        shares: dict[int, float] = {}
-        under_way: dict[int, TaskID] = {}
-
-        def tell(number: int, share: float) -> None:
-            shares[number] = share
-            done = sum(shares.values())
-            bar.update(whole, completed=done)
-            if bar.disable and len(names) > 1:
-                lines.tell("songs", math.floor(done), len(names))
-            elif bar.disable:
-                lines.tell(names[0], round(100 * share), 100)
-            if number not in under_way and share < 1 and len(under_way) < _SHOWN:
-                under_way[number] = bar.add_task(names[number], total=1.0)
-            if number in under_way:
-                bar.update(under_way[number], completed=share)
-                if share >= 1:
-                    bar.remove_task(under_way.pop(number))
-
-        yield tell
+        yield SongBars(names, bar)
 
 
 Staged = Callable[[str, int, int], None]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori.cli import console
-from moksori.errors import UserError
+from moksori.cli import console, names
+from moksori.cli.console import SongBars
+from moksori.errors import AudioFileError, UserError
 
 if TYPE_CHECKING:
     from moksori.audio.pitch import PitchTrack
@@ -28,7 +29,9 @@ def command(
     ] = None,
     singers: Annotated[
         list[str] | None,
-        typer.Option("-s", "--singer", "--speaker", help="Who shall sing; several, to have the song from each."),
+        typer.Option(
+            "-s", "--singer", "--speaker", help="Who shall sing; several (-s a,b), to have the song from each."
+        ),
     ] = None,
     mix: Annotated[str | None, typer.Option(help="A voice between singers, such as a=0.7,b=0.3.")] = None,
     output: Annotated[
@@ -38,7 +41,9 @@ def command(
     transpose: Annotated[
         str,
         typer.Option(
-            help="auto: whole octaves, to where the singer sings; nearest: semitones, the key changes; or semitones."
+            "-t",
+            "--transpose",
+            help="auto: whole octaves, to where the singer sings; nearest: semitones, the key changes; or semitones.",
         ),
     ] = "auto",
     keep_breaths: Annotated[bool, typer.Option("--keep-breaths", help="Keep the breaths of the song itself.")] = False,
@@ -86,7 +91,19 @@ def command(
     leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
     the failure's own, if there was only one song).
     """
-    import torch
+    known = names.singers_of(model)
+    voices = _voices(names.split(singers, known), mix)
+    names.check([name for shares in voices for name in shares], known)
+    _check_words(transpose, loudness)
+    if len(songs) == 1:
+        try:
+            os.lstat(songs[0])
+        except FileNotFoundError:
+            raise AudioFileError(f"{songs[0]}: no such file; check the spelling and the folder") from None
+        except OSError:
+            pass  # the reader says what is wrong
+
+    import torch  # slow to load, so what can be refused has been
 
     import moksori
     from moksori.conversion import ConvertOptions, SongFile
@@ -94,7 +111,6 @@ def command(
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
-    voices = _voices(singers, mix)
     voice = moksori.load(model, run.check_device(device))
     for shares in voices:
         voice.vector(shares)  # an unknown singer is told before any work
@@ -142,15 +158,24 @@ def command(
                 if len(jobs) == 1:
                     raise outcome
                 failures += 1
-                _print_failed(song.source, outcome, as_json)
+                _print_failed(song.source, outcome, as_json, progress.say)
             else:
                 sung.append((song.source, song.destination, labels[number], outcome))
-                _print_done(song.source, song.destination, outcome, as_json)
+                _print_done(song.source, song.destination, outcome, as_json, progress)
     if page is not None and sung:
         _write_page(page, sung)
     if failures:
         console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
         raise typer.Exit(SOME_FAILED)
+
+
+def _check_words(transpose: str, loudness: str) -> None:
+    """Refuse what no option stands for; `ConvertOptions` looks closer, when it is loaded."""
+    asked = console.transposition(transpose)
+    if isinstance(asked, str) and asked not in ("auto", "nearest"):
+        raise UserError(f"transpose is {asked}; expected auto, nearest, or semitones from -36 to 36")
+    if loudness not in ("follow", "normalise"):
+        raise UserError(f"unknown loudness {loudness!r}; expected follow or normalise")
 
 
 def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]]) -> None:
@@ -243,7 +268,7 @@ def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool
             named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too
             target = output or named.parent / f"{named.name}.{label}"
             found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and path.is_file()]
-            found = [path for path in found if target not in path.parents]  # results of an earlier call
+            found = [path for path in found if not _is_no_song(path, song, target, label)]
             if not found:
                 known = ", ".join(sorted(files.SUFFIXES))
                 raise UserError(f"{song}: no sound file in this folder; known suffixes are {known}")
@@ -252,6 +277,17 @@ def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool
             yield song, output
         else:
             yield song, _converted_name((output or song.parent) / song.name, label)
+
+
+_NOT_SONGS = ("run.json", "manifest.json", "report.json")  # files that tell a folder of a run, of data, of a report
+
+
+def _is_no_song(path: Path, folder: Path, target: Path, label: str) -> bool:
+    """Whether a sound file is a result of an earlier call, or lies in a folder that this program made."""
+    above = [parent for parent in path.parents if parent != folder and folder in parent.parents]
+    is_ours = any((parent / name).is_file() for parent in above for name in _NOT_SONGS)
+    is_result = path.stem.endswith(f".{label}") or any(parent.name.endswith(f".{label}") for parent in above)
+    return is_ours or is_result or target in path.parents
 
 
 def _converted_name(path: Path, label: str) -> Path:
@@ -276,29 +312,29 @@ def _check_destinations(jobs: list[tuple[Path, Path]], force: bool) -> None:
         seen.add(real)
 
 
-def _print_done(source: Path, destination: Path, report: Report, as_json: bool) -> None:
+def _print_done(source: Path, destination: Path, report: Report, as_json: bool, bars: SongBars) -> None:
     seconds = report.n_samples / report.sample_rate
     if as_json:
-        typer.echo(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
+        bars.result(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
         return
-    typer.echo(f"{source} -> {destination} ({console.duration_text(seconds)})")
+    bars.result(f"{source} -> {destination} ({console.duration_text(seconds)} of sound)")
     for note in report.remarks:
-        console.say(f"  note: {note}")
+        bars.say(f"  note: {note}")
     if report.note:
-        console.say(f"  note: {report.note}")
+        bars.say(f"  note: {report.note}")
     if report.transpose_semitones:
-        console.say(f"  note: sung {console.semitones_text(report.transpose_semitones)} than the song")
+        bars.say(f"  note: sung {console.semitones_text(report.transpose_semitones)} than the song")
     if report.outside:
-        console.say(f"  note: {console.outside_text(report.outside)}")
+        bars.say(f"  note: {console.outside_text(report.outside)}")
     if report.n_clipped:
-        console.say(f"  note: {report.n_clipped} samples were too loud for the format and were clipped")
+        bars.say(f"  note: {report.n_clipped} samples were too loud for the format and were clipped")
 
 
-def _print_failed(source: Path, error: UserError, as_json: bool) -> None:
+def _print_failed(source: Path, error: UserError, as_json: bool, say: Callable[[str], None] = console.say) -> None:
     if as_json:
         typer.echo(json.dumps({"source": str(source), "error": str(error)}))
     else:
-        console.say(f"failed: {error}")
+        say(f"failed: {error}")
 
 
 def _plain(report: Report) -> dict[str, Any]:

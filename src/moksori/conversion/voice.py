@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from moksori import checkpoint, run_files
-from moksori.audio import files, frames, level, mixdown, mulaw, resample
+from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
@@ -49,6 +49,19 @@ class Voice(Trained[Converter]):
         super().__init__(model, provenance)
         self._tracker = PitchTracker()
         self._made: Instrument | None = None  # the one asked for last
+
+    def __repr__(self) -> str:
+        """Who sings, where, and how the voice was made."""
+        ranges = self.provenance.ranges
+        told = [
+            f"{name} ({pitch.note_name(ranges[name].low_hz)} to {pitch.note_name(ranges[name].high_hz)})"
+            if name in ranges
+            else name
+            for name in self.singers
+        ]
+        origin = self.provenance
+        recipe = f"recipe {origin.recipe}" if origin.recipe else "no named recipe"
+        return f"<Voice of {', '.join(told)}; {self.sample_rate} Hz, {recipe}, {origin.steps:,} steps>"
 
     @property
     def is_told_the_pitch(self) -> bool:

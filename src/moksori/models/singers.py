@@ -25,8 +25,12 @@ class SingerTable(nn.Module):
         if not names or len(set(names)) != len(names):
             raise ValueError(f"singer names must be given, each once: {list(names)}")
         self.names = tuple(names)
-        # PyTorch warns when it is to fill a table of no columns with chance, so that one is given filled.
-        self.table = nn.Embedding(len(names), width, _weight=None if width else torch.zeros(len(names), 0))
+        # Filled here: PyTorch warns when it is to fill a table of no columns with chance; and on the meta device, where
+        # a file's model is built without memory, it loads its compiler to draw nothing, which takes seconds.
+        start = torch.empty(len(names), width)
+        if width and not start.is_meta:
+            nn.init.normal_(start)
+        self.table = nn.Embedding(len(names), width, _weight=start)
         self.measured: Tensor | None
         self.register_buffer("measured", torch.zeros(len(names), n_measured) if n_measured else None)
 

@@ -1,0 +1,59 @@
+"""Singers of a model by name, read from the head of its file: a slip of the pen is told before torch is loaded."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from moksori.errors import UserError
+
+_LONGEST_HEADER = 1 << 26  # bytes; what is longer is left to the reader, which says what is wrong
+_FILES = ("best.safetensors", "model.safetensors")  # of a run, see `checkpoint.model_file`
+
+
+def singers_of(model: Path | None) -> list[str] | None:
+    """Who sings in a model file, a run's folder, or the shipped voice; None where that cannot be told so simply.
+
+    A safetensors file begins with eight bytes, the length of the JSON that follows; ours names the singers there.
+    """
+    try:
+        if model is None:
+            content = (resources.files("moksori") / "voices" / "first.safetensors").open("rb")
+        else:
+            inside = [model / name for name in _FILES if (model / name).is_file()] if model.is_dir() else [model]
+            content = inside[0].open("rb")
+        with content as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
+        names = json.loads(header["__metadata__"]["singers"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def check(wanted: Iterable[str], known: list[str] | None) -> None:
+    """Refuse singers that a model does not know, and say whom may have been meant.
+
+    Raises:
+        UserError: the first unknown one, who there is, and who is spelled like it.
+    """
+    for name in wanted if known else ():
+        if name not in (known or ()):
+            folded = {singer.casefold(): singer for singer in known or ()}
+            close = difflib.get_close_matches(name.casefold(), folded, 1)
+            meant = f"; did you mean {folded[close[0]]}?" if close else ""
+            raise UserError(f"this model has no singer named {name!r}; it knows {', '.join(known or ())}{meant}")
+
+
+def split(asked: list[str] | None, known: list[str] | None) -> list[str]:
+    """The singers of `-s a -s b` and of `-s a,b`; a name that holds a comma itself stays whole.
+
+    >>> split(["a,b", "c, d"], ["a", "b", "c, d"])
+    ['a', 'b', 'c, d']
+    """
+    whole = set(known or ())
+    parts = [[text] if text in whole else [part.strip() for part in text.split(",")] for text in asked or ()]
+    return [name for part in parts for name in part if name]
