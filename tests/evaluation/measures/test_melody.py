@@ -137,3 +137,11 @@ def test_both_trackers_hear_a_glide_alike() -> None:
     silent = melody.Pyin().track(signals.silence(0.5, 24000))
     assert not silent.is_voiced.any()
     assert len(silent.f0_hz) == len(pitch.PitchTracker().track(signals.silence(0.5, 24000)).f0_hz)
+
+
+def test_the_tracker_gets_long_clips_in_blocks_and_says_the_same() -> None:
+    clip = signals.tone(220.0, 21.3, 16000, amplitude=0.2, n_harmonics=3)
+    whole, blocks = pitch.PitchTracker().track(clip), melody.SwiftF0().track(clip)
+    np.testing.assert_allclose(blocks.f0_hz, whole.f0_hz, rtol=1e-5)
+    np.testing.assert_array_equal(blocks.is_voiced, whole.is_voiced)
+    assert len(melody.SwiftF0().track(signals.silence(0.0, 16000)).f0_hz) == 0

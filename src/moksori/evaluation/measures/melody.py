@@ -44,13 +44,16 @@ class SwiftF0:
     """The tracker that comes with the package; see `pitch.PitchTracker`."""
 
     name = "swift-f0"
+    _AT_ONCE_SECONDS = 10  # the network's memory grows with a block, and the track does not depend on them
 
     def __init__(self) -> None:
         self._tracker = pitch.PitchTracker()
 
     def track(self, clip: Clip) -> PitchTrack:
         """See `Tracker.track`."""
-        return self._tracker.track(clip)
+        n = self._AT_ONCE_SECONDS * clip.sample_rate
+        blocks = [clip.samples[start : start + n] for start in range(0, max(clip.n_samples, 1), n)]
+        return self._tracker.track_blocks(blocks, clip.sample_rate)
 
 
 class Pyin:
