@@ -66,6 +66,21 @@ def test_two_shards_give_the_gradient_of_one(tiny_model: Autoencoder) -> None:
         torch.testing.assert_close(two, one, atol=1e-7, rtol=1e-4)
 
 
+def test_a_part_is_worked_on_by_the_same_thread_every_time() -> None:
+    """Where two threads took turns, the last bit of gradients depended on who was first, and runs did not resume."""
+    team = shards.Team(2)
+
+    def work(late_seconds: float) -> int:
+        time.sleep(late_seconds)
+        return threading.get_ident()
+
+    first = team.side_by_side(work, [0.02, 0.0])
+    assert len(set(first)) == 2
+    assert all(team.side_by_side(work, late) == first for late in ([0.0, 0.02], [0.02, 0.0], [0.0, 0.0]))
+    with pytest.raises(ValueError, match="3 parts for 2 threads"):
+        team.side_by_side(work, [0.0] * 3)
+
+
 def _part(gradients: list[Tensor | None], loss: float = 0.0) -> Differentiated:
     return Differentiated("autoencoder", {"reconstruction": loss}, 2 * loss, gradients)
 

@@ -52,17 +52,24 @@ class Team:
         self.n_parts = n_parts
         self.device = torch.device(device)
         self.is_half = is_half
-        self._threads = ThreadPoolExecutor(n_parts) if n_parts > 1 else None
+        self._threads = [ThreadPoolExecutor(1) for _ in range(n_parts)] if n_parts > 1 else []
 
     def forward(self) -> torch.autocast:
         """The mixed precision of a forward pass, to be entered in the thread that computes it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half)
 
     def side_by_side(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-        """Do the same work on every part, each in a thread of its own; results in order."""
-        if self._threads is None:
+        """Do the same work on at most `n_parts` parts, each in a thread of its own; results in order.
+
+        A part has the same thread in every call. Autograd goes back through a graph in the order in which a thread made
+        it; two threads that went on with one part in turns gave gradients whose last bit depended on who was first.
+        """
+        if not self._threads:
             return [work(part) for part in parts]
-        return list(self._threads.map(work, parts))
+        if len(parts) > self.n_parts:
+            raise ValueError(f"{len(parts)} parts for {self.n_parts} threads")
+        jobs = [thread.submit(work, part) for thread, part in zip(self._threads, parts, strict=False)]
+        return [job.result() for job in jobs]
 
 
 def mean(parts: Sequence[Differentiated]) -> Differentiated:
