@@ -1,7 +1,7 @@
 """Run the engine on a processor that is not here, emulated instruction by instruction.
 
     pip install bochscpu-python==0.4.0      # the processor of the Bochs emulator; Linux on x86-64
-    python benchmarks/emulated.py moksori.generation.engine.trial
+    python benchmarks/emulated.py trial
     python benchmarks/emulated.py pytest tests/generation/engine/test_backend.py
 
 Runs a module as `python -m` does. But numba compiles for a processor with AVX-512, and each call of a function that it
