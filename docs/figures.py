@@ -517,9 +517,10 @@ def _told() -> dict[str, torch.Tensor]:
     song = files.read(SONG)
     clip = Clip(resample.resample(song.samples, song.sample_rate, config.sample_rate), config.sample_rate)
     track = PitchTracker().track(song)
-    told = features.of(clip.samples, track, config)[None]
+    heard = features.of(clip.samples, track, config)
+    told = features.excerpt(heard, features.loud_mean(heard, config)[0])[None]
     with torch.no_grad():
-        z = model.encode(features.mels(told)[features.HEARD])
+        z = model.encode(told)
     return {"z": z, "told": told}
 
 
