@@ -3,7 +3,7 @@
     moksori prepare SINGERS -o DATA              folders scottpoid, kumi, dorodoro, and demo/singers
     moksori train DATA -o RUN --recipe demo/voice.toml --for 1h
     moksori evaluate RUN DATA -o REPORT --texts TEXTS --transpose nearest
-    python demo/make_voice.py RUN REPORT
+    python demo/make_voice.py RUN/model.safetensors REPORT
 
 The recordings of the three real singers are not part of the project; the card says where they come from.
 """
