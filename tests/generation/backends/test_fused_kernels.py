@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("triton", reason="Triton is not installed; it exists for Linux")
 
-COMPILER = Path(__file__).parents[2] / "benchmarks" / "gpu_kernels.py"
+COMPILER = Path(__file__).parents[3] / "benchmarks" / "gpu_kernels.py"
 SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # that a program may have, by compute capability
 SPILLED_BYTES = 64  # of a thread, for what found no register: some do no harm, hundreds do
 
