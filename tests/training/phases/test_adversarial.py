@@ -146,11 +146,12 @@ def test_the_critic_is_told_the_truth_and_the_decoder_wants_to_be_taken_for_reco
         generator = torch.Generator().manual_seed(0)
         named = {name: loss for u in phase.updates(batch, 0, generator) for name, loss in u.losses.items()}
         generator = torch.Generator().manual_seed(0)  # the same draws once more, in the phase's order
-        z = medium.encode(clips, generator)
+        heard = medium.disturbed(clips, generator)
+        z = medium.encode(heard)
         medium.classifier(z, generator)
         other = phase._others(singer, generator)
-        moved = phase._moved(clips, singer, other, generator)
-        rebuilt = medium.sung(medium.controls(clips, z, tiny_swift.singers(singer)))
+        moved = phase._moved(heard, singer, other, generator)
+        rebuilt = medium.sung(medium.controls(heard, z, tiny_swift.singers(singer)))
         converted = medium.sung(medium.controls(moved, z, tiny_swift.singers(other)))
     assert not (other == singer).any()
     real = features.mels(clips)[features.HEARD]
