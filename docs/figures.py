@@ -29,7 +29,6 @@ from moksori.audio import features, files, mulaw, resample, signals, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTracker
 from moksori.audio.spectral import SpectralConfig
-from moksori.data import synthetic
 from moksori.models.swift import Swift
 from moksori.models.synthesiser import bins_hz, reading
 from moksori.models.wavenet import WaveNet, WaveNetConfig
@@ -37,6 +36,10 @@ from moksori.training.phases import mixup
 from moksori.training.phases.mixup import MixupConfig
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import synthetic  # noqa: E402  (the invented singers of the tests)
+
 GUIDE = ROOT / "docs" / "guide"
 INK, RED, BLUE, GREY, PALE = "#222222", "#b8432a", "#2b6ca3", "#888888", "#dbe7f1"
 SONG = ROOT / "demo" / "arirang.flac"

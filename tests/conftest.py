@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 from hypothesis import settings
 from tiny_recipes import TINY_RECIPE, TINY_SWIFT
 
-from moksori.data import synthetic
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.models.autoencoder import Autoencoder

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 
 import moksori
 from moksori.audio import spectral
 from moksori.audio.clip import Clip
-from moksori.data import synthetic
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.evaluation import held_out
 from moksori.training import recipe as recipes

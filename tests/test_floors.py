@@ -40,9 +40,7 @@ ORDER = {
         "clip frames mulaw highpass level mixdown parts containers files resample spectral pitch f0_file notes "
         "overlap_add envelopes shapes features transposition breaths signals"
     ),
-    "data": (
-        "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches synthetic"
-    ),
+    "data": "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches",
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
         "singers autoencoder swift solo kinds"

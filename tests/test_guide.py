@@ -19,13 +19,13 @@ from types import ModuleType
 import markdown
 import numpy as np
 import pytest
+import synthetic
 import typer.main
 from tiny_recipes import TINY_ALONE, TINY_RECIPE, TINY_SWIFT
 from typer.testing import CliRunner
 
 from moksori.audio import files, signals
 from moksori.cli.app import app
-from moksori.data import synthetic
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
 from moksori.generation import generator

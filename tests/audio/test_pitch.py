@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+import synthetic
 
 from moksori.audio import pitch, signals
 from moksori.audio.clip import Clip
-from moksori.data import synthetic
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from calling import Moksori, write_song
 
 from moksori.audio import files
-from moksori.data import synthetic
 
 
 @pytest.fixture

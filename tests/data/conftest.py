@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 
-from moksori.data import synthetic
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from synthetic import Note, Singer, render
 
 from moksori.audio import files, level
 from moksori.audio.clip import Clip, Samples
 from moksori.data.corpus import CLIPS, SAME_SOUND, Corpus
 from moksori.data.prepare import PrepareConfig, prepare
-from moksori.data.synthetic import Note, Singer, render
 from moksori.errors import DataError
 
 CONFIG = PrepareConfig(sample_rate=16000, workers=1)

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import synthetic
+from synthetic import Note, Singer, render
 
 from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
-from moksori.data import synthetic
-from moksori.data.synthetic import Note, Singer, render
 
 
 def spectrum_db(samples: Samples) -> npt.NDArray[np.float64]:

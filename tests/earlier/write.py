@@ -18,11 +18,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import synthetic
 from tiny_recipes import TINY_ALONE, TINY_RECIPE, TINY_SWIFT
 
 from moksori import checkpoint
 from moksori.audio import features
-from moksori.data import synthetic
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.models import conditions
 from moksori.models.notes import NoteConfig

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import synthetic
+from synthetic import Note, Singer
 
 from moksori.audio import files
-from moksori.data import synthetic
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
-from moksori.data.synthetic import Note, Singer
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
+from synthetic import Note, Singer
 from torch import Tensor, nn
 
 from moksori.audio import level, pitch, resample, signals, spectral
 from moksori.audio.clip import Clip
-from moksori.data import synthetic
 from moksori.data.corpus import Corpus
-from moksori.data.synthetic import Note, Singer
 from moksori.evaluation.judges import fitting
 
 RATE = 16000

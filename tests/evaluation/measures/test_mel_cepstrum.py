@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import numpy.typing as npt
 import pytest
+import synthetic
+from synthetic import Note, Singer
 
 from moksori.audio import level, resample, signals
 from moksori.audio.clip import Clip
-from moksori.data import synthetic
-from moksori.data.synthetic import Note, Singer
 from moksori.evaluation.measures import mel_cepstrum
 from moksori.evaluation.measures.mel_cepstrum import Cepstra
 

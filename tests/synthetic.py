@@ -1,4 +1,4 @@
-"""Invented singers: the same song by any singer, so that the true conversion exists.
+"""Invented singers (source-filter synthesis): the same song by any singer, so that the true conversion exists.
 
 A source (harmonics of an exact pitch, plus breath) passes a filter (the formants of the sung vowel). What makes a
 singer is the scale of the formants (length of the vocal tract), the tilt of the source, breath and vibrato; what makes
