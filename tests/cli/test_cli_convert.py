@@ -472,3 +472,61 @@ def test_the_fixture_is_not_changed(model_file: Path, moksori: Moksori, song: Pa
     before = shutil.copy(model_file, song.parent / "copy.safetensors").read_bytes()
     assert moksori("convert", song, "-m", model_file, "-s", "bass").code == 0
     assert model_file.read_bytes() == before
+
+
+@pytest.fixture
+def own_voice(model_file: Path, tmp_path: Path) -> Path:
+    """A voice whose presets nobody else sees."""
+    return Path(shutil.copy(model_file, tmp_path / "voice.safetensors"))
+
+
+class TestPreviewsAndPresets:
+    def test_a_preview_has_a_name_of_its_own_and_is_no_song(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path
+    ) -> None:
+        write_song(tmp_path / "songs" / "a.wav", 16_000)
+        done = moksori("convert", tmp_path / "songs" / "a.wav", "-m", model_file, "-s", "bass", "--preview", 1)
+        assert done.code == 0, done.err
+        assert files.probe(tmp_path / "songs" / "a.bass.preview.wav").seconds == 1.0
+        for _ in range(2):
+            done = moksori("convert", tmp_path / "songs", "-m", model_file, "-s", "bass", "--preview", 1, "--force")
+            assert done.code == 0, done.err
+        assert tree(tmp_path / "songs.bass.preview") == ["a.bass.preview.wav"]
+
+    def test_a_preview_of_a_song_that_cannot_be_read_fails_alone(
+        self, moksori: Moksori, model_file: Path, tmp_path: Path
+    ) -> None:
+        good, bad = write_song(tmp_path / "a.wav", 16_000), tmp_path / "b.wav"
+        bad.write_bytes(b"no sound")
+        done = moksori("convert", good, bad, "-m", model_file, "-s", "bass", "--preview", 1)
+        assert done.code == convert.SOME_FAILED and "b.wav" in done.err
+        assert (tmp_path / "a.bass.preview.wav").exists()
+
+    def test_what_was_kept_is_asked_for_again_and_what_is_typed_wins(
+        self, moksori: Moksori, own_voice: Path, song: Path
+    ) -> None:
+        kept = moksori(
+            "convert", song, "-m", own_voice, "-s", "bass", "--seed", 3, "--temperature", 0.5, "--save-preset", "stage"
+        )
+        assert kept.code == 0, kept.err
+        text = (own_voice.parent / "voice.presets.toml").read_text(encoding="utf-8")
+        assert sorted(text.split("\n")) == ["", "[stage]", "seed = 3", 'singer = "bass"', "temperature = 0.5"]
+        again = song.parent / "again.wav"
+        assert moksori("convert", song, "-m", own_voice, "--preset", "stage", "-o", again).code == 0
+        np.testing.assert_array_equal(soundfile.read(again)[0], soundfile.read(song.parent / "song.bass.wav")[0])
+        other = song.parent / "other.wav"
+        assert moksori("convert", song, "-m", own_voice, "--preset", "stage", "--seed", 4, "-o", other).code == 0
+        assert not np.array_equal(soundfile.read(again)[0], soundfile.read(other)[0])
+        mixed = moksori("convert", song, "-m", own_voice, "--preset", "stage", "--mix", "bass=0.5,tenor=0.5")
+        assert mixed.code == 0 and (song.parent / "song.bass0.5+tenor0.5.wav").exists()
+
+    def test_info_shows_presets(self, moksori: Moksori, own_voice: Path, song: Path) -> None:
+        moksori("convert", song, "-m", own_voice, "-s", "bass", "--seed", 3, "--save-preset", "stage")
+        assert "preset stage" in moksori("info", own_voice).out
+        assert json.loads(moksori("info", own_voice, "--json").out)["presets"] == {
+            "stage": {"singer": "bass", "seed": 3}
+        }
+
+    def test_an_unknown_preset_is_refused(self, moksori: Moksori, own_voice: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", own_voice, "--preset", "stage")
+        assert done.code == 1 and "no preset named 'stage'; it has none" in done.err

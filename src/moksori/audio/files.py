@@ -224,6 +224,18 @@ def read_stretch(path: Path, start_seconds: float, seconds: float) -> Clip:
     return Clip(np.concatenate(parts), sample_rate)
 
 
+def stretch_of_blocks(blocks: Iterator[Samples], start: int, stop: int) -> Iterator[Samples]:
+    """The samples `[start, stop)` of a sound that comes in blocks `[n]` or `[n, channels]`; nothing beyond is read."""
+    n_read = 0
+    for block in blocks:
+        part = block[max(0, start - n_read) : max(0, stop - n_read)]
+        n_read += len(block)
+        if len(part):
+            yield part
+        if n_read >= stop:
+            return
+
+
 def write(path: Path, clip: Clip, encoding: Encoding | None = None) -> None:
     """Write a whole mono clip; see `Writer`."""
     with Writer(path, clip.sample_rate, 1, encoding) as writer:

@@ -151,6 +151,15 @@ def at_times(track: PitchTrack, times_seconds: npt.NDArray[np.float64]) -> npt.N
     return interpolated(times_seconds, track.times_seconds, track.f0_hz, track.is_voiced)
 
 
+def excerpt(track: PitchTrack, start_seconds: float, seconds: float) -> PitchTrack:
+    """The part of a track from a time on; beyond its end nothing is voiced."""
+    n_frames = max(1, round(seconds / track.hop_seconds))
+    times = start_seconds + np.arange(n_frames, dtype=np.float64) * track.hop_seconds
+    ends = track.times_seconds[-1] + track.hop_seconds if len(track.f0_hz) else 0.0
+    f0_hz = np.where(times <= ends, at_times(track, times), 0.0)
+    return PitchTrack(f0_hz, (f0_hz > 0).astype(np.float64), f0_hz > 0, track.hop_seconds)
+
+
 def interpolated(
     times_seconds: npt.NDArray[np.float64],
     known_seconds: npt.NDArray[np.float64],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moksori import presets
 from moksori.cli import console, names
 from moksori.cli.console import SongBars
 from moksori.errors import AudioFileError, UserError
@@ -17,11 +18,13 @@ from moksori.errors import AudioFileError, UserError
 if TYPE_CHECKING:
     from moksori.audio.pitch import PitchTrack
     from moksori.conversion import Report
+    from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
 
 
 def command(
+    context: typer.Context,
     songs: Annotated[list[Path], typer.Argument(help="Songs, or folders of songs.")],
     model: Annotated[
         Path | None,
@@ -79,6 +82,16 @@ def command(
         Path | None,
         typer.Option(help="Also write the melody that is heard, as song.f0.csv: a file for one song, else a folder."),
     ] = None,
+    preview: Annotated[
+        float | None,
+        typer.Option(min=1.0, max=600.0, help="Convert only so many seconds, the loudest: song.NAME.preview.wav."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Wishes that the voice keeps under a name; what is said beside it wins.")
+    ] = None,
+    save_preset: Annotated[
+        str | None, typer.Option(help="Keep what is said here under a name, beside the model: see moksori info.")
+    ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a song.")] = False,
 ) -> None:
@@ -91,6 +104,9 @@ def command(
     leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
     the failure's own, if there was only one song).
     """
+    given = locals()
+    if preset is not None:
+        return command(**_with_preset(given))
     known = names.singers_of(model)
     voices = _voices(names.split(singers, known), mix)
     names.check([name for shares in voices for name in shares], known)
@@ -130,21 +146,30 @@ def command(
     )
     if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
         raise UserError(f"{output}: one file cannot take the songs of {len(voices)} singers; give a folder with -o")
+    label = _preview_label if preview else _label
     jobs = [
-        (*job, shares) for shares in voices for job in _jobs(songs, output, _label(shares), is_single=len(voices) == 1)
+        (*job, shares) for shares in voices for job in _jobs(songs, output, label(shares), is_single=len(voices) == 1)
     ]
     _check_destinations([job[:2] for job in jobs], force)
     if page is not None:
         others = [path for job in jobs for path in job[:2]] + [path for path in (melody, melody_out) if path]
         console.refuse_to_overwrite(page, force, others)
-    given = _given_melody(melody, melody_out, [source for source, *_ in jobs])
+    track = _given_melody(melody, melody_out, [source for source, *_ in jobs])
     if melody_out is not None:
         _write_melodies(melody_out, [source for source, *_ in jobs], force)
+    if save_preset is not None:
+        _keep_preset(save_preset, model, given, force)
     failures, sung, ready, labels = 0, [], [], []
+    loudest: dict[Path, Loudest] = {}
     for source, destination, shares in jobs:
         try:
             console.make_folder(destination.parent)
-            ready.append(SongFile(source, destination, shares, melody=given))
+            song = SongFile(source, destination, shares, melody=track)
+            if preview is not None:
+                if source not in loudest:
+                    loudest[source] = voice.loudest(source, preview, options)
+                song = voice.part_of(song, loudest[source], options)
+            ready.append(song)
             labels.append(_label(shares))
         except UserError as error:
             if len(jobs) == 1:
@@ -167,6 +192,31 @@ def command(
     if failures:
         console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
         raise typer.Exit(SOME_FAILED)
+
+
+def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, where those that nobody typed are as the preset has them."""
+    context: typer.Context = given["context"]
+    kept = presets.named(given["preset"], given["model"]).wishes
+    sources = {name: context.get_parameter_source(name) for name in given}
+    typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if "singer" in kept:
+        kept["singers"] = [kept.pop("singer")]
+    if typed & {"singers", "mix"}:  # who sings is said in one of two ways
+        kept = {name: value for name, value in kept.items() if name not in ("singers", "mix")}
+    return {**given, **{name: value for name, value in kept.items() if name not in typed}, "preset": None}
+
+
+def _keep_preset(name: str, model: Path | None, given: dict[str, Any], force: bool) -> None:
+    """Write what is asked in this call, and is not as it always is, beside the model."""
+    import inspect
+
+    usual = {word: parameter.default for word, parameter in inspect.signature(command).parameters.items()}
+    wishes = {word: given[word] for word in presets.WISHES if word in given and given[word] != usual[word]}
+    if given["singers"]:
+        wishes["singer"] = ",".join(given["singers"])
+    place = presets.keep(name, presets.Preset(**wishes), model, is_replaced=force)
+    console.say(f"preset {name}: {place}")
 
 
 def _check_words(transpose: str, loudness: str) -> None:
@@ -258,6 +308,10 @@ def _label(shares: dict[str, float]) -> str:
     )
 
 
+def _preview_label(shares: dict[str, float]) -> str:
+    return f"{_label(shares)}.preview"
+
+
 def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool) -> Iterator[tuple[Path, Path]]:
     """Pairs of source and destination; a folder is searched through, and its tree is kept."""
     from moksori.audio import files
@@ -286,7 +340,10 @@ def _is_no_song(path: Path, folder: Path, target: Path, label: str) -> bool:
     """Whether a sound file is a result of an earlier call, or lies in a folder that this program made."""
     above = [parent for parent in path.parents if parent != folder and folder in parent.parents]
     is_ours = any((parent / name).is_file() for parent in above for name in _NOT_SONGS)
-    is_result = path.stem.endswith(f".{label}") or any(parent.name.endswith(f".{label}") for parent in above)
+    label = label.removesuffix(".preview")
+    is_result = path.stem.endswith((f".{label}", f".{label}.preview")) or any(
+        parent.name.endswith(f".{label}") for parent in above
+    )
     return is_ours or is_result or target in path.parents
 
 

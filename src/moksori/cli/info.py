@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from moksori.cli import console
+
+if TYPE_CHECKING:
+    from moksori.presets import Preset
 
 
 def command(
@@ -32,6 +35,7 @@ def command(
         "training": f"{origin['steps']:,} steps, {console.duration_text(origin['training_seconds'])}",
         "data": origin["data_fingerprint"][:16],
         "terms": origin["licence_note"] or "none stated",
+        **{f"preset {name}": _preset_text(said) for name, said in found["presets"].items()},
         **{f"held out: {name.replace('_', ' ')}": f"{value:.3f}" for name, value in origin["figures"].items()},
     }
     width = max(map(len, rows))
@@ -40,7 +44,7 @@ def command(
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    from moksori import checkpoint, run_files, settings
+    from moksori import checkpoint, presets, run_files, settings
 
     model, provenance = checkpoint.read_model(run_files.model_file(path))
     return {
@@ -49,6 +53,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()},
         **({} if model.config.receptive_field is None else {"receptive_field": model.config.receptive_field}),
         "provenance": settings.plain(provenance),
+        "presets": {name: _said(preset) for name, preset in presets.of(path).items()},
     }
 
 
@@ -62,6 +67,15 @@ def _kind(config: dict[str, Any]) -> dict[str, str]:
         "log-mel (a vocoder)": config["mel_window_samples"],
     }
     return {"kind": "a WaveNet by itself", "is told": ", ".join(name for name, on in told.items() if on) or "nothing"}
+
+
+def _said(preset: Preset) -> dict[str, Any]:
+    return {**({"about": preset.about} if preset.about else {}), **preset.wishes}
+
+
+def _preset_text(said: dict[str, Any]) -> str:
+    wishes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items() if name != "about")
+    return f"{wishes or 'as usual'}{' (' + said['about'] + ')' if 'about' in said else ''}"
 
 
 def _range_text(bounds: dict[str, float]) -> str:

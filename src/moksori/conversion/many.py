@@ -40,7 +40,8 @@ class SongFile:
     destination: Path
     singer: str | Mapping[str, float]
     transpose: float | str | None = None  # in place of what the options say
-    melody: PitchTrack | None = None  # is sung in the place of the one that is heard
+    melody: PitchTrack | None = None  # is sung in the place of the one that is heard; of the stretch, if there is one
+    stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
 
 
 SongsProgress = Callable[[int, float], None]
@@ -82,9 +83,7 @@ def convert_files(
         song, rate = songs[number], plans[number][0].sample_rate
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
         told = None if progress is None else functools.partial(progress, number)
-        recording = Recording(
-            lambda: _until(stop, files.read_mono_blocks(song.source)), rate, plans[number][1].is_float
-        )
+        recording = Recording(lambda: _until(stop, _blocks_of(song, rate)), rate, plans[number][1].is_float)
         return functools.partial(Song, instrument, recording, song.singer, how, told, song.melody)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
@@ -144,6 +143,15 @@ def _each(
     if instrument.backend is None and n_songs > 1:
         return threads.map_in_order(work, turns, workers=0, stop=stop)
     return map(work, turns)
+
+
+def _blocks_of(song: SongFile, sample_rate: int) -> Iterator[Samples]:
+    """The song as mono blocks, or the stretch of it that is wanted."""
+    blocks = files.read_mono_blocks(song.source)
+    if song.stretch_seconds is None:
+        return blocks
+    start, stop = (round(seconds * sample_rate) for seconds in song.stretch_seconds)
+    return files.stretch_of_blocks(blocks, start, stop)
 
 
 def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:

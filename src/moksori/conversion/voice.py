@@ -23,10 +23,11 @@ from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
-from moksori.conversion import hearing, many
+from moksori.conversion import hearing, many, preview
 from moksori.conversion.hearing import Recording
 from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.preview import Loudest
 from moksori.conversion.song import Instrument, Song, vector_of
 from moksori.errors import UserError
 from moksori.generation import generator
@@ -221,6 +222,21 @@ class Voice(Trained[Converter]):
         for clip in clips:
             _mono(clip.samples[:, None], clip.sample_rate)  # and so is a scale that no sound has
         return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
+
+    def loudest(self, path: Path, seconds: float, options: ConvertOptions | None = None) -> Loudest:
+        """Where a song is loudest, for `part_of`; its pitch is heard if that decides how far it is moved.
+
+        Raises:
+            AudioFileError: the song cannot be read.
+        """
+        options = options or ConvertOptions()
+        is_asked = self.is_told_the_pitch and isinstance(options.transpose, str)
+        return preview.loudest(path, seconds, self._tracker if is_asked else None)
+
+    def part_of(self, song: SongFile, found: Loudest, options: ConvertOptions | None = None) -> SongFile:
+        """The loudest seconds of a song, for `convert_files`: a preview, moved as far as the whole would be."""
+        singer = hearing.range_of(song.singer, self.provenance.ranges)
+        return preview.part_of(song, found, singer, options or ConvertOptions())
 
     def represent(self, clip: Clip) -> Clip:
         """The clip as the model could at best say it, without the model.

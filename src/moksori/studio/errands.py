@@ -17,7 +17,7 @@ import torch
 from moksori import checkpoint, conversion, run_files
 from moksori.audio import f0_file, files, level, notes, pitch, transposition
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Progress, Report, Voice, hearing
 from moksori.conversion.hearing import Recording
@@ -161,7 +161,7 @@ def preview(
     """Convert ten seconds of a song, transposed as the whole of it would be; writes `preview.*.flac`."""
     loaded = load(voice)
     clip = files.read_stretch(Path(source), start_seconds, PREVIEW_SECONDS)
-    given = None if melody is None else _excerpt(f0_file.read(Path(melody)), start_seconds, clip.seconds)
+    given = None if melody is None else pitch.excerpt(f0_file.read(Path(melody)), start_seconds, clip.seconds)
     options = ConvertOptions(transpose="auto" if semitones is None else semitones)
     with _own_threads(loaded):
         sung = loaded.convert(
@@ -222,13 +222,6 @@ class _own_threads:
 
     def __exit__(self, *_: object) -> None:
         torch.set_num_threads(self._before)
-
-
-def _excerpt(track: PitchTrack, start_seconds: float, seconds: float) -> PitchTrack:
-    n_frames = max(1, round(seconds / track.hop_seconds))
-    times = start_seconds + np.arange(n_frames, dtype=np.float64) * track.hop_seconds
-    f0_hz = np.where(times <= track.times_seconds[-1] + track.hop_seconds, pitch.at_times(track, times), 0.0)
-    return PitchTrack(f0_hz, (f0_hz > 0).astype(np.float64), f0_hz > 0, track.hop_seconds)
 
 
 def card(voice: str | None) -> Answer:
