@@ -38,8 +38,8 @@ FLOORS = {
 # Inside a room a module may import those that stand before it.
 ORDER = {
     "audio": (
-        "clip frames mulaw highpass level mixdown parts containers files resample spectral pitch f0_file notes "
-        "overlap_add envelopes shapes features transposition breaths signals"
+        "clip frames mulaw highpass level mixdown parts containers files resample spectral levelling pitch f0_file "
+        "notes overlap_add envelopes shapes features transposition breaths signals"
     ),
     "data": "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches",
     "models": (

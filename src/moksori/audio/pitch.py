@@ -1,6 +1,7 @@
 """Pitch: the fundamental frequency of a voice over time, and the words of music for it.
 
-Tracking is done by swift-f0, a small network that comes with its package; frames are 16 ms apart.
+Tracking is done by swift-f0, a small network that comes with its package; frames are 16 ms apart. What is too soft for
+it is raised first (`levelling`), so that a soft verse keeps its melody.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import swift_f0
 
-from moksori.audio import resample
+from moksori.audio import levelling, resample
 from moksori.audio.clip import Clip, Samples
 
 LOW_HZ, HIGH_HZ = 46.875, 2093.75  # what the tracker can hear: F#1 to C7
@@ -65,14 +66,26 @@ class PitchTracker:
 
     def track_blocks(self, blocks: Iterable[Samples], sample_rate: int) -> PitchTrack:
         """Track a recording that comes in mono blocks `[n]`, in bounded memory; the same result as for the whole."""
-        resampler = resample.StreamResampler(sample_rate, _RATE)
+        resampler, leveller = resample.StreamResampler(sample_rate, _RATE), levelling.StreamLeveller(_RATE)
         stream = self._network.stream()
-        results = [stream.push(resampler.push(block), _RATE) for block in blocks]
-        results += [stream.push(resampler.flush(), _RATE), stream.flush()]
+        results = [stream.push(leveller.push(resampler.push(block)), _RATE) for block in blocks]
+        results.append(stream.push(leveller.push(resampler.flush()), _RATE))
+        results += [stream.push(leveller.flush(), _RATE), stream.flush()]
         f0_hz = np.concatenate([result.pitch_hz for result in results])
         confidence = np.concatenate([result.confidence for result in results])
         is_voiced = confidence >= VOICED_CONFIDENCE
+        is_voiced &= ~_is_hum(np.where(is_voiced, f0_hz, 0.0), leveller)
         return PitchTrack(np.where(is_voiced, f0_hz, 0.0), confidence, is_voiced, HOP_SECONDS)
+
+
+def _is_hum(f0_hz: npt.NDArray[np.float64], leveller: levelling.StreamLeveller) -> npt.NDArray[np.bool_]:
+    """Which frames of a track `[F]` are a hum, of a recording that was raised."""
+    gains_db = leveller.gains_db  # [G], at the middles of frames
+    if not gains_db.any():
+        return np.zeros(len(f0_hz), np.bool_)
+    middles = (np.arange(len(gains_db)) + 0.5) * leveller.hop_samples / _RATE
+    is_raised = np.interp(np.arange(len(f0_hz)) * HOP_SECONDS, middles, gains_db) > 0
+    return levelling.is_hum(f0_hz, is_raised, HOP_SECONDS)
 
 
 @dataclass(frozen=True)

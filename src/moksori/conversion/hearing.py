@@ -30,12 +30,6 @@ from moksori.models.kinds import Converter
 
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
 
-_TRACKED_DBFS = -40.0  # the pitch tracker hears well from here on
-_MOST_LIFT_DB = 45.0
-_FAINTEST_DBFS = -90.0  # what is fainter is the noise of 16 bits
-_LIFT_SECONDS = 1.0  # on either side: how fast a lift follows the loudness
-_ABOVE_NOISE_DB = 12.0  # of a recording: what stands out as singing
-
 
 @dataclass(frozen=True)
 class Recording:
@@ -67,7 +61,7 @@ def hear(
     *,
     always_tracks: bool = False,
 ) -> Heard:
-    """Read a recording once; again where its pitch has to be heard at another level, or without an offset.
+    """Read a recording once; again where an offset or a rumble has to be taken out first.
 
     Args:
         recording: of any length; it is never in memory as a whole.
@@ -129,44 +123,10 @@ def _heard(
     is_low = level.is_lower_than_a_voice(measured, above.result())
     if melody is not None:
         check_length(melody, measured.n_samples / rate)
-    if own is not None and tracker is not None and not is_low and (lift_db := tracker_lift_db(measured)).any():
-        own = tracker.track_blocks(_lifted(recording.read(), lift_db, measured.hop_samples), rate)
     levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
     track = own if melody is None else melody
     gain_db = level.gain_for_singing(measured, level_dbfs)
     return Heard(measured, gain_db, track, own, levels_dbfs), is_low
-
-
-def tracker_lift_db(measured: Measurement) -> npt.NDArray[np.float64]:
-    """The gain of each frame for the pitch tracker, which hears nothing below -50 dBFS; 0 where it hears well.
-
-    A recording that is soft throughout is lifted as it is. Where soft and loud singing follow each other, a stretch is
-    lifted if it stands out from the noise of the recording, so that pauses stay pauses.
-    """
-    frame_dbfs = measured.frame_dbfs
-    if not len(frame_dbfs):
-        return np.zeros(0)
-    reach = max(1, round(_LIFT_SECONDS * measured.sample_rate / measured.hop_samples))
-    around = np.pad(frame_dbfs, reach, constant_values=level.FLOOR_DBFS)
-    loudest = np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1).max(axis=1)  # [F]
-    lift_db = np.clip(_TRACKED_DBFS - loudest, 0.0, _MOST_LIFT_DB)
-    is_voice = loudest > _FAINTEST_DBFS
-    if level.sung_level_dbfs(frame_dbfs) > _TRACKED_DBFS:
-        is_voice &= loudest > level.noise_dbfs(frame_dbfs) + _ABOVE_NOISE_DB
-    return np.where(is_voice, lift_db, 0.0)
-
-
-def _lifted(blocks: Iterator[Samples], lift_db: npt.NDArray[np.float64], hop_samples: int) -> Iterator[Samples]:
-    """Blocks louder by a gain that moves from the middle of one frame to that of the next in a straight line."""
-    middles = (np.arange(len(lift_db)) + 0.5) * hop_samples
-    done = 0
-    for block in blocks:
-        if len(block) and lift_db.any():
-            gain_db = np.interp(np.arange(done, done + len(block)), middles, lift_db)
-            yield (block * 10.0 ** (gain_db / 20.0)).astype(np.float32)
-        else:
-            yield block
-        done += len(block)
 
 
 def remarks(heard: Heard) -> list[str]:

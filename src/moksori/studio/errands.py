@@ -66,11 +66,13 @@ def hear(source: str, folder: str, progress: Progress) -> Answer:
     """
     info = files.probe(Path(source))
     outline = level.PeakOutline(info.n_samples, _N_PARTS)
+    is_first = iter([True])  # a recording with an offset is read twice
 
     def read() -> Iterator[Samples]:
-        n_read = 0
+        n_read, is_drawn = 0, next(is_first, False)
         for block in files.read_mono_blocks(Path(source)):
-            outline.push(block)
+            if is_drawn:
+                outline.push(block)
             yield block
             n_read += len(block)
             progress(min(1.0, n_read / info.n_samples))
