@@ -48,6 +48,10 @@ class Provenance:
     ranges: dict[str, PitchRange] = field(default_factory=dict)  # of each singer whose pitch was heard
     layer_peaks: tuple[float, ...] = ()  # largest input of each decoder layer, for int8
 
+    def __post_init__(self) -> None:
+        if not -100.0 <= self.level_dbfs <= 20.0:
+            raise ValueError(f"level_dbfs is {self.level_dbfs}; a level that is sung at is between -100 and 20 dBFS")
+
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 

@@ -33,6 +33,16 @@ class ModelFileError(UserError):
     exit_code = 5
 
 
+class NonFiniteError(ModelFileError, ValueError):
+    """What a model computes is not finite although its weights are: it is damaged, forged, or diverged in training."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} not finite: the model is damaged, forged, or diverged in training; take another copy of it, or an "
+            "earlier state"
+        )
+
+
 class DivergenceError(UserError):
     """Training went astray again and again; the last good state is on disk."""
 

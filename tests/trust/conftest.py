@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_of_trust import Run
+from tests_of_trust import Limited, Run
 
 
 @pytest.fixture
@@ -32,6 +32,38 @@ def run(home: Path) -> Run:
             [sys.executable, "-P", "-c", code, *map(str, arguments)],
             cwd=cwd,
             env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=300,
+        )
+
+    return call
+
+
+_LIMIT = """
+import resource
+
+def limit(megabytes):
+    \"\"\"From now on, no more memory than so much beyond what is in use.\"\"\"
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20,) * 2)
+
+"""
+
+
+@pytest.fixture
+def limited() -> Limited:
+    """Run a program in a child, where `limit(megabytes)` bounds the memory from then on."""
+    if not os.path.exists("/proc/self/statm"):
+        pytest.skip("memory is limited on Linux only")
+
+    def call(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-c", _LIMIT + program, *map(str, arguments)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             encoding="utf-8",

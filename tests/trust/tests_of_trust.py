@@ -14,6 +14,7 @@ from moksori.audio.clip import Samples
 RATE = 24_000
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Limited = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def sing(seconds: float = 4.0, hz: float = 220.0, peak: float = 0.3) -> Samples:

@@ -29,7 +29,7 @@ from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.preview import Loudest
 from moksori.conversion.song import Instrument, Song, vector_of
-from moksori.errors import UserError
+from moksori.errors import ModelFileError, UserError
 from moksori.generation import generator
 from moksori.generation.songs import latents
 from moksori.generation.songs.chunks import UNCUT
@@ -294,6 +294,12 @@ class Voice(Trained[Converter]):
                 )
             return Instrument(model, provenance, self._tracker)
         name = generator.usual_backend(model.decoder) if asked == generator.AUTO else asked
+        n_layers, n_peaks = sum(1 for _ in model.decoder.gated_layers()), len(provenance.layer_peaks)
+        if name == "int8" and n_peaks != n_layers:
+            raise ModelFileError(
+                f"this voice's file tells the largest input of {n_peaks} layers, and int8 needs that of all "
+                f"{n_layers}; leave --backend out, or take float32 or bfloat16"
+            )
         if self._made is None or self._made.backend_name != name:
             backend = generator.backend_for(model.decoder, name, provenance.layer_peaks)
             encode = latents.encode_for(model.encoder, name)

@@ -68,7 +68,7 @@ class Backend(Protocol):
             Codes `[B, n]`, and the state for the next call.
 
         Raises:
-            ValueError: the scores are not finite.
+            NonFiniteError: the scores are not finite.
         """
 
     def narrow(self, state: Any, n_streams: int) -> Any:
@@ -183,7 +183,8 @@ def generate(
         Codes `[B, T]` int64; after the end of a clip anything.
 
     Raises:
-        ValueError: the shapes do not fit each other, or the decoder's scores are not finite.
+        ValueError: the shapes do not fit each other.
+        NonFiniteError: the decoder's scores are not finite.
     """
     n_streams, n_samples = uniforms.shape
     if conditioning.frames.shape[0] != n_streams or n_samples > conditioning.n_samples:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from moksori.audio import mulaw
+from moksori.errors import NonFiniteError
 from moksori.generation.backends.streaming import Weights
 from moksori.models.conditions import Conditioning
 
@@ -123,7 +124,7 @@ class Recorded(ABC):
                 else:
                     self._turn(state)
         if not state.is_finite.item():
-            raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged")
+            raise NonFiniteError("the scores of the next code are")
         return state.codes[:n_samples].T.clone(), state
 
     @staticmethod

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moksori.errors import NonFiniteError
+
 
 def pick(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
     """Choose codes by inverting the cumulative distribution.
@@ -23,7 +25,8 @@ def pick(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         `[B]` int64: the first code whose cumulative probability exceeds the uniform.
 
     Raises:
-        ValueError: a temperature that is negative or no number, or scores that are not finite.
+        ValueError: a temperature that is negative or no number.
+        NonFiniteError: scores that are not finite.
 
     >>> pick(torch.log(torch.tensor([[0.25, 0.25, 0.5]])), torch.tensor([0.3])).tolist()
     [1]
@@ -44,7 +47,7 @@ def pick(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
 def _refuse_nan(scores: Tensor) -> None:
     # NaN compares false with everything: without this check a song would go on in code 0.
     if torch.isnan(scores).any():
-        raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged in training")
+        raise NonFiniteError("the scores of the next code are")
 
 
 def uniforms(seed: int, stream: int, start: int, count: int) -> Tensor:

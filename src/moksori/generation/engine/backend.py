@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from moksori.audio import mulaw
+from moksori.errors import NonFiniteError
 from moksori.generation.engine import cpu, kernel, packing
 from moksori.generation.engine.product import Floats, Packed
 from moksori.models.conditions import Conditioning
@@ -181,5 +182,5 @@ class EngineBackend:
         )
         state.position += n_done
         if n_done < n_samples:
-            raise ValueError("the scores of the next code are not finite; the model is damaged, or diverged")
+            raise NonFiniteError("the scores of the next code are")
         return torch.from_numpy(np.ascontiguousarray(by_time.T))

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from moksori.errors import NonFiniteError
 from moksori.generation.engine import encoder_kernel, kernel
 from moksori.generation.engine.encoder_kernel import EncoderKernel
 from moksori.generation.engine.kernel import Kernel, Sizes, Weights
@@ -60,7 +61,8 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
         hop_samples: how long a frame of the condition is.
 
     Raises:
-        ValueError: weights that are not finite, or a quantised kernel without peaks.
+        ValueError: a quantised kernel without peaks.
+        NonFiniteError: weights that are not finite.
     """
     refuse_infinite(decoder, "decoder")
     config, lanes = decoder.config, made.lanes
@@ -133,7 +135,7 @@ def pack_encoder(encoder: Encoder, made: EncoderKernel) -> EncoderNet:
         made: the kernel.
 
     Raises:
-        ValueError: weights that are not finite.
+        NonFiniteError: weights that are not finite.
     """
     refuse_infinite(encoder, "encoder")
     config, lanes = encoder.config, made.lanes
@@ -166,11 +168,11 @@ def refuse_infinite(net: nn.Module, called: str) -> None:
         called: what it is to the user.
 
     Raises:
-        ValueError: names the first such weight.
+        NonFiniteError: names the first such weight.
     """
     for name, tensor in net.state_dict().items():
         if not tensor.isfinite().all():
-            raise ValueError(f"the {called}'s {name} is not finite; the model is damaged, or diverged in training")
+            raise NonFiniteError(f"the {called}'s {name} is")
 
 
 def packed(rows: Doubles, arithmetic: Arithmetic, lanes: int, pairs: bool = False) -> Packed:
@@ -308,7 +310,8 @@ def _array(tensor: Any) -> Doubles:
 
 
 def _floats(values: Doubles) -> Floats:
-    return np.ascontiguousarray(values, np.float32)
+    with np.errstate(over="ignore"):  # of weights beyond float32 the scores are not finite, which is refused there
+        return np.ascontiguousarray(values, np.float32)
 
 
 def _aligned(parts: list[Packed]) -> Packed:

@@ -36,7 +36,7 @@ class DetailSong(FeatureSong):
         source_f0_hz: the pitch of the song itself, `[F]`, 0 where unvoiced.
         seed: of the noise.
         gain: how much of the song's detail goes along, in [0, 1]; None for what the model was made for.
-        stretch_frames: computed at a time, a whole number of latent frames.
+        stretch_frames: see `FeatureSong`.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DetailSong(FeatureSong):
         source_f0_hz: npt.NDArray[np.float64],
         seed: int,
         gain: float | None = None,
-        stretch_frames: int = STRETCH_FRAMES,
+        stretch_frames: int | None = None,
     ) -> None:
         super().__init__(model, vector, f0_hz, seed, stretch_frames)
         self._source_hz = np.asarray(source_f0_hz, np.float64)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from moksori.audio import features, frames
 from moksori.audio.clip import Samples
+from moksori.errors import NonFiniteError
 from moksori.generation.backends import sampling
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
@@ -41,7 +42,7 @@ class FeatureSong:
         vector: the singer's `[E]`.
         f0_hz: the pitch to be sung, `[F]`, 0 where unvoiced; F frames are the song.
         seed: of the noise.
-        stretch_frames: computed at a time, a whole number of latent frames.
+        stretch_frames: computed at a time, a whole number of latent frames; None for about `STRETCH_FRAMES`.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class FeatureSong:
         vector: Tensor,
         f0_hz: npt.NDArray[np.float64],
         seed: int,
-        stretch_frames: int = STRETCH_FRAMES,
+        stretch_frames: int | None = None,
     ) -> None:
-        config = model.config
-        if stretch_frames < 1 or stretch_frames % config.encoder.pool_frames:
+        config, pool = model.config, model.config.encoder.pool_frames
+        if stretch_frames is None:
+            stretch_frames = max(1, STRETCH_FRAMES // pool) * pool
+        if stretch_frames < 1 or stretch_frames % pool:
             raise ValueError(f"stretches of {stretch_frames} frames; expected whole latent frames")
         self._model, self._vector, self._seed, self._stretch = model, vector, seed, stretch_frames
         self._f0_hz = torch.from_numpy(np.asarray(f0_hz, np.float64))
@@ -70,6 +73,9 @@ class FeatureSong:
 
         Yields:
             Blocks; F * hop samples in all.
+
+        Raises:
+            NonFiniteError: the model says controls without bounds.
         """
         config, n_frames = self._model.config, len(self._f0_hz)
         context = frames.padded_length(config.context_frames + synthesiser.CONTEXT_FRAMES, config.encoder.pool_frames)
@@ -77,7 +83,7 @@ class FeatureSong:
         for start in range(0, n_frames, self._stretch):
             stop = min(n_frames, start + self._stretch)
             first, last = max(0, start - context), min(n_frames, stop + context)
-            sound = self._sound(self._listen(window, first, last), first, last)
+            sound = _finite(self._sound(self._listen(window, first, last), first, last))
             yield sound[(start - first) * config.hop_samples : (stop - first) * config.hop_samples]
             if told is not None:
                 told(stop / n_frames)
@@ -125,4 +131,11 @@ def sing(model: Swift, excerpt: Tensor, vector: Tensor, seed: int) -> Samples:
     controls = controls_of(model, excerpt[None].to(vector.device), vector)
     oscillation = synthesiser.oscillation(features.f0_hz(excerpt), config.synthesiser)
     white = sampling.white_noise(seed, 0, 0, excerpt.shape[1] * config.hop_samples)
-    return synthesiser.render(controls.on("cpu"), config.synthesiser, oscillation, white).numpy()
+    return _finite(synthesiser.render(controls.on("cpu"), config.synthesiser, oscillation, white).numpy())
+
+
+def _finite(sound: Samples) -> Samples:
+    """The same sound. Weights of 3e38 are finite, and what they sing is not."""
+    if not np.isfinite(sound).all():
+        raise NonFiniteError("the sound of this voice is")
+    return sound

@@ -135,7 +135,7 @@ def sing(
         the part that could not be made, are asked for; the other songs do not notice.
 
     Raises:
-        ValueError: the scores of the model are not finite.
+        NonFiniteError: the scores of the model are not finite.
     """
     waiting, n_streams = _Waiting(openers), generator.lockstep_streams(backend)
 
