@@ -3,6 +3,9 @@
 # make test   tests (without the slow ones), then lint
 # make lint   ruff and mypy
 # make docs   the guide, in English and Korean, into site/; a warning is an error
+# make audit  known vulnerabilities of the installed versions; asks the package index
+# make wheel  build dist/, and let a bare environment convert a song with the wheel alone
+# make release  the version of src/moksori/__init__.py: test, build, check, tag; publishing is a person's step
 # make clean  remove what the others made
 #
 # Each sets up .venv by itself, with the versions of constraints.txt. DEMO_TIME=30m make demo-train trains longer.
@@ -17,11 +20,15 @@ READY_DEV := .venv/.ready-dev
 READY_DOCS := .venv/.ready-docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/moksori/__init__.py)
+# Tools of a release have an environment of their own, so that they ask for nothing in ours.
+TOOLS := build/tools/bin
+BARE := build/bare
 
 # Idle workers of OpenMP would spin, and take the core from those that work.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo demo-train test lint docs clean
+.PHONY: demo demo-train test lint docs audit wheel release clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -50,11 +57,38 @@ lint: $(READY_DEV)
 docs: $(READY_DOCS)
 	$(BIN)/python docs/build.py
 
+audit: $(READY_DEV) | $(TOOLS)/python
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	PIPAPI_PYTHON_LOCATION=$(BIN)/python $(TOOLS)/pip-audit --skip-editable
+
+# The wheel is built from the source archive, so both are looked at. What is tried is the installed package: away from
+# the sources, with what it asks for and no more.
+wheel: | $(TOOLS)/python
+	rm -rf dist $(BARE)
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check build
+	$(TOOLS)/python -m build --outdir dist
+	$(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	mkdir $(BARE)/elsewhere
+	cd $(BARE)/elsewhere && unset PYTHONPATH && ../bin/moksori --version && ../bin/moksori singers \
+	  && ../bin/moksori convert $(CURDIR)/demo/arirang.flac -s kumi -o sung.flac && test -s sung.flac
+
+release:
+	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is a commit"; exit 1; }
+	@grep -q '^## $(VERSION)$$' CHANGELOG.md || { echo "CHANGELOG.md has no heading '## $(VERSION)'"; exit 1; }
+	@! git rev-parse -q --verify refs/tags/v$(VERSION) > /dev/null || { echo "v$(VERSION) is tagged already"; exit 1; }
+	$(MAKE) --no-print-directory test wheel
+	git tag -a v$(VERSION) -m "Moksori $(VERSION)"
+	@echo "Tagged v$(VERSION); dist/ holds what to publish."
+
 clean:
-	rm -rf .venv build site demo/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site demo/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
+
+$(TOOLS)/python:
+	$(PYTHON) -m venv build/tools
 
 # A stamp each, so that the second call is instant; installing for development readies the demo too.
 $(READY): $(REQUIREMENTS) | $(BIN)/python

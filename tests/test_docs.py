@@ -1,16 +1,17 @@
-"""The README is true: its tree names every module, and names none that is not there."""
+"""The documents are true: the tree names every module and no other, links lead somewhere, versions agree."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "moksori"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
-def tree_of_readme() -> set[str]:
-    """Files that the README's tree names, as paths below src/moksori."""
-    block = re.search(r"```\nsrc/moksori/\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    assert block is not None, "the README has no tree"
+def the_tree() -> set[str]:
+    """Files that the architecture's tree names, as paths below src/moksori."""
+    block = re.search(r"```\nsrc/moksori/\n(.*?)```", ARCHITECTURE.read_text(encoding="utf-8"), re.S)
+    assert block is not None, "docs/architecture.md has no tree"
     named, folder, parent = set(), "", ""
     for line in block[1].splitlines():
         indent = len(line) - len(line.lstrip())
@@ -31,18 +32,34 @@ def tree_of_readme() -> set[str]:
 
 def test_the_tree_names_every_module_and_no_other():
     there = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".toml")}
-    assert tree_of_readme() == {name for name in there if not name.endswith("__init__.py")}
+    assert the_tree() == {name for name in there if not name.endswith("__init__.py")}
 
 
 def test_local_links_of_the_documents_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "studies").glob("*.md")]:
+    folders = (ROOT, ROOT / "docs", ROOT / "docs" / "studies")
+    for page in (page for folder in folders for page in folder.glob("*.md")):
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
 
 
 def test_the_tree_names_every_study_and_no_other():
-    block = re.search(r"^src/moksori_studies/.*?^(?=\S)", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)
-    assert block is not None, "the README's tree has no studies"
+    block = re.search(r"^src/moksori_studies/.*?^(?=\S)", ARCHITECTURE.read_text(encoding="utf-8"), re.S | re.M)
+    assert block is not None, "the tree has no studies"
     named = re.findall(r"^  (\w+\.py) ", block[0], re.M)
     there = {path.name for path in (ROOT / "src" / "moksori_studies").glob("*.py")} - {"__init__.py"}
     assert sorted(named) == sorted(there)
+
+
+def test_citation_and_change_log_know_the_version():
+    version = re.search(r'^__version__ = "(.+)"', (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.M)
+    assert version is not None
+    assert f"\nversion: {version[1]}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version[1]}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_tree_and_the_floors_have_the_same_rooms():
+    block = re.search(r"```\nerrors, (.*?)```", ARCHITECTURE.read_text(encoding="utf-8"), re.S)
+    assert block is not None
+    rooms = set(re.findall(r"\w+", block[0])) - {"n"}
+    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert rooms == there - {"__init__", "__main__"}
