@@ -137,7 +137,7 @@ class Jury:
         """Conversions of a run, made where they are missing."""
         options, corpus = dataclasses.replace(self._options, seed=seed), self._corpus
         voice = moksori.load(run)
-        chosen = pairs.held_out(corpus, options.split, options.per_singer, run / "audio", self._texts)
+        chosen = pairs.held_out(corpus, options.split, options.per_singer or 3, run / "audio", self._texts)
         if self._parallel:
             chosen += pairs.parallel(self._parallel, corpus.singers, options.per_pair, run / "audio", self._texts)
         # Every other one: of 7 targets a recording, the next recording has those that this one leaves out.

@@ -55,6 +55,24 @@ def test_from_training_to_report_to_comparison_to_listening_test(
     assert "nobody.csv" in asked.err
 
 
+def test_only_the_pairs_of_a_list_are_judged(
+    moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path
+) -> None:
+    run, (first, second) = tmp_path / "run", tiny_corpus.singers
+    assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
+    source = tiny_corpus.of("test", first)[0].source
+    (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{source}\t{second}\n", encoding="utf-8")
+    told = moksori(
+        "evaluate", run, tiny_corpus.folder, "-o", tmp_path / "r", "--pairs", tmp_path / "pairs.tsv", "--json"
+    )
+    assert told.code == 0, told.err
+    report = json.loads(told.out)
+    assert [row["n"] for row in report["rows"] if row["name"] == "conversion"] == [1]
+    assert "--pairs" in report["command"] and "--clips" not in report["command"]
+    both = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / "r", "--pairs", "x.csv", "--clips", 2)
+    assert both.code == 1 and "leave one of them out" in both.err
+
+
 def test_without_a_report_there_is_a_quick_look_inside(
     moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path
 ) -> None:
@@ -66,7 +84,14 @@ def test_without_a_report_there_is_a_quick_look_inside(
     assert "-o REPORT" in looked.err
 
 
-OF_CONVERSIONS = ["--clips=3", "--parallel=words", "--transpose=0", "--temperature=1", "--backend=int8"]
+OF_CONVERSIONS = [
+    "--clips=3",
+    "--pairs=pairs.csv",
+    "--parallel=words",
+    "--transpose=0",
+    "--temperature=1",
+    "--backend=int8",
+]
 OF_REPORTS = ["--texts=words.csv", "--tracker=pyin", "--players=0"]
 
 

@@ -53,6 +53,50 @@ class TestHeldOut:
             pairs.held_out(without, "test", 1, tmp_path, NO_TEXTS)
 
 
+class TestListed:
+    def _list(self, path: Path, *lines: str) -> Path:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def test_exactly_what_is_listed_is_converted_in_its_order(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        first, second = tiny_corpus.singers
+        own, other = tiny_corpus.of("test", first)[0].source, _sound(tmp_path / "song.flac").name
+        path = self._list(
+            tmp_path / "pairs.csv", "source,target", f"{own},{second}", f"{other},{first}", f"{own},{first}"
+        )
+        found = pairs.listed(path, tiny_corpus, tmp_path / "out", NO_TEXTS)
+        assert [(t.recording, t.source_singer, t.target_singer) for t in found] == [
+            (own, first, second),
+            (other, "", first),
+            (own, first, first),
+        ]
+        assert [t.row for t in found] == [report.CONVERSION, report.CONVERSION, report.RECONSTRUCTION]
+        assert found[0].source == tiny_corpus.clip_path(tiny_corpus.of("test", first)[0])
+
+    def test_what_was_trained_on_is_refused(self, tiny_corpus: Corpus, tmp_path: Path) -> None:
+        trained = tiny_corpus.of("train")[0]
+        path = self._list(tmp_path / "pairs.csv", "source,target", f"{trained.source},{tiny_corpus.singers[0]}")
+        with pytest.raises(DataError, match=r"row 1: .* was trained on; list recordings that are held out"):
+            pairs.listed(path, tiny_corpus, tmp_path, NO_TEXTS)
+
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            (["gone.wav,{0}"], "gone.wav is not there"),
+            (["{1},nobody"], "unknown singer 'nobody'; known are"),
+            (["{1},{0}", "{1},{0}"], "row 2: .* stands there twice"),
+            ([], "lists no pair"),
+        ],
+    )
+    def test_rows_that_cannot_be_are_refused(
+        self, tiny_corpus: Corpus, tmp_path: Path, rows: list[str], expected: str
+    ) -> None:
+        names = tiny_corpus.singers[0], tiny_corpus.of("test")[0].source
+        path = self._list(tmp_path / "pairs.csv", "source,target", *(row.format(*names) for row in rows))
+        with pytest.raises(DataError, match=expected):
+            pairs.listed(path, tiny_corpus, tmp_path, NO_TEXTS)
+
+
 class TestParallel:
     def test_a_folder_gives_both_directions_and_the_reconstructions(self, tmp_path: Path) -> None:
         for name in ("a/one.flac", "b/one.flac", "b/two.flac", "stranger/one.flac", "a/notes.txt"):

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -429,3 +430,12 @@ def test_an_interrupted_conversion_leaves_what_is_done(
     conversions.convert(voice, again, whole, Options(), lambda done, total: None)
     for trial, other in zip(chosen, again, strict=True):
         np.testing.assert_array_equal(files.read(trial.conversion).samples, files.read(other.conversion).samples)
+
+
+@pytest.mark.parametrize(("n_singers", "fast", "slow"), [(1, 60, 3), (2, 30, 3), (3, 10, 3), (4, 5, 3), (8, 3, 3)])
+def test_more_is_judged_where_singers_are_few_and_the_voice_is_fast(n_singers: int, fast: int, slow: int) -> None:
+    """Once two singers were judged by five conversions, though twenty recordings were held out."""
+    corpus = SimpleNamespace(singers=("x",) * n_singers)
+    told, codes = (SimpleNamespace(is_told_the_pitch=is_told) for is_told in (True, False))
+    assert runner._usual_clips(told, corpus) == fast  # type: ignore[arg-type]
+    assert runner._usual_clips(codes, corpus) == slow  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLAYERS = 24  # pairs to listen to in a page
 
 # Options that mean nothing where no report is written, or where the conversions were made by others.
-_OF_CONVERSIONS = ("clips", "parallel", "songs", "transpose", "temperature", "backend")
+_OF_CONVERSIONS = ("clips", "pairs", "parallel", "songs", "transpose", "temperature", "backend")
 _OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players", "whisper", "language")
 
 
@@ -49,7 +49,21 @@ def command(
             "perhaps source_singer, transpose, text, truth."
         ),
     ] = None,
-    clips: Annotated[int, typer.Option(min=1, help="Held-out recordings of each singer, each into every singer.")] = 3,
+    clips: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Held-out recordings of each singer, each into every singer; default: 3, or more where singers are "
+            "few and the voice is fast.",
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            help="Only the pairs of this CSV or TSV: columns source, target, perhaps source_singer, text, truth.",
+        ),
+    ] = None,
     parallel: Annotated[
         Path | None,
         typer.Option(help="Recordings of the same words by several singers: <singer>/<name>.*, or a CSV of pairs."),
@@ -102,6 +116,8 @@ def command(
     """
     if split not in ("test", "validation"):
         raise UserError(f"--split is {split!r}; expected test or validation")
+    if listed and clips:
+        raise UserError("--pairs says what is converted, --clips how much of all; leave one of them out")
     if len(paths) != (1 if conversions else 2):
         raise UserError(
             "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
@@ -135,10 +151,17 @@ def command(
     known = Texts.load(texts)
     corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
-    named = {"--conversions": conversions, "--parallel": parallel, "--songs": songs, "--texts": texts}
+    named = {
+        "--conversions": conversions,
+        "--pairs": listed,
+        "--parallel": parallel,
+        "--songs": songs,
+        "--texts": texts,
+    }
     given += [part for name, value in named.items() if value for part in (name, value)]
     given += ["--split", split, "--tracker", tracker, "--seed", seed]
-    given += [] if conversions else ["--clips", clips, "--temperature", temperature]
+    given += ["--clips", clips] if clips is not None else []
+    given += [] if conversions else ["--temperature", temperature]
     given += ["--transpose", transpose] if transpose != "auto" else []
     given += ["--whisper", whisper] if whisper != "auto" else []
     given += ["--language", language] if language else []
@@ -150,7 +173,7 @@ def command(
                 conversions, corpus, output, origin, progress, options=options, texts=known
             )
         else:
-            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs)
+            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs, listed)
     show(report, output, players, as_json=as_json)
 
 
@@ -161,7 +184,7 @@ def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
         UserError: one of them was given; it says which, and why it would not count.
     """
     for name in names:
-        source = context.get_parameter_source(name)
+        source = context.get_parameter_source({"pairs": "listed"}.get(name, name))
         if source is not None and source.name == "COMMANDLINE":
             raise UserError(f"--{name}: {why}")
 
@@ -176,6 +199,7 @@ def judge(
     texts: Texts | None = None,
     parallel: Path | None = None,
     songs: Path | None = None,
+    listed: Path | None = None,
 ) -> Report:
     """Judge a model file, or the model of a run."""
     import moksori
@@ -194,6 +218,7 @@ def judge(
         parallel=parallel,
         songs=songs,
         run=run,
+        listed=listed,
     )
 
 

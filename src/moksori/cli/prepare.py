@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moksori.cli import console
+from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
+    from moksori.data.splits import Listed
 
 
 def command(
@@ -20,16 +22,42 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Data folder; made, or brought up to date.")],
     rate: Annotated[int, typer.Option(help="Sample rate of the prepared clips in Hz.")] = 24_000,
     workers: Annotated[int, typer.Option(min=0, help="Threads; 0 for one each core.")] = 0,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table (CSV or TSV) with columns file, a path below SONGS, and split: train, validation or test. What "
+            "it does not name is never for a split that it names, but for train."
+        ),
+    ] = None,
+    validation_share: Annotated[float, typer.Option(min=0, max=1, help="Of each singer's recordings.")] = 0.1,
+    test_share: Annotated[float, typer.Option(min=0, max=1, help="Of each singer's recordings.")] = 0.1,
+    split_seed: Annotated[int, typer.Option(min=0, help="Another one holds out others.")] = 0,
+    whole_takes: Annotated[
+        bool, typer.Option("--whole-takes", help="Do not cut long takes: each file is in one split.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Decode, trim, measure and split recordings by singer, and say what the data is like.
 
-    Splits are by recording: no part of a validation or test recording is ever trained on. Run it again to add
-    recordings, or after an interruption: what is done is kept.
+    Splits are by recording; a take longer than two minutes is cut at pauses, and whole stretches are held out, two
+    seconds apart from what is trained on. What is for what depends on the sound alone: recordings that come or go move
+    none. Run it again to add recordings, or after an interruption: what is done is kept.
     """
     from moksori.data.prepare import PrepareConfig
+    from moksori.data.splits import Listed
+    from moksori.data.stretches import StretchConfig
 
-    corpus = prepare(songs, output, PrepareConfig(sample_rate=rate, workers=workers))
+    if validation_share + test_share >= 1:
+        raise UserError("--validation-share and --test-share leave nothing to train on; expected less than 1 together")
+    config = PrepareConfig(
+        sample_rate=rate,
+        workers=workers,
+        validation_share=validation_share,
+        test_share=test_share,
+        split_seed=split_seed,
+        stretches=StretchConfig(long_seconds=0.0) if whole_takes else StretchConfig(),
+    )
+    corpus = prepare(songs, output, config, Listed.load(splits) if splits else None)
     if as_json:
         typer.echo(json.dumps(_report(corpus), ensure_ascii=False, indent=2))
     else:
@@ -37,12 +65,12 @@ def command(
         typer.echo(f"\nPrepared in {output}. Next: moksori train {shlex.quote(str(output))} -o RUN")
 
 
-def prepare(songs: Path, output: Path, config: Any) -> Corpus:
+def prepare(songs: Path, output: Path, config: Any, listed: Listed | None = None) -> Corpus:
     """Prepare with a progress bar."""
     from moksori.data import prepare as preparing
 
     with console.counted("preparing") as progress:
-        return preparing.prepare(songs, output, config, progress)
+        return preparing.prepare(songs, output, config, progress, listed=listed)
 
 
 def print_doctor(corpus: Corpus) -> None:
@@ -57,13 +85,12 @@ def print_doctor(corpus: Corpus) -> None:
     for column in ["singer", *measures, "verdict"]:
         table.add_column(column, justify="left" if column in ("singer", "range", "verdict") else "right")
     for singer in found:
-        held_out = singer.n_recordings["validation"] + singer.n_recordings["test"]
         table.add_row(
             singer.singer,
             f"{singer.minutes:.1f}",
             f"{singer.sung_minutes:.1f}",
-            str(sum(singer.n_recordings.values())),
-            str(held_out),
+            str(singer.n_files),
+            f"{singer.sung_minutes - singer.training_minutes:.1f}",
             singer.range_notes,
             f"{singer.clipped_fraction:.2%}",
             f"{singer.noise_dbfs:.0f} dBFS",

@@ -10,6 +10,7 @@ import numpy as np
 
 from moksori.audio import pitch
 from moksori.data.corpus import SAME_SOUND, Corpus, Recording, sung_range
+from moksori.data.stretches import file_of
 
 ENOUGH_MINUTES = 5.0  # of singing to train on; published results need 5 to 30 a singer
 POOR_MINUTES = 1.0  # below this a voice is not learnt
@@ -26,7 +27,8 @@ class SingerHealth:
     """What was found about one singer."""
 
     singer: str
-    n_recordings: dict[str, int]  # by split
+    n_recordings: dict[str, int]  # by split; a long take counts as its stretches
+    n_files: int  # they are of
     minutes: float  # of clips, all splits
     sung_minutes: float  # all splits
     training_minutes: float  # sung, in the training split
@@ -87,6 +89,7 @@ def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
     found = SingerHealth(
         singer=singer,
         n_recordings={split: len(of_split) for split, of_split in by_split.items()},
+        n_files=len({file_of(recording.source) for recording in recordings}),
         minutes=sum(lengths) / 60,
         sung_minutes=_sung_minutes(recordings),
         training_minutes=_sung_minutes(by_split["train"]),
@@ -112,7 +115,8 @@ def _advice_on_singer(found: SingerHealth) -> list[str]:
         )
     if not found.n_recordings["test"] or not found.n_recordings["validation"]:
         advice.append(
-            "Not every split has a recording: scores will be missing. Add files until there are three or more."
+            "Not every split has a recording: scores will be missing. Add files until there are three or more, or a "
+            "take of more than two minutes, which is cut at pauses."
         )
     if found.clipped_fraction > CLIPPED_FRACTION:
         advice.append(f"{found.clipped_fraction:.2%} of the samples are clipped; look for a quieter transfer.")
@@ -145,6 +149,7 @@ def _advice_on_recordings(recordings: list[Recording]) -> list[str]:
 
 
 def _named(names: list[str]) -> str:
+    names = list(dict.fromkeys(file_of(name) for name in names))
     more = len(names) - N_NAMED
     return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
 

@@ -3,7 +3,9 @@
 Each recording goes this way, in blocks, so that hours fit into little memory:
 
     decode -> mono (see `mixdown`) -> resample -> spool    measured on the way: levels, clipping, checksum
-    spool -> sung stretch, at its gain            pitch range, then clip file, then sidecar
+    spool -> what is sung, at its gain            pitch range, then clip file, then sidecar
+
+A take longer than two minutes becomes several clips, each in a split of its own (see `stretches`).
 
 The sidecar (JSON beside the clip) is written last. A run that finds it, with the same settings and an unchanged source,
 does not decode again: that is how an interrupted run resumes.
@@ -16,7 +18,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -27,7 +29,7 @@ from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
-from moksori.data import sources, splits
+from moksori.data import sources, splits, stretches
 from moksori.data.corpus import (
     CACHE,
     CLIPS,
@@ -41,6 +43,7 @@ from moksori.data.corpus import (
     write_json,
 )
 from moksori.data.sources import Source
+from moksori.data.splits import Listed
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
 
@@ -62,6 +65,7 @@ class PrepareConfig:
     validation_share: float = 0.1  # of a singer's recordings
     test_share: float = 0.1
     split_seed: int = 0
+    stretches: stretches.StretchConfig = field(default_factory=stretches.StretchConfig)  # how long takes are cut
     workers: int = 0  # threads; 0 is one for each core. The result does not depend on it
 
     def __post_init__(self) -> None:
@@ -80,17 +84,26 @@ class PrepareConfig:
         return hashlib.sha256(json.dumps([VERSION, kept]).encode()).hexdigest()
 
 
-def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progress: Progress | None = None) -> Corpus:
+def prepare(
+    songs: Path,
+    out: Path,
+    config: PrepareConfig | None = None,
+    progress: Progress | None = None,
+    *,
+    listed: Listed | None = None,
+) -> Corpus:
     """Make a corpus of a folder of songs, or bring an earlier one up to date.
 
     Files that cannot be used are listed in `Corpus.skipped`, with the reason; they stop nothing. The same sound
     twice is kept once. Recordings of an earlier manifest keep their split; clips whose source is gone are deleted.
+    A take that an earlier preparation kept whole stays whole.
 
     Args:
         songs: one folder for each singer (see `sources`).
         out: the data folder; made when missing.
         config: the settings; the defaults when None.
         progress: told about each recording, in order.
+        listed: which recordings are for what, where somebody else has said so.
 
     Returns:
         The corpus that `Corpus.load(out)` gives from now on. It is the same for any number of workers. A corpus of one
@@ -98,7 +111,7 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
 
     Raises:
         DataError: the songs folder has another layout, lies within the data folder or around it, no file in it has
-            sound, or the old manifest is damaged.
+            sound, the old manifest is damaged, or it says otherwise than the list or the settings do.
         AudioFileError: a clip cannot be written.
     """
     config = config or PrepareConfig()
@@ -106,11 +119,15 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
     _refuse_foreign(out)
     found, skipped = sources.find_sources(songs)
     kept = _kept_splits(out)
+    _refuse_to_join(out, config)
+    if listed:
+        listed.check([source.name for source in found])
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
-        recordings, unfit = _make_clips(found, out, config, progress)
-        recordings, doubles = _without_doubles(recordings)
+        made, unfit = _make_clips(found, _Worker(out, config, kept, listed), config.workers, progress)
+        made, doubles = _without_doubles(made)
         skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
+        recordings = _split(made, kept, config, listed)
         if not recordings:
             raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
         corpus = Corpus(
@@ -118,7 +135,7 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
             sample_rate=config.sample_rate,
             level_dbfs=config.level_dbfs,
             singers=tuple(sorted({recording.singer for recording in recordings})),
-            recordings=tuple(_split(recordings, kept, config)),
+            recordings=tuple(recordings),
             skipped=tuple(skipped),
         )
         # First, and for ever: a recording that is away for a while comes back to its split.
@@ -133,20 +150,33 @@ def prepare(songs: Path, out: Path, config: PrepareConfig | None = None, progres
 
 
 def _make_clips(
-    found: list[Source], out: Path, config: PrepareConfig, progress: Progress | None
-) -> tuple[list[Recording], list[Skipped]]:
-    worker = _Worker(out, config)
-    made: list[Recording] = []
+    found: list[Source], worker: _Worker, workers: int, progress: Progress | None
+) -> tuple[list[_Clips], list[Skipped]]:
+    made: list[_Clips] = []
     unfit: list[Skipped] = []
-    results = map_in_order(worker.run, found, config.workers)
+    results = map_in_order(worker.run, found, workers)
     for n_done, (source, result) in enumerate(zip(found, results, strict=True), start=1):
-        if isinstance(result, Recording):
-            made.append(result)
-        else:
+        if isinstance(result, Skipped):
             unfit.append(result)
+        else:
+            made.append(result)
         if progress:
             progress(n_done, len(found), source.name)
     return made, unfit
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """What became of a source: one clip, or those of its stretches."""
+
+    source: str
+    audio_sha256: str  # of the whole take
+    recordings: tuple[Recording, ...]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether these are stretches, whose splits have been drawn."""
+        return any(recording.source != self.source for recording in self.recordings)
 
 
 @dataclass(frozen=True)
@@ -160,6 +190,7 @@ class _Take:
     audio_sha256: str
     clipped_fraction: float
     remarks: tuple[str, ...]  # what is unusual about it, and what was done
+    number: int | None = None  # of the stretch, where this is one
 
     @property
     def n_samples(self) -> int:
@@ -175,17 +206,36 @@ class _Take:
             remaining -= len(block)
             yield level.apply_gain(block, self.gain_db)
 
+    def part(self, number: int, regions: list[tuple[int, int]]) -> _Take:
+        """A stretch of it, at the gain of the whole."""
+        hop, (start, end) = self.measured.hop_samples, (regions[0][0], regions[-1][1])
+        self.spool.seek(4 * start)
+        samples = np.frombuffer(self.spool.read(4 * (end - start)), np.float32)
+        measured = dataclasses.replace(
+            self.measured,
+            frame_dbfs=self.measured.frame_dbfs[start // hop : -(-end // hop)],
+            n_samples=end - start,
+            peak_dbfs=level.peak_dbfs(samples),
+        )
+        return dataclasses.replace(
+            self, measured=measured, regions=regions, audio_sha256=_sound_sha256(samples), number=number
+        )
+
 
 class _Worker:
     """Turns one source into a clip; shared by all threads, and never changed."""
 
-    def __init__(self, out: Path, config: PrepareConfig) -> None:
+    def __init__(
+        self, out: Path, config: PrepareConfig, kept: Mapping[tuple[str, str], str], listed: Listed | None
+    ) -> None:
         self._out = out
         self._config = config
+        self._kept = kept
+        self._listed = listed
         self._tracker = pitch.PitchTracker()
 
-    def run(self, source: Source) -> Recording | Skipped:
-        """Make the clip of a source, or find it made already, or say why there is none."""
+    def run(self, source: Source) -> _Clips | Skipped:
+        """Make the clips of a source, or find them made already, or say why there are none."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self._out)) as spool:
             # What goes wrong in reading concerns this source; what goes wrong in writing would concern every source.
             try:
@@ -195,25 +245,72 @@ class _Worker:
                 take = self._take(source.path, spool)
             except UserError as error:
                 return Skipped(source.name, str(error).removeprefix(f"{source.path}: "))
-            recording = self._recording(source, source_sha256, take)
-            self._store(recording, take)
-            return recording
+            parts = self._stretches(source, take)
+            made = [self._recording(source, source_sha256, part, split) for part, split in parts]
+            clips = _Clips(source.name, take.audio_sha256, tuple(made))
+            self._store(source, clips, [part for part, _ in parts])
+            return clips
 
-    def _finished(self, source: Source, source_sha256: str) -> Recording | None:
-        """What an earlier run measured, if its clip is there and neither source nor settings have changed."""
-        clip = self._out / _clip_path(source)
+    def _finished(self, source: Source, source_sha256: str) -> _Clips | None:
+        """What an earlier run measured, if its clips are there and neither source nor settings have changed."""
+        path = _sidecar(self._out, source)
         try:
-            sidecar = json.loads(clip.with_suffix(".json").read_text(encoding="utf-8"))
-            recording = recording_from_dict(sidecar["recording"], clip.name)
-            is_current = sidecar["settings"] == self._config.fingerprint and sidecar["n_bytes"] == clip.stat().st_size
+            sidecar = json.loads(path.read_text(encoding="utf-8"))
+            recordings = tuple(recording_from_dict(row, path.name) for row in sidecar["recordings"])
+            n_bytes = [(self._out / recording.path).stat().st_size for recording in recordings]
+            is_current = sidecar["settings"] == self._settings(len(recordings)) and sidecar["n_bytes"] == n_bytes
+            clips = _Clips(source.name, str(sidecar["audio_sha256"]), recordings)
         except (OSError, ValueError, KeyError, TypeError, DataError):
-            return None  # no sidecar, or a damaged one: the clip is made again
-        is_same = (recording.source_sha256, recording.source, recording.singer) == (
-            source_sha256,
-            source.name,
-            source.singer,
+            return None  # no sidecar, or a damaged one: the clips are made again
+        expected = (source_sha256, source.name, source.singer)
+        is_same = {(r.source_sha256, stretches.file_of(r.source), r.singer) for r in recordings} == {expected}
+        if not (is_current and is_same and self._is_cut_as_wanted(clips, source.singer)):
+            return None
+        return clips
+
+    def _settings(self, n_clips: int) -> list[object]:
+        """What the clips of a source depend on besides its sound; several are stretches, whose splits are drawn."""
+        config = self._config
+        drawn = (config.split_seed, config.validation_share, config.test_share, *dataclasses.astuple(config.stretches))
+        return [config.fingerprint, *(drawn if n_clips > 1 else ())]
+
+    def _is_cut_as_wanted(self, clips: _Clips, singer: str) -> bool:
+        """Whether a take would be cut, and its stretches placed, as they were."""
+        if not clips.is_cut:
+            (only,) = clips.recordings
+            is_long = stretches.is_long([(0, only.n_samples)], self._config.sample_rate, self._config.stretches)
+            return not is_long or self._stays_whole(clips.source, singer, clips.audio_sha256)
+        placed = [self._kept.get((singer, r.audio_sha256), r.split) == r.split for r in clips.recordings]
+        is_wanted = self._config.stretches.long_seconds > 0
+        return is_wanted and all(placed) and not self._stays_whole(clips.source, singer, clips.audio_sha256)
+
+    def _stays_whole(self, source: str, singer: str, audio_sha256: str) -> bool:
+        is_listed = self._listed is not None and source in self._listed.splits
+        return is_listed or (singer, audio_sha256) in self._kept
+
+    def _stretches(self, source: Source, take: _Take) -> list[tuple[_Take, str]]:
+        """A take as it is, or as stretches, each with its split; that of a whole take is drawn later."""
+        config, rate = self._config, self._config.sample_rate
+        if self._stays_whole(source.name, source.singer, take.audio_sha256) or not stretches.is_long(
+            take.regions, rate, config.stretches
+        ):
+            return [(take, "train")]
+        pieces = stretches.cut(take.regions, take.measured, config.stretches)
+        parts = [take.part(number, piece) for number, piece in enumerate(pieces)]
+        placed = stretches.place(
+            [part.audio_sha256 for part in parts],
+            {sound: split for (singer, sound), split in self._kept.items() if singer == source.singer},
+            seed=config.split_seed,
+            validation_share=config.validation_share,
+            test_share=config.test_share,
         )
-        return recording if is_current and is_same else None
+        left = stretches.apart(pieces, placed, round(config.stretches.gap_seconds * rate))
+        found = []
+        for part, split, regions in zip(parts, placed, left, strict=True):
+            if sum(end - start for start, end in regions) >= config.min_seconds * rate:
+                # Its sum is of the stretch before the gap was taken out, so that it stays what it is.
+                found.append((dataclasses.replace(part, regions=regions), split))
+        return found
 
     def _take(self, path: Path, spool: IO[bytes]) -> _Take:
         """Decode a file once, into the spool.
@@ -233,7 +330,7 @@ class _Worker:
             n_values += block.size
             n_clipped += int(np.count_nonzero(np.abs(block) * down.scale >= level.CLIPPED_AMPLITUDE))
             mono = down.mono(block)
-            sound.update(np.round(mono.clip(-1, 1) * 32767).astype("<i2").tobytes())
+            sound.update(_as_16_bit(mono))
             resampled = resampler.push(mono)
             meter.push(resampled)
             above.push(low_cut.push(resampled))
@@ -275,7 +372,7 @@ class _Worker:
             if not content:
                 return
 
-    def _recording(self, source: Source, source_sha256: str, take: _Take) -> Recording:
+    def _recording(self, source: Source, source_sha256: str, take: _Take, split: str) -> Recording:
         begin = take.regions[0][0]
         regions = tuple((start - begin, end - begin) for start, end in take.regions)
         heard = pitch.histogram(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
@@ -283,9 +380,11 @@ class _Worker:
         span = None if voice is None else voice.rounded()
         return Recording(
             singer=source.singer,
-            source=source.name,
-            path=_clip_path(source),
-            split="train",  # for now: splits need all recordings
+            source=source.name
+            if take.number is None
+            else stretches.name_of(source.name, take.regions, self._config.sample_rate),
+            path=_clip_path(source, take.number),
+            split=split,
             n_samples=take.n_samples,
             seconds=round(take.n_samples / self._config.sample_rate, 4),
             sung_seconds=round(sum(end - start for start, end in regions) / self._config.sample_rate, 4),
@@ -303,16 +402,20 @@ class _Worker:
             notes=tuple((pitched, round(100 * heard[pitched])) for pitched in sorted(heard)),
         )
 
-    def _store(self, recording: Recording, take: _Take) -> None:
-        """Write the clip, then the sidecar that vouches for it."""
-        path = self._out / recording.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        with files.Writer(path, self._config.sample_rate, 1) as writer:
-            for block in take.blocks():
-                writer.write(block[:, None])
-        sidecar = {"settings": self._config.fingerprint, "n_bytes": path.stat().st_size}
-        write_json(path.with_suffix(".json"), sidecar | {"recording": dataclasses.asdict(recording)})
+    def _store(self, source: Source, clips: _Clips, parts: list[_Take]) -> None:
+        """Write the clips, then the sidecar that vouches for them."""
+        sidecar = _sidecar(self._out, source)
+        sidecar.parent.mkdir(parents=True, exist_ok=True)
+        sidecar.unlink(missing_ok=True)
+        n_bytes = []
+        for recording, part in zip(clips.recordings, parts, strict=True):
+            path = self._out / recording.path
+            with files.Writer(path, self._config.sample_rate, 1) as writer:
+                for block in part.blocks():
+                    writer.write(block[:, None])
+            n_bytes.append(path.stat().st_size)
+        told = {"settings": self._settings(len(parts)), "audio_sha256": clips.audio_sha256, "n_bytes": n_bytes}
+        write_json(sidecar, told | {"recordings": [dataclasses.asdict(recording) for recording in clips.recordings]})
 
 
 def _examples(skipped: list[Skipped]) -> str:
@@ -329,10 +432,23 @@ def _check_singing(measured: level.Measurement, config: PrepareConfig) -> None:
         )
 
 
-def _clip_path(source: Source) -> str:
-    """Posix path of the clip below the data folder; another source never has the same."""
+def _clip_path(source: Source, number: int | None = None) -> str:
+    """Posix path of a clip below the data folder; another source, or stretch of it, never has the same."""
     stem = sources.safe_name(Path(source.name).stem)
-    return f"{CLIPS}/{sources.safe_name(source.singer)}/{stem}-{sources.short_hash(source.name)}.flac"
+    stretch = "" if number is None else f"-{number:03d}"
+    return f"{CLIPS}/{sources.safe_name(source.singer)}/{stem}-{sources.short_hash(source.name)}{stretch}.flac"
+
+
+def _sidecar(out: Path, source: Source) -> Path:
+    return (out / _clip_path(source)).with_suffix(".json")
+
+
+def _as_16_bit(samples: Samples) -> bytes:
+    return np.round(samples.clip(-1, 1) * 32767).astype("<i2").tobytes()
+
+
+def _sound_sha256(samples: Samples) -> str:
+    return hashlib.sha256(_as_16_bit(samples)).hexdigest()
 
 
 def _file_sha256(path: Path) -> str:
@@ -401,28 +517,72 @@ def _kept_splits(out: Path) -> dict[tuple[str, str], str]:
         raise DataError(f"{error} (to give up its splits and draw new ones, delete {out / MANIFEST})") from None
 
 
-def _without_doubles(recordings: list[Recording]) -> tuple[list[Recording], list[Skipped]]:
-    """Keep the first of the recordings that sound the same, also across singers."""
-    first: dict[str, Recording] = {}
-    doubles = []
-    for recording in recordings:
-        same = first.setdefault(recording.audio_sha256, recording)
-        if same is not recording:
-            doubles.append(Skipped(recording.source, f"{SAME_SOUND} {same.source}"))
-    return list(first.values()), doubles
+def _refuse_to_join(out: Path, config: PrepareConfig) -> None:
+    """Refuse to make whole again what was cut: what was held out would be trained on.
+
+    Raises:
+        DataError: so it would be.
+    """
+    if config.stretches.long_seconds or not (out / MANIFEST).exists():
+        return
+    cut = [r.source for r in Corpus.load(out).recordings if stretches.file_of(r.source) != r.source]
+    if cut:
+        raise DataError(
+            f"{out}: holds stretches of long takes ({stretches.file_of(cut[0])}), some of which are held out; prepare "
+            "whole takes into another folder"
+        )
 
 
-def _split(recordings: list[Recording], kept: dict[tuple[str, str], str], config: PrepareConfig) -> list[Recording]:
+def _without_doubles(made: list[_Clips]) -> tuple[list[_Clips], list[Skipped]]:
+    """Keep the first of the takes, and of the recordings, that sound the same, also across singers."""
+    first: dict[str, str] = {}
+    kept, doubles = [], []
+    for clips in made:
+        whole = first.setdefault(clips.audio_sha256, clips.source)
+        if whole != clips.source:
+            doubles.append(Skipped(clips.source, f"{SAME_SOUND} {whole}"))
+            continue
+        own = []
+        for recording in clips.recordings:
+            same = first.setdefault(recording.audio_sha256, recording.source)
+            if same in (recording.source, clips.source):
+                own.append(recording)
+            else:
+                doubles.append(Skipped(recording.source, f"{SAME_SOUND} {same}"))
+        kept.append(dataclasses.replace(clips, recordings=tuple(own)))
+    return kept, doubles
+
+
+def _split(
+    made: list[_Clips], kept: dict[tuple[str, str], str], config: PrepareConfig, listed: Listed | None
+) -> list[Recording]:
+    """Recordings with their splits: as listed; else as drawn, of whole takes here, of stretches before."""
     placed: dict[tuple[str, str], str] = {}
+    for clips in made:
+        is_listed = listed is not None and clips.source in listed.splits
+        if listed and is_listed:
+            placed |= {(r.singer, r.audio_sha256): listed.splits[clips.source] for r in clips.recordings}
+        elif clips.is_cut:
+            placed |= {(r.singer, r.audio_sha256): r.split for r in clips.recordings}
+    recordings = [recording for clips in made for recording in clips.recordings]
+    validation_share, test_share = config.validation_share, config.test_share
+    if listed:
+        validation_share, test_share = listed.shares(validation_share, test_share)
     for singer in {recording.singer for recording in recordings}:
+        own = [r.audio_sha256 for r in recordings if r.singer == singer and (singer, r.audio_sha256) not in placed]
         of_singer = splits.split_singer(
-            [recording.audio_sha256 for recording in recordings if recording.singer == singer],
+            own,
             {sound: split for (name, sound), split in kept.items() if name == singer},
             seed=config.split_seed,
-            validation_share=config.validation_share,
-            test_share=config.test_share,
+            validation_share=validation_share,
+            test_share=test_share,
         )
         placed |= {(singer, sound): split for sound, split in of_singer.items()}
+    if listed:
+        listed.check_kept(placed, kept)
+        for singer in sorted({singer for singer, _ in placed}):
+            if "train" not in {split for (name, _), split in placed.items() if name == singer}:
+                raise DataError(f"{listed.path}: leaves nothing of {singer} to train on; list a recording of {singer}")
     return [dataclasses.replace(r, split=placed[r.singer, r.audio_sha256]) for r in recordings]
 
 
@@ -431,9 +591,13 @@ def _clean(corpus: Corpus) -> None:
     clips = corpus.folder / CLIPS
     listed = {corpus.folder / recording.path for recording in corpus.recordings}
     for sidecar in clips.glob("*/*.json"):
-        clip = sidecar.with_suffix(".flac")
-        if re.search(r"-[0-9a-f]{8}$", sidecar.stem) and clip not in listed:
-            clip.unlink(missing_ok=True)
+        if not re.search(r"-[0-9a-f]{8}$", sidecar.stem):
+            continue
+        own = re.compile(re.escape(sidecar.stem) + r"(-\d{3,})?\.flac")
+        of_source = {path for path in sidecar.parent.iterdir() if own.fullmatch(path.name)}
+        for clip in of_source - listed:
+            clip.unlink()
+        if not of_source & listed:
             sidecar.unlink()
     for part in corpus.folder.rglob(".*.part"):
         part.unlink(missing_ok=True)

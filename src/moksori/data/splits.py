@@ -4,10 +4,85 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
+from moksori.data import rows
+from moksori.errors import DataError
+
 T = TypeVar("T")
+
+_WORDS = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train", "testing": "test"}
+_N_NAMED = 3  # recordings named in a message
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Which recordings are for what, as somebody else has said: the published split of a data set, for one."""
+
+    path: Path  # where it says so
+    splits: Mapping[str, str]  # "train", "validation" or "test", by posix path below the songs folder
+
+    @classmethod
+    def load(cls, path: Path) -> Listed:
+        """Read a CSV, or a TSV by its suffix, with the columns file and split.
+
+        A file is named by its path below the songs folder, `mina/song.wav`. A split is train, validation (val, valid,
+        dev) or test.
+
+        Raises:
+            DataError: it cannot be read, lacks a column, names an unknown split, or a file twice.
+        """
+        found: dict[str, str] = {}
+        for row in rows.read(path, ("file", "split"), (), is_open=True):
+            named = row["split"].casefold()
+            split = _WORDS.get(named, named)
+            if split not in ("train", "validation", "test"):
+                raise DataError(f"{path}: {row['file']}: split {row['split']!r}; expected train, validation or test")
+            if found.setdefault(row["file"], split) != split:
+                raise DataError(f"{path}: {row['file']} is for {found[row['file']]} and for {split}; name it once")
+        return cls(path, found)
+
+    def check(self, sources: Iterable[str]) -> None:
+        """Refuse a list that names what is not there.
+
+        Raises:
+            DataError: it does.
+        """
+        if missing := sorted(set(self.splits) - set(sources)):
+            raise DataError(
+                f"{self.path}: names {_named(missing)}, which the songs folder has not; expected paths below it, such "
+                "as mina/song.wav"
+            )
+
+    def shares(self, validation_share: float, test_share: float) -> tuple[float, float]:
+        """The shares of what is not listed: nothing of it is for a split that the list knows."""
+        known = set(self.splits.values())
+        return (0.0 if "validation" in known else validation_share), (0.0 if "test" in known else test_share)
+
+    def check_kept(self, splits: Mapping[tuple[str, str], str], kept: Mapping[tuple[str, str], str]) -> None:
+        """Refuse to hold out what an earlier preparation of the same folder trained on, and the other way round.
+
+        Args:
+            splits: by singer and sound.
+            kept: the same, of earlier preparations.
+
+        Raises:
+            DataError: so it would be.
+        """
+        moved = sum(kept.get(sound, split) != split for sound, split in splits.items())
+        if moved:
+            raise DataError(
+                f"{self.path}: {moved} recordings were for something else when this folder was prepared before, and a "
+                "model may have been trained on them; prepare another folder"
+            )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+    return ", ".join(names[:_N_NAMED]) + more
 
 
 def split_singer(
@@ -25,7 +100,7 @@ def split_singer(
 
     - What `kept` says stays, so that a recording once trained on is never tested on.
     - With three recordings or more each split has at least one; with two, train and test; with one, train. Where one is
-      missing, a new recording moves there. Only an empty training split may take a kept one.
+      missing, a new recording moves there. Only an empty training split may take a kept one. A share of 0 wants none.
 
     Args:
         sounds: `audio_sha256` of each recording; no doubles.
@@ -37,13 +112,14 @@ def split_singer(
     Returns:
         "train", "validation" or "test" by `audio_sha256`.
     """
-    ranks = {sound: _rank(sound, seed) for sound in sorted(sounds)}
+    ranks = {sound: rank(sound, seed) for sound in sorted(sounds)}
     new = [sound for sound in ranks if sound not in kept]
     splits = {
-        sound: kept[sound] if sound in kept else _by_rank(rank, validation_share, test_share)
-        for sound, rank in ranks.items()
+        sound: kept[sound] if sound in kept else _by_rank(place, validation_share, test_share)
+        for sound, place in ranks.items()
     }
-    wanted = ("train", "test", "validation")[: len(sounds)]
+    shares = {"train": 1.0, "test": test_share, "validation": validation_share}
+    wanted = [split for split, share in shares.items() if share][: len(sounds)]
     for split in wanted:
         if split not in splits.values():
             count = Counter(splits.values())
@@ -66,7 +142,8 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
     return [items[round(index * len(items) / count)] for index in range(count)]
 
 
-def _rank(sound: str, seed: int) -> float:
+def rank(sound: str, seed: int) -> float:
+    """A number in [0, 1) that depends on a sound and a seed alone."""
     digest = hashlib.sha256(f"{seed} {sound}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

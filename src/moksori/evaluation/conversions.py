@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 class Options:
     """How much is converted, and how."""
 
-    per_singer: int = 3  # held-out recordings of each singer, each into every singer
+    per_singer: int | None = None  # held-out recordings of each singer, each into every singer; None: see `runner`
     split: str = "test"
     per_pair: int = 10  # recordings of the same words for each pair of singers and direction
     cycles: int = 1  # recordings of each singer that are also converted back, to see what gets lost

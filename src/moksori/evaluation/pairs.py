@@ -1,8 +1,9 @@
 """Test pairs: conversions to be judged, each with its source, target and words.
 
-A pair names files; nothing is read yet. There are four ways to one:
+A pair names files; nothing is read yet. There are five ways to one:
 
     held_out    recordings that a model never saw, each into every singer
+    listed      those that somebody has listed, each into the singer that is named
     parallel    recordings that two singers made of the same words, each into the other: the true conversion exists
     strangers   songs that nobody of the data sings, each into every singer
     from_table  conversions that somebody else made, named in a CSV
@@ -10,7 +11,6 @@ A pair names files; nothing is read yet. There are four ways to one:
 
 from __future__ import annotations
 
-import csv
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from moksori.audio import files
+from moksori.data import rows
 from moksori.data.corpus import Corpus
 from moksori.data.splits import evenly
 from moksori.errors import DataError
@@ -25,6 +26,7 @@ from moksori.evaluation.report import data as report
 
 _TABLE_COLUMNS = ("conversion", "source", "target")
 _OPTIONAL_COLUMNS = ("source_singer", "transpose", "text", "truth")
+_LISTED_COLUMNS, _PERHAPS_LISTED = ("source", "target"), ("source_singer", "text", "truth")
 _PAIR_COLUMNS = ("source", "source_singer", "target", "target_singer")
 
 
@@ -82,6 +84,54 @@ def held_out(corpus: Corpus, split: str, per_singer: int, folder: Path, texts: T
                     )
                 )
     return pairs
+
+
+def listed(path: Path, corpus: Corpus, folder: Path, texts: Texts) -> list[Pair]:
+    """The pairs of a list, such as a published one, in its order.
+
+    Args:
+        path: a CSV, or a TSV by its suffix, with the columns source and target, and perhaps source_singer, text (the
+            syllables) and truth (the target's own recording of the same words). A source is the name of a recording of
+            the corpus, or a path from the table's folder, as a truth is.
+        corpus: prepared recordings.
+        folder: where conversions are to be written.
+        texts: what is sung.
+
+    Raises:
+        DataError: the table cannot be read or has no row; a row names an unknown singer, a file that is not there, or
+            a recording that the model was trained on, or says the same as another.
+    """
+    known = {recording.source: recording for recording in corpus.recordings}
+    found: dict[str, Pair] = {}
+    for number, row in enumerate(rows.read(path, _LISTED_COLUMNS, _PERHAPS_LISTED), start=1):
+        where, recording = f"{path}, row {number}", known.get(row["source"])
+        if recording is not None and recording.split == "train":
+            raise DataError(f"{where}: {row['source']} was trained on; list recordings that are held out")
+        source = corpus.clip_path(recording) if recording else path.parent / row["source"]
+        truth = path.parent / row["truth"] if row.get("truth") else None
+        for file in (source, *([truth] if truth else [])):
+            if not file.is_file():
+                raise DataError(f"{where}: {file} is not there, nor is it the name of a recording of {corpus.folder}")
+        if row["target"] not in corpus.singers:
+            raise DataError(f"{where}: unknown singer {row['target']!r}; known are {', '.join(corpus.singers)}")
+        singer = row.get("source_singer") or (recording.singer if recording else "")
+        name = _name(row["source"], row["target"])
+        if name in found:
+            raise DataError(f"{where}: {row['source']} into {row['target']} stands there twice")
+        found[name] = Pair(
+            name,
+            report.RECONSTRUCTION if singer == row["target"] else report.CONVERSION,
+            source,
+            row["source"],
+            singer,
+            row["target"],
+            folder / f"{name}.flac",
+            text=row.get("text") or texts.of(row["source"]),
+            truth=truth,
+        )
+    if not found:
+        raise DataError(f"{path}: lists no pair; expected rows below {', '.join(_LISTED_COLUMNS)}")
+    return list(found.values())
 
 
 def parallel(path: Path, singers: Sequence[str], per_pair: int, folder: Path, texts: Texts) -> list[Pair]:
@@ -178,9 +228,9 @@ def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Pair], 
             f"{folder}: found {len(tables)} CSV files; expected a folder of conversions with one, whose columns are "
             f"{', '.join(_TABLE_COLUMNS)} and perhaps {', '.join(_OPTIONAL_COLUMNS)}"
         )
-    rows = _rows(tables[0], _TABLE_COLUMNS, _OPTIONAL_COLUMNS)
+    table = rows.read(tables[0], _TABLE_COLUMNS, _OPTIONAL_COLUMNS)
     pairs, refused = [], []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table, start=1):
         try:
             pairs.append(_row_pair(number, row, folder, corpus, texts))
         except DataError as error:
@@ -216,10 +266,10 @@ class Texts:
         """
         if path is None:
             return cls({})
-        rows = _rows(path, ("file",), ("text", "original_file"), is_open=True)
-        if rows and not {"text", "original_file"} & rows[0].keys():
+        table = rows.read(path, ("file",), ("text", "original_file"), is_open=True)
+        if table and not {"text", "original_file"} & table[0].keys():
             raise DataError(f"{path}: no column text (or original_file); expected the columns file and text")
-        return cls({row["file"]: row.get("text") or _told_by(row.get("original_file", "")) for row in rows})
+        return cls({row["file"]: row.get("text") or _told_by(row.get("original_file", "")) for row in table})
 
     def of(self, recording: str) -> str | None:
         """The text of a recording, by the posix path whose last two parts are `<singer>/<name>`; None if unknown."""
@@ -232,7 +282,7 @@ class Texts:
 def _same_words(path: Path) -> list[SameWords]:
     """Both directions for a folder, as written for a table."""
     if path.is_file():
-        return [_take(path, row) for row in _rows(path, _PAIR_COLUMNS, ())]
+        return [_take(path, row) for row in rows.read(path, _PAIR_COLUMNS, ())]
     found = sorted(file for file in path.glob("*/*") if file.is_file() and files.is_candidate(file))
     return [
         SameWords(source, source.parent.name, target, target.parent.name)
@@ -280,27 +330,6 @@ def _row_pair(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus,
         row.get("text") or texts.of(row["source"]),
         truth,
     )
-
-
-def _rows(
-    path: Path, required: Sequence[str], optional: Sequence[str], *, is_open: bool = False
-) -> list[dict[str, str]]:
-    """Rows of a CSV (or TSV) as dicts; an open table may have columns that nobody asked for."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-            columns = list(reader.fieldnames or ())
-            rows = [{key: (row[key] or "").strip() for key in columns} for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}") from None
-    missing = [column for column in required if column not in columns]
-    unknown = [column for column in columns if column not in (*required, *optional)]
-    if missing or (unknown and not is_open):
-        wrong = f"no column {', '.join(missing)}" if missing else f"unknown column {', '.join(unknown)}"
-        raise DataError(
-            f"{path}: {wrong}; expected {', '.join(required)} and perhaps {', '.join(optional) or 'no more'}"
-        )
-    return rows
 
 
 def _name(recording: str, target: str) -> str:

@@ -37,6 +37,7 @@ from moksori.training.logging import journal
 
 T = TypeVar("T")
 
+_ENOUGH, _FEWEST_CLIPS = 60, 3  # conversions that tell something; recordings of a singer, where singers are many
 _EVERY_PAIR = (report.CONVERSION, report.RECONSTRUCTION)  # rows whose sources have controls
 
 
@@ -52,6 +53,7 @@ def evaluate_voice(
     parallel: Path | None = None,
     songs: Path | None = None,
     run: Path | None = None,
+    listed: Path | None = None,
 ) -> Report:
     """Judge a model on recordings that it never saw.
 
@@ -66,6 +68,7 @@ def evaluate_voice(
         parallel: recordings of the same words by several singers; see `pairs.parallel`.
         songs: by strangers; see `pairs.strangers`.
         run: folder of the training run, for its curves.
+        listed: pairs in place of all held-out recordings into all singers; see `pairs.listed`.
 
     Raises:
         DataError: a singer has no held-out recording, or the model has other singers.
@@ -76,7 +79,11 @@ def evaluate_voice(
     options = _with_tracker(options, melody.SwiftF0.name if voice.is_told_the_pitch else None)
     backend, audio = voice.backend_name(options.backend), folder / sounds.FOLDER
 
-    pairs = test_pairs.held_out(corpus, options.split, options.per_singer, audio, texts)
+    if listed is not None:
+        pairs = test_pairs.listed(listed, corpus, audio, texts)
+    else:
+        per_singer = options.per_singer or _usual_clips(voice, corpus)
+        pairs = test_pairs.held_out(corpus, options.split, per_singer, audio, texts)
     if parallel is not None:
         pairs += test_pairs.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
     if songs is not None:
@@ -172,6 +179,15 @@ def _known(analyses: Analyses, corpus: Corpus, pairs: Sequence[Pair], options: O
     truth = scoring.ground_truth(analyses, corpus, options.split, texts)
     own = [pair for pair in pairs if pair.row in _EVERY_PAIR]
     return truth + scoring.controls(analyses, corpus, own, options.split)
+
+
+def _usual_clips(voice: Voice, corpus: Corpus) -> int:
+    """How many recordings of each singer are converted unless somebody says so: more, where singers are few.
+
+    A voice that samples codes is slow, and gets the fewest.
+    """
+    n_pairs = len(corpus.singers) * (len(corpus.singers) - 1)
+    return max(_FEWEST_CLIPS, -(-_ENOUGH // max(1, n_pairs))) if voice.is_told_the_pitch else _FEWEST_CLIPS
 
 
 def _check_singers(voice: Voice, corpus: Corpus) -> None:

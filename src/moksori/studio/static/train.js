@@ -89,8 +89,7 @@ function showDoctor(doctor) {
   const most = Math.max(...doctor.singers.map((one) => one.sung_minutes), 0.01);
   byId("doctor").tBodies[0].replaceChildren(...doctor.singers.map((one) => {
     const meter = make("meter", { min: 0, max: most, value: one.sung_minutes, "aria-hidden": "true" });
-    const n = one.n_recordings;
-    return make("tr", {}, make("th", { scope: "row", text: one.singer }), make("td", {}, make("span", { text: one.sung_minutes.toFixed(1) }), meter), make("td", { text: n.train + n.validation + n.test }), make("td", { text: n.validation + n.test }),
+    return make("tr", {}, make("th", { scope: "row", text: one.singer }), make("td", {}, make("span", { text: one.sung_minutes.toFixed(1) }), meter), make("td", { text: one.n_files }), make("td", { text: (one.sung_minutes - one.training_minutes).toFixed(1) }),
       make("td", {}, make("span", { text: one.range_notes }), one.low_hz ? rangeBar(one.low_hz, one.high_hz) : null), make("td", { text: `${one.noise_dbfs.toFixed(0)} dBFS` }), make("td", { class: `verdict ${one.verdict}`, text: say(`doctor.${one.verdict}`) }));
   }));
   const lines = [...doctor.advice, ...doctor.singers.flatMap((one) => one.advice.map((each) => `${one.singer}: ${each}`)), ...doctor.skipped.map((skip) => say("doctor.skipped", skip))];
