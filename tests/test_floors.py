@@ -41,7 +41,10 @@ ORDER = {
         "clip frames mulaw highpass level mixdown parts containers files resample spectral levelling pitch f0_file "
         "notes overlap_add envelopes shapes features transposition breaths signals"
     ),
-    "data": "corpus threads sources splits prepare doctor augment repitch feature_cache segments excerpts batches",
+    "data": (
+        "corpus threads sources rows splits stretches prepare doctor augment repitch feature_cache segments excerpts "
+        "batches"
+    ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
         "singers autoencoder swift solo kinds"
