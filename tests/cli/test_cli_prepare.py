@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from calling import Moksori
 
-from moksori.data import synthetic
 from moksori.data.corpus import Corpus
 
 
