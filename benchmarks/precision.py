@@ -25,8 +25,9 @@ from moksori.generation.backends import calibration, sampling
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.conditions import Conditioning
 from moksori.models.solo import Solo
-from moksori.training import media, tables
-from moksori.training.media import CodeMedium, SoloMedium
+from moksori.training.media import base as media
+from moksori.training.media.codes import CodeMedium
+from moksori.training.media.solo import SoloMedium
 from moksori.training.perturb import PerturbConfig
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -34,12 +35,11 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 
 def told_of(model: Autoencoder | Solo, clips: Tensor, singer: Tensor) -> tuple[Tensor, Conditioning]:
     """Codes `[B, T]` of clips, and what the decoder is told of them."""
-    medium = media.medium_for(model, PerturbConfig())
-    vectors = medium.singers(singer)
-    if isinstance(medium, SoloMedium):
-        assert isinstance(model, Solo)
-        return clips[:, 0].long() if clips.dim() == 3 else clips, model.conditioning(medium.told(clips), vectors)
-    assert isinstance(medium, CodeMedium) and isinstance(model, Autoencoder)
+    vectors = model.singers(singer)
+    if isinstance(model, Solo):
+        alone = SoloMedium(model)
+        return alone.codes(clips), model.conditioning(alone.told(clips), vectors)
+    medium = CodeMedium(model)
     return medium.codes(clips), model.conditioning(medium.encode(clips), vectors, medium.told(clips))
 
 
@@ -100,7 +100,7 @@ def main() -> None:
     corpus = Corpus.load(given.data)
 
     def drawn(split: str, per_singer: int) -> tuple[Tensor, Conditioning]:
-        items = tables.table(corpus, split, model.config, length).fixed_items(per_singer)
+        items = media.medium_for(model, PerturbConfig()).table(corpus, split, length).fixed_items(per_singer)
         clips, singer = torch.stack([item.clip for item in items]), torch.tensor([item.singer for item in items])
         return told_of(model, clips, singer)
 

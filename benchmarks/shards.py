@@ -17,8 +17,7 @@ import torch
 from moksori.data.batches import Batch, Batches
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import losses, recipe, shards
-from moksori.training.learner import learners_for
-from moksori.training.media import CodeMedium
+from moksori.training.media.codes import CodeMedium
 from moksori.training.phases.base import Update
 from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.shards import Differentiated
@@ -30,8 +29,8 @@ N_ROUNDS = 5
 def step(model: Autoencoder, batch: Batch, n_shards: int) -> None:
     """One training step of phase 1, as the loop takes it."""
     settings, team = recipe.load("small"), shards.Team(n_shards)
-    learners = learners_for(model, settings.optimiser)
-    phase = Reconstruction(CodeMedium(model), cast(Batches, None))  # it is given its batch
+    medium = CodeMedium(model)
+    learners, phase = medium.learners(settings), Reconstruction(medium, cast(Batches, None))  # it is given its batch
     parts = [phase.updates(part, 0, torch.Generator()) for part in shards.split(batch, n_shards, torch.device("cpu"))]
 
     def differentiate(updates: Iterator[Update]) -> Differentiated:

@@ -54,11 +54,12 @@ ORDER = {
     "generation.songs": "windows latents chunks scheduler codes features detail",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
-        "schedules losses perturb learner average guard shards plateau media tables phases choose recipe logging "
-        "folder loop horizon run"
+        "schedules losses perturb learner average guard shards plateau phases choose recipe logging media folder loop "
+        "horizon run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
-    "training.logging": "events validation samples journal tensorboard",
+    "training.logging": "events validation journal tensorboard",
+    "training.media": "base codes features solo",
     "conversion": "options hearing song many preview voice",
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",

@@ -18,10 +18,11 @@ from moksori.errors import UserError
 from moksori.models import kinds
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.solo import Solo
-from moksori.training import losses, media
+from moksori.training import losses
 from moksori.training import recipe as recipes
-from moksori.training.learner import learners_for
-from moksori.training.media import FeatureMedium
+from moksori.training.media import base as media
+from moksori.training.media.features import FeatureMedium
+from moksori.training.media.solo import SoloMedium
 from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.phases.backtranslate import BackTranslation, Translated
 from moksori.training.phases.predict import Prediction
@@ -40,11 +41,11 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = kinds.build(recipe.model, ["a", "b"])
-    learners = learners_for(model, recipe.optimiser, recipe.critic_optimiser)
     if isinstance(model, Solo):
         _step_alone(model, recipe)
         return
     medium, no_batches = media.medium_for(model, recipe.perturbation), cast(Batches, None)
+    learners = medium.learners(recipe)
     batch = Batch(_clips(model), torch.tensor([0, 1]))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     translated = Translated(batch.clips, batch.singer, heard=batch.clips.flip(0))
@@ -74,9 +75,10 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
 def _step_alone(model: Solo, recipe: Recipe) -> None:
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     codes = torch.randint(0, 256, (2, 2 * model.config.hop_samples), generator=torch.Generator().manual_seed(0))
-    phase = Prediction(media.medium_for(model, recipe.perturbation), cast(Batches, None))
+    medium = SoloMedium(model)
+    phase = Prediction(medium, cast(Batches, None))
     (update,) = phase.updates(Batch(codes, torch.tensor([0, 1])), 0, torch.Generator())
-    (learner,) = learners_for(model, recipe.optimiser).values()
+    (learner,) = medium.learners(recipe).values()
     learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), 0)
     idle = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
     last = recipe.model.decoder.blocks * recipe.model.decoder.layers - 1

@@ -22,7 +22,7 @@ from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
-from moksori.training.media import CodeMedium
+from moksori.training.media.codes import CodeMedium
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
 

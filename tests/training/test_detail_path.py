@@ -12,10 +12,9 @@ from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.swift import Swift
-from moksori.training import tables
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
-from moksori.training.media import FeatureMedium
+from moksori.training.media.features import FeatureMedium
 from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.recipe import Recipe
@@ -31,20 +30,19 @@ def recipe(tiny_swift_recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def batches(tiny_corpus: Corpus, recipe: Recipe) -> Batches:
-    table = tables.table(tiny_corpus, "train", recipe.model, 1920, moved_copies=1)
+def batches(tiny_corpus: Corpus, model: Swift) -> Batches:
+    table = FeatureMedium(model, PerturbConfig()).table(tiny_corpus, "train", 1920, moved_copies=1)
     return Batches(table, 4, seed=0, is_augmented=False)
 
 
 @pytest.fixture
 def model(tiny_corpus: Corpus, recipe: Recipe) -> Swift:
     """Untrained: it corrects nothing."""
-    table = tables.table(tiny_corpus, "train", recipe.model, 1920)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         swift = Swift(recipe.model, tiny_corpus.singers)  # type: ignore[arg-type]
-    assert swift.singers.measured is not None
-    swift.singers.measured.copy_(table.mean_shapes())  # type: ignore[union-attr]
+    FeatureMedium(swift, PerturbConfig()).measure(tiny_corpus)
+    assert swift.singers.measured is not None and swift.singers.measured.any()
     return swift
 
 

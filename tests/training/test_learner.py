@@ -168,7 +168,7 @@ def test_memory_that_fits_no_parameter_is_refused(strange: dict[str, Tensor]) ->
 
 
 def test_every_parameter_has_exactly_one_learner(tiny_model: Autoencoder) -> None:
-    learners = learners_for(tiny_model, OptimiserConfig())
+    learners = learners_for(tiny_model, OptimiserConfig(), {"classifier": OptimiserConfig()})
     owned = [parameter for learner in learners.values() for parameter in learner._parameters]
     assert sorted(map(id, owned)) == sorted(map(id, tiny_model.parameters()))
     assert set(map(id, learners["classifier"]._parameters)) == set(map(id, tiny_model.classifier.parameters()))

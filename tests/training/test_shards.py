@@ -47,7 +47,7 @@ def test_a_team_computes_in_its_precision() -> None:
 
 
 def test_two_shards_give_the_gradient_of_one(tiny_model: Autoencoder) -> None:
-    learner = learners_for(tiny_model, OptimiserConfig())["autoencoder"]
+    learner = learners_for(tiny_model, OptimiserConfig(), {"classifier": OptimiserConfig()})["autoencoder"]
 
     def work(batch: Batch) -> Differentiated:
         z = tiny_model.encode(batch.clips)

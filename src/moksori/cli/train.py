@@ -108,11 +108,12 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     import moksori
     from moksori.evaluation import scorer
     from moksori.models import kinds
-    from moksori.training import media, run
+    from moksori.training import run
     from moksori.training.folder import RunFolder
     from moksori.training.logging import tensorboard as board
     from moksori.training.logging.journal import Journal
     from moksori.training.loop import Budget
+    from moksori.training.media import base as media
 
     source, output, budget, max_steps = asked.source, asked.output, asked.budget, asked.max_steps
     licence, as_json, folder = asked.licence, asked.as_json, RunFolder(asked.output)
@@ -135,7 +136,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
         with console.counted("teaching a judge") as progress:
             trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
-    unit = media.unit_of(chosen.model)
+    unit = media.class_of(chosen.model).unit
     watcher = JsonLines() if as_json else Watcher(limits, chosen, len(corpus.singers), unit)
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():

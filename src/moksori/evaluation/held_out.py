@@ -13,10 +13,10 @@ from moksori.data.segments import Segment
 from moksori.errors import DataError
 from moksori.evaluation.judges import probe
 from moksori.models.kinds import Converter
-from moksori.training import media, tables
 from moksori.training.logging import validation
-from moksori.training.media import Medium
+from moksori.training.media import base as media
 from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.base import Latent
 
 _TRAIN_SEGMENTS = 30  # a singer, for the probe
 _SECONDS = 1.0  # of a segment, rounded to whole latent frames
@@ -24,7 +24,7 @@ _SECONDS = 1.0  # of a segment, rounded to whole latent frames
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures over held-out segments of one second; losses as in `training.validation.HeldOut`."""
+    """Figures over held-out segments of one second; losses as in `training.logging.validation.HeldOut`."""
 
     n_segments: int
     unit: str  # of the losses
@@ -54,14 +54,14 @@ def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: 
         )
     rate, hop = model.config.sample_rate, model.config.latent_hop_samples
     length = max(1, round(_SECONDS * rate / hop)) * hop
-    held_out = tables.table(corpus, split, model.config, length).fixed_items(per_singer)
+    medium = media.medium_for(model, PerturbConfig())
+    held_out = medium.table(corpus, split, length).fixed_items(per_singer)
     if len(held_out) < 2:
         raise DataError(
             f"{corpus.folder}: the {split} split has fewer than two segments; add recordings to each singer"
         )
-    medium = media.medium_for(model, PerturbConfig())
-    scored = validation.held_out(medium, held_out)
-    trained = tables.table(corpus, "train", model.config, length).fixed_items(_TRAIN_SEGMENTS)
+    scored = validation.held_out(medium, *media.stacked(medium.singers, held_out))
+    trained = medium.table(corpus, "train", length).fixed_items(_TRAIN_SEGMENTS)
     test_z, test_singer = _latents(medium, held_out)
     accuracy = probe.accuracy(*_latents(medium, trained), test_z, test_singer, seed)
     chance = test_singer.bincount().max().item() / len(test_singer)
@@ -69,7 +69,7 @@ def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: 
 
 
 @torch.no_grad()
-def _latents(medium: Medium, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
+def _latents(medium: Latent, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
     """Latents `[N, D, F]` and singers `[N]` of segments."""
     device = medium.singers.table.weight.device
     z = [medium.encode(segment.clip.unsqueeze(0).to(device)) for segment in segments]

@@ -1,10 +1,12 @@
 """The registry of kinds of model, by the `kind` of their settings: where a recipe or a model file becomes a net.
 
-A kind is one record here, a class in `training.media` that trains it, and one that sings with it.
+A kind is one record here. What stands on higher floors it names, and it is found when it is asked for: the class in
+`training.media` that trains it.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,14 +59,44 @@ class Kind:
     config: type[Any]  # its settings, see `Settings`
     model: type[Any]  # made of settings and the singers' names
     converts: bool  # makes another voice of a recording
+    trained_by: str  # "module:class", a `training.media.base.Medium`
+
+    def medium(self) -> type[Any]:
+        """The class that trains such models."""
+        return _found(self.trained_by)
+
+
+def _found(name: str) -> type[Any]:
+    """The class of a `module:class`."""
+    module, _, attribute = name.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("wavenet", ModelConfig, Autoencoder, converts=True),
-        Kind("source-filter", SwiftConfig, Swift, converts=True),
-        Kind("wavenet-alone", SoloConfig, Solo, converts=False),
+        Kind(
+            "wavenet",
+            ModelConfig,
+            Autoencoder,
+            converts=True,
+            trained_by="moksori.training.media.codes:CodeMedium",
+        ),
+        Kind(
+            "source-filter",
+            SwiftConfig,
+            Swift,
+            converts=True,
+            trained_by="moksori.training.media.features:FeatureMedium",
+        ),
+        Kind(
+            "wavenet-alone",
+            SoloConfig,
+            Solo,
+            converts=False,
+            trained_by="moksori.training.media.solo:SoloMedium",
+        ),
     )
 }
 

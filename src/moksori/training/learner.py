@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from moksori.models.kinds import Model
 from moksori.training import schedules
 from moksori.training.schedules import LearningRateConfig
 
@@ -105,19 +104,18 @@ class Learner:
 
 
 def learners_for(
-    model: Model, config: OptimiserConfig, critic_config: OptimiserConfig | None = None
+    model: nn.Module, config: OptimiserConfig, adversaries: Mapping[str, OptimiserConfig]
 ) -> dict[str, Learner]:
-    """The learners of the method: the adversaries that a model has, and everything else, called the autoencoder."""
+    """One learner for each adversary, and one for all other parameters, called the autoencoder.
+
+    Args:
+        model: to be trained.
+        config: for all but the adversaries.
+        adversaries: name of a part of the model -> how it is moved.
+    """
     named = dict(model.named_parameters())
-
-    def part(prefix: str) -> dict[str, nn.Parameter]:
-        return {name: named.pop(name) for name in list(named) if name.startswith(prefix)}
-
     learners = {}
-    if classifier := part("classifier."):
-        learners["classifier"] = Learner(classifier.items(), config)
-    if critic := part("critic."):
-        learners["critic"] = Learner(critic.items(), critic_config or config)
-    if notes := part("notes."):
-        learners["notes"] = Learner(notes.items(), config)
+    for name, own in adversaries.items():
+        part = {key: named.pop(key) for key in list(named) if key.startswith(f"{name}.")}
+        learners[name] = Learner(part.items(), own)
     return learners | {"autoencoder": Learner(named.items(), config)}

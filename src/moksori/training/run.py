@@ -9,36 +9,24 @@ from dataclasses import dataclass
 
 import torch
 
-from moksori import settings
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus, sung_range
-from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
-from moksori.models.kinds import Model
-from moksori.models.swift import SwiftConfig
-from moksori.training import media, shards, tables
+from moksori.training import shards
 from moksori.training.average import Average
 from moksori.training.folder import Identity, RunFolder
-from moksori.training.learner import learners_for
-from moksori.training.logging import samples, validation
 from moksori.training.loop import Counters, Monitor, Trainer
-from moksori.training.media import AnyMedium, FeatureMedium, SoloMedium
-from moksori.training.phases.adversarial import CriticisedReconstruction
-from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
-from moksori.training.phases.base import Phase, Plan, SinglePhase
-from moksori.training.phases.predict import Prediction
-from moksori.training.phases.reconstruct import Reconstruction
-from moksori.training.phases.schedule import Turns
+from moksori.training.media import base as media
+from moksori.training.media.base import Ingredients, Medium
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Team
 
 _CALIBRATION_SEGMENTS = 16
-_UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard
 
 
 @dataclass(frozen=True)
@@ -64,75 +52,46 @@ def open_run(
         UserError: the folder holds another run, or the data cannot be trained on.
     """
     folder.claim(Identity(options.seed, list(corpus.singers), corpus.fingerprint), recipe)
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
+        model = kinds.build(recipe.model, corpus.singers).to(options.device)
+    medium = media.medium_for(model, recipe.perturbation)
     segments = recipe.segments
-    table = tables.table(
-        corpus,
-        "train",
-        recipe.model,
-        recipe.segment_samples,
-        moved_copies=segments.moved_copies,
-        progress=progress,
-    )
+    table = medium.table(corpus, "train", recipe.segment_samples, moved_copies=segments.moved_copies, progress=progress)
     batches = Batches(
         table,
         segments.batch_size,
         options.seed,
         is_balanced=segments.is_balanced,
-        is_augmented=segments.is_augmented and not isinstance(recipe.model, SwiftConfig),
+        is_augmented=segments.is_augmented and medium.is_augmentable,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
-        model = kinds.build(recipe.model, corpus.singers).to(options.device)
-    if model.singers.measured is not None and isinstance(table, ExcerptTable):
-        model.singers.measured.copy_(table.mean_shapes())
-    medium = media.medium_for(model, recipe.perturbation)
+    medium.measure(corpus)
     device = torch.device(options.device)
     n_parts = shards.n_parts(segments.shards, device)
     team = Team(n_parts, device, is_half=_is_half(recipe.precision, device))
+    ranges = _ranges(corpus)
+    some = table.fixed_items(1)[:_CALIBRATION_SEGMENTS]
     return Trainer(
         model=model,
-        learners=learners_for(model, recipe.optimiser, recipe.critic_optimiser),
+        learners=medium.learners(recipe),
         average=Average(model, recipe.average_decay),
-        plan=_plan(medium, corpus, batches, recipe, team),
+        plan=medium.plan(Ingredients(batches, recipe, ranges, team)),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
-        monitor=_monitor(model, medium, corpus, recipe, options.seed),
-        provenance=_provenance(corpus, recipe, options, _calibrated(medium, table.fixed_items(1))),
+        monitor=_monitor(medium, corpus, recipe, options.seed),
+        provenance=_provenance(corpus, ranges, recipe, options, lambda: medium.layer_peaks(some)),
         clock=time.monotonic,
         team=team,
     )
 
 
-def _plan(medium: AnyMedium, corpus: Corpus, batches: Batches, recipe: Recipe, team: Team) -> Plan:
-    """Both phases; a single singer has nobody to be mixed with, and stays in phase 1. A WaveNet by itself has one."""
-    if isinstance(medium, SoloMedium):
-        return SinglePhase(Prediction(medium, batches))
-    if len(medium.singers.names) < 2:
-        return SinglePhase(Reconstruction(medium, batches))
-    losses, turns = recipe.losses, Turns(recipe.back_translation)
-    first: Phase = Reconstruction(medium, batches)
-    if isinstance(medium, FeatureMedium) and (losses.adversarial or losses.cycle):
-        ranges = _ranges(corpus)
-        unknown = PitchRange(_UNKNOWN_HZ, _UNKNOWN_HZ, _UNKNOWN_HZ)
-        first = CriticisedReconstruction(
-            medium, batches, [ranges.get(name, unknown).median_hz for name in corpus.singers]
-        )
-    return TwoPhases(first, BackTranslation(medium, batches, turns, team), turns)
-
-
-def _calibrated(medium: AnyMedium, segments: list[Segment]) -> Callable[[], tuple[float, ...]]:
-    """Asks how large the inputs of the decoder's layers get, for int8; nothing where no decoder samples codes."""
-    if isinstance(medium, FeatureMedium) or not segments:
-        return tuple
-    some = segments[:_CALIBRATION_SEGMENTS]
-    clips = torch.stack([segment.clip for segment in some])
-    singer = torch.tensor([segment.singer for segment in some])
-    return lambda: medium.layer_peaks(clips, singer)
-
-
 def _provenance(
-    corpus: Corpus, recipe: Recipe, options: RunOptions, layer_peaks: Callable[[], tuple[float, ...]]
+    corpus: Corpus,
+    ranges: dict[str, PitchRange],
+    recipe: Recipe,
+    options: RunOptions,
+    layer_peaks: Callable[[], tuple[float, ...]],
 ) -> Callable[[Counters, dict[str, float]], Provenance]:
     def describe(counters: Counters, figures: dict[str, float]) -> Provenance:
         return Provenance(
@@ -142,7 +101,7 @@ def _provenance(
             training_seconds=round(counters.seconds, 1),
             data_fingerprint=corpus.fingerprint,
             level_dbfs=corpus.level_dbfs,
-            ranges=_ranges(corpus),
+            ranges=ranges,
             licence_note=options.licence_note,
             figures=figures,
             layer_peaks=layer_peaks(),
@@ -167,30 +126,25 @@ def _is_half(precision: str, device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def _monitor(model: Model, medium: AnyMedium, corpus: Corpus, recipe: Recipe, seed: int) -> Monitor:
+def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monitor:
     """Held-out segments for figures and samples; without held-out recordings there are none of either."""
     rate, loop, hop = recipe.model.sample_rate, recipe.loop, recipe.model.latent_hop_samples
-    scored = _held_out_segments(corpus, recipe, recipe.segment_samples, loop.validation_segments)
-    sample_length = math.ceil(loop.sample_seconds * rate / hop) * hop
-    heard = _held_out_segments(corpus, recipe, sample_length, 1)
+
+    def held_out(n_samples: int, per_singer: int) -> list[Segment]:
+        return medium.table(corpus, "validation", n_samples).fixed_items(per_singer)
+
+    scored = held_out(recipe.segment_samples, loop.validation_segments)
+    heard = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1)
     # Spread over the singers rather than the first few.
     heard = heard[:: max(1, len(heard) // loop.sample_pairs)][: loop.sample_pairs]
 
     def figures() -> dict[str, float]:
-        if len(scored) < 2:
-            return {}
-        if isinstance(medium, SoloMedium):
-            return validation.held_out_alone(medium, scored)
-        return settings.plain(validation.held_out(medium, scored))
+        return medium.figures(scored) if len(scored) >= 2 else {}
 
-    def rendered() -> Iterator[tuple[str, Clip]]:
-        return samples.render(model, heard, seed) if heard else iter(())
+    def samples() -> Iterator[tuple[str, Clip]]:
+        return medium.samples(heard, seed) if heard else iter(())
 
-    return Monitor(figures, rendered)
-
-
-def _held_out_segments(corpus: Corpus, recipe: Recipe, length: int, per_singer: int) -> list[Segment]:
-    return tables.table(corpus, "validation", recipe.model, length).fixed_items(per_singer)
+    return Monitor(figures, samples)
 
 
 def check_device(name: str) -> str:

@@ -8,8 +8,7 @@ import torch
 from moksori.data.segments import Segment
 from moksori.models.autoencoder import Autoencoder
 from moksori.training import losses
-from moksori.training.logging import validation
-from moksori.training.media import CodeMedium
+from moksori.training.media.codes import CodeMedium
 
 
 def _segments(n: int) -> list[Segment]:
@@ -29,19 +28,19 @@ def _cross_entropy(model: Autoencoder, heard: Segment, told: Segment) -> float:
 @pytest.mark.parametrize("n", [2, 5, 11])  # more than one batch, and an odd last one
 def test_figures_are_means_over_segments_with_own_and_half_way_latents(tiny_model: Autoencoder, n: int) -> None:
     segments = _segments(n)
-    figures = validation.held_out(CodeMedium(tiny_model), segments)
+    figures = CodeMedium(tiny_model).figures(segments)
     own = sum(_cross_entropy(tiny_model, s, s) for s in segments) / n
     other = sum(_cross_entropy(tiny_model, s, segments[i - n // 2]) for i, s in enumerate(segments)) / n
-    assert figures.loss == pytest.approx(own, abs=1e-5)
-    assert figures.shuffled_loss == pytest.approx(other, abs=1e-5)
+    assert figures["loss"] == pytest.approx(own, abs=1e-5)
+    assert figures["shuffled_loss"] == pytest.approx(other, abs=1e-5)
 
 
 def test_the_classifier_is_asked_for_every_segment(tiny_model: Autoencoder) -> None:
     torch.nn.init.zeros_(tiny_model.classifier.singers.weight)
     tiny_model.classifier.singers.bias.data = torch.tensor([0.0, 1.0])  # it always says the second singer
-    assert validation.held_out(CodeMedium(tiny_model), _segments(5)).classifier_accuracy == pytest.approx(2 / 5)
+    assert CodeMedium(tiny_model).figures(_segments(5))["classifier_accuracy"] == pytest.approx(2 / 5)
 
 
 def test_one_segment_cannot_be_shuffled(tiny_model: Autoencoder) -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        validation.held_out(CodeMedium(tiny_model), _segments(1))
+        CodeMedium(tiny_model).figures(_segments(1))

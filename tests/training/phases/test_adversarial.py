@@ -12,12 +12,11 @@ from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.swift import Swift
-from moksori.training import losses, tables
+from moksori.training import losses
 from moksori.training.folder import RunFolder
-from moksori.training.learner import learners_for
 from moksori.training.loop import Budget
 from moksori.training.losses import LossWeights
-from moksori.training.media import FeatureMedium
+from moksori.training.media.features import FeatureMedium
 from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.phases.backtranslate import BackTranslation
@@ -29,7 +28,7 @@ from moksori.training.run import RunOptions, open_run
 
 @pytest.fixture
 def batches(tiny_corpus: Corpus, tiny_swift: Swift) -> Batches:
-    table = tables.table(tiny_corpus, "train", tiny_swift.config, 1920, moved_copies=1)
+    table = FeatureMedium(tiny_swift, PerturbConfig()).table(tiny_corpus, "train", 1920, moved_copies=1)
     return Batches(table, 4, seed=0, is_augmented=False)
 
 
@@ -62,7 +61,7 @@ def test_each_loss_moves_what_it_should(tiny_swift: Swift, batches: Batches) -> 
 
 
 def test_the_learners_move_their_own_parts_only(tiny_swift: Swift, batches: Batches, tiny_swift_recipe: Recipe) -> None:
-    learners = learners_for(tiny_swift, tiny_swift_recipe.optimiser)
+    learners = FeatureMedium(tiny_swift, PerturbConfig()).learners(tiny_swift_recipe)
     for update in _phase(tiny_swift).updates(batches.batch(0), 0, torch.Generator().manual_seed(0)):
         before = {name: p.detach().clone() for name, p in tiny_swift.named_parameters()}
         learner = learners[update.learner]

@@ -25,7 +25,8 @@ from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.logging.events import Event, Logged
 from moksori.training.loop import Budget
-from moksori.training.media import CodeMedium, FeatureMedium
+from moksori.training.media.codes import CodeMedium
+from moksori.training.media.features import FeatureMedium
 from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
 from moksori.training.phases.mixup import MixupConfig
 from moksori.training.phases.schedule import BackTranslationConfig, Turns

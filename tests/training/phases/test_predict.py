@@ -20,11 +20,10 @@ from moksori.models.wavenet import WaveNetConfig
 from moksori.training import recipe as recipes
 from moksori.training import run
 from moksori.training.folder import RunFolder
-from moksori.training.logging import validation
 from moksori.training.logging.events import Event, Logged, Sampled
 from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget, Trainer
-from moksori.training.media import SoloMedium
+from moksori.training.media.solo import SoloMedium
 from moksori.training.recipe import Recipe
 
 FORMS = {
@@ -120,8 +119,8 @@ def test_held_out_figures_are_means_with_what_is_told_of_itself_and_of_another()
         scores = model.logits(codes, told, model.singers(torch.tensor([segments[other].singer])))
         return functional.cross_entropy(scores, codes).item()
 
-    figures = validation.held_out_alone(SoloMedium(model), segments)
+    figures = SoloMedium(model).figures(segments)
     assert figures["loss"] == pytest.approx(sum(loss(i, i) for i in range(10)) / 10, abs=1e-5)
     assert figures["shuffled_loss"] == pytest.approx(sum(loss(i, (i + 5) % 10) for i in range(10)) / 10, abs=1e-5)
     with pytest.raises(ValueError, match="at least 2 segments"):
-        validation.held_out_alone(SoloMedium(model), segments[:1])
+        SoloMedium(model).figures(segments[:1])

@@ -17,7 +17,7 @@ from moksori.models.wavenet import WaveNetConfig
 from moksori.training import losses
 from moksori.training.learner import Learner, OptimiserConfig, learners_for
 from moksori.training.losses import LossWeights
-from moksori.training.media import CodeMedium
+from moksori.training.media.codes import CodeMedium
 from moksori.training.phases.base import Update
 from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.schedules import LearningRateConfig
@@ -32,7 +32,7 @@ def batch() -> Batch:
 
 @pytest.fixture
 def learners(tiny_model: Autoencoder) -> dict[str, Learner]:
-    return learners_for(tiny_model, OptimiserConfig())
+    return learners_for(tiny_model, OptimiserConfig(), {"classifier": OptimiserConfig()})
 
 
 def _phase(model: Autoencoder) -> Reconstruction:
@@ -124,7 +124,7 @@ def test_chance_comes_from_the_generator_alone(tiny_model: Autoencoder, batch: B
 
 def test_the_loss_begins_at_ignorance_and_falls(tiny_model: Autoencoder) -> None:
     # Two singers hold a code each: easily learnt.
-    learners = learners_for(tiny_model, OptimiserConfig())
+    learners = learners_for(tiny_model, OptimiserConfig(), {"classifier": OptimiserConfig()})
     codes = torch.tensor([[100] * 80, [156] * 80])
     phase, seen = _phase(tiny_model), []
     for step in range(80):
@@ -161,7 +161,8 @@ def _trained(confusion_weight: float, seed: int, n_steps: int = 300) -> Autoenco
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Autoencoder(SMALL, ["plain", "whistler"])
-    learners = learners_for(model, OptimiserConfig(LearningRateConfig(initial=1e-2, decay=1.0)))
+    config = OptimiserConfig(LearningRateConfig(initial=1e-2, decay=1.0))
+    learners = learners_for(model, config, {"classifier": config})
     weights = LossWeights(confusion=confusion_weight)
     for step in range(n_steps):
         for update in _phase(model).updates(_whistlers(16, 1000 + step), step, torch.Generator()):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from moksori.data.segments import Segment
-from moksori.training.media import Medium, SoloMedium
+from moksori.training.phases.base import Latent
 
-_BATCH = 8  # segments scored at a time
+_BATCH = 8  # clips scored at a time
 
 
 @dataclass(frozen=True)
@@ -26,67 +26,43 @@ class HeldOut:
 
 
 @torch.no_grad()
-def held_out(medium: Medium, segments: Sequence[Segment]) -> HeldOut:
-    """Score held-out segments with their own latents and with each other's.
+def held_out(medium: Latent, clips: Tensor, singer: Tensor) -> HeldOut:
+    """Score held-out clips with their own latents and with each other's.
 
     Args:
         medium: a model in any state of training.
-        segments: at least 2, of one length, in the medium's kind of clips.
+        clips: `[N, ...]`, at least 2, of the medium's kind, sorted by singer.
+        singer: `[N]`, whose they are.
 
     Raises:
-        ValueError: fewer than 2 segments; there is nothing to shuffle.
+        ValueError: fewer than 2 clips; there is nothing to shuffle.
     """
-    clips, singer = _stacked(medium, segments)
-    parts = torch.split(clips, _BATCH)
-    z = torch.cat([medium.encode(part) for part in parts])
-    # Segments are sorted by singer: half a turn gives nearly all of them the latent of another singer's clip.
-    other = z.roll(len(segments) // 2, dims=0)
+    check_there_are_two(clips)
+    z = torch.cat([medium.encode(part) for part in torch.split(clips, _BATCH)])
+    vectors = medium.singers(singer)
+    # Half of the clips away is, as they are sorted, nearly always a clip of another singer.
+    other = z.roll(len(clips) // 2, dims=0)
 
-    def loss(latent: torch.Tensor) -> float:
-        scored = [
-            medium.loss(part, part, told, medium.singers(who)).double() * len(part)
-            for part, told, who in zip(parts, torch.split(latent, _BATCH), torch.split(singer, _BATCH), strict=True)
-        ]
-        return torch.stack(scored).sum().item() / len(clips)
+    def loss(clips: Tensor, z: Tensor, vectors: Tensor) -> Tensor:
+        return medium.loss(clips, clips, z, vectors)
 
     guessed = medium.classifier(z).argmax(dim=1)
-    return HeldOut(loss(z), loss(other), (guessed == singer).double().mean().item())
+    accuracy = (guessed == singer).double().mean().item()
+    return HeldOut(mean_loss(loss, clips, z, vectors), mean_loss(loss, clips, other, vectors), accuracy)
 
 
-@torch.no_grad()
-def held_out_alone(medium: SoloMedium, segments: Sequence[Segment]) -> dict[str, float]:
-    """Score held-out segments with a WaveNet by itself.
+def mean_loss(loss: Callable[..., Tensor], clips: Tensor, *others: Tensor) -> float:
+    """The mean of a loss over clips `[N, ...]`, some at a time; `loss` takes a part of the clips and of all others."""
+    parts = zip(*(torch.split(rows, _BATCH) for rows in (clips, *others)), strict=True)
+    scored = [loss(*part).double() * len(part[0]) for part in parts]
+    return torch.stack(scored).sum().item() / len(clips)
 
-    Args:
-        medium: in any state of training.
-        segments: at least 2, of one length.
 
-    Returns:
-        `loss`, in nats a sample; for a net that is told anything also `shuffled_loss`, with what is told of another
-        segment and of its singer. The difference is what the condition is worth.
+def check_there_are_two(clips: Tensor) -> None:
+    """Refuse fewer than 2 clips, which nobody can shuffle.
 
     Raises:
-        ValueError: fewer than 2 segments; there is nothing to shuffle.
+        ValueError: so it is.
     """
-    clips, singer = _stacked(medium, segments)
-    told, vectors = medium.told(clips), medium.singers(singer)
-
-    def loss(told: torch.Tensor, vectors: torch.Tensor) -> float:
-        split = (torch.split(rows, _BATCH) for rows in (clips, told, vectors))
-        scored = [medium.loss(*part).double() * len(part[0]) for part in zip(*split, strict=True)]
-        return torch.stack(scored).sum().item() / len(clips)
-
-    figures = {"loss": loss(told, vectors)}
-    if told.shape[1] or vectors.shape[1]:
-        turn = len(segments) // 2  # segments are sorted by singer: half a turn takes another singer's
-        figures["shuffled_loss"] = loss(told.roll(turn, dims=0), vectors.roll(turn, dims=0))
-    return figures
-
-
-def _stacked(medium: Medium | SoloMedium, segments: Sequence[Segment]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clips `[N, ...]` and singers `[N]`, on the medium's device; N at least 2, or there is nothing to shuffle."""
-    if len(segments) < 2:
+    if len(clips) < 2:
         raise ValueError("held-out figures need at least 2 segments")
-    device = medium.singers.table.weight.device
-    clips = torch.stack([segment.clip for segment in segments]).to(device)
-    return clips, torch.tensor([segment.singer for segment in segments], device=device)

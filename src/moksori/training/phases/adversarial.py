@@ -16,15 +16,17 @@ of the latent, as the latent reconstruction of Huang et al. 2018 (MUNIT), equati
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from moksori.audio import features
 from moksori.data.batches import Batch, Batches
+from moksori.models.critic import Critic
+from moksori.models.synthesiser import Controls
 from moksori.training import losses
-from moksori.training.media import FeatureMedium
-from moksori.training.phases.base import DrawnPhase, Update
+from moksori.training.phases.base import DrawnPhase, Latent, Update
 
 _LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic, which shall not judge by loudness
 _MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
@@ -33,12 +35,37 @@ _AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's
 _HIGHEST_HZ = 1500.0  # a clip that would go beyond stays where it is
 
 
+class Criticised(Latent, Protocol):
+    """What this phase asks of a model beyond that: what it says is to be sung, before anybody hears it."""
+
+    critic: Critic
+    has_detail: bool  # envelopes of the clips are corrected, instead of all being made of the latent
+
+    def controls(self, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
+        """What to sing, at the pitch and level of the clips."""
+
+    def sung(self, controls: Controls) -> Tensor:
+        """Log-mel `[B, M, F]` of what the controls sound like."""
+
+    def as_heard(self, heard: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
+        """Clips in which the sound of controls is heard, as sung by singers of these vectors."""
+
+    def distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far what the controls sound like is from the clips, in nepers."""
+
+    def envelope_distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far the controls are from what was measured of the clips; in nepers."""
+
+    def detail_distance(self, controls: Controls, clips: Tensor, heard: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How far a conversion is from the clip's own detail on the voice's mean; in nepers."""
+
+
 class CriticisedReconstruction(DrawnPhase):
     """Classifier step, critic step, autoencoder step, on every batch."""
 
     name = "reconstruction"
 
-    def __init__(self, medium: FeatureMedium, batches: Batches, medians_hz: Sequence[float]) -> None:
+    def __init__(self, medium: Criticised, batches: Batches, medians_hz: Sequence[float]) -> None:
         """Medians are the middle of each singer's range, in the order of the singers."""
         super().__init__(batches)
         self._medium = medium

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
-from moksori.training.media import Medium
 from moksori.training.phases import mixup
-from moksori.training.phases.base import Phase, Update
+from moksori.training.phases.base import Latent, Phase, Update
 from moksori.training.phases.schedule import Turns
 from moksori.training.shards import Team
 
@@ -41,7 +40,7 @@ class BackTranslation:
 
     name = "back-translation"
 
-    def __init__(self, medium: Medium, batches: Batches, turns: Turns, team: Team | None = None) -> None:
+    def __init__(self, medium: Latent, batches: Batches, turns: Turns, team: Team | None = None) -> None:
         """The team sings; without one, the caller's thread does, in full precision."""
         self._medium = medium
         self._batches = batches

@@ -1,4 +1,4 @@
-"""What a phase of training is: a way from a batch to named losses, one learner after another.
+"""What a phase of training is: a way from a batch to named losses, one learner after another; and what phases ask.
 
 The loop knows no phase. It asks a phase for its updates and answers each by one step of the learner that the update
 names, before it asks for the next; so a later update of the same batch already sees the earlier one's effect.
@@ -6,7 +6,7 @@ names, before it asks for the next; so a later update of the same batch already 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
+from moksori.models.classifier import SingerClassifier
+from moksori.models.singers import SingerTable
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,45 @@ class Update:
 
     learner: str  # a key of `learner.learners_for`
     losses: dict[str, Tensor]  # by name, unweighted scalars; see losses.LossWeights
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A net that learns to read something from the latent, while the encoder learns to hide it."""
+
+    learner: str  # who moves it, and the name of its own loss
+    confusion: str  # name of the encoder's loss, which is the negative of it
+    loss: Callable[[Tensor, torch.Generator], Tensor]  # latent `[B, D, F]` -> how badly it is read, a scalar
+
+
+class Latent(Protocol):
+    """A model that converts, asked in its own kind of clips: codes or features. Both phases of the method ask no more.
+
+    disturbed   clips as they are heard while training
+    encode      listen to clips
+    loss        how far what the model makes of latent and singer is from the true clips
+    generate    sing clips with a singer's vector: new clips, of the same kind, to be listened to again
+    """
+
+    unit: str  # of the loss
+    is_divisible: bool  # generates clips part by part as well as all at once, with the same result
+    singers: SingerTable
+    classifier: SingerClassifier  # the confusion network
+
+    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips `[B, ...]` as they are heard while training: what is heard may be changed, what is rebuilt is not."""
+
+    def encode(self, heard: Tensor) -> Tensor:
+        """Clips as they are heard, `[B, ...]` -> latent `[B, D, F]`."""
+
+    def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
+        """Who reads from the latent `[B, D, F]` of clips `[B, ...]` of singers `[B]`; the confusion network first."""
+
+    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How badly clips are rebuilt from what was heard of them: a scalar, the mean over clips."""
+
+    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Clips that the singers sing, with no gradient: like `heard`, but what is heard is new."""
 
 
 class Phase(Protocol):

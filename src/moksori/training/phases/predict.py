@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
-from moksori.training.media import SoloMedium
+from moksori.models.singers import SingerTable
 from moksori.training.phases.base import DrawnPhase, Update
+
+
+class Predicted(Protocol):
+    """What the phase asks of a model."""
+
+    singers: SingerTable
+
+    def told(self, clips: Tensor) -> Tensor:
+        """What the net is told of clips `[B, ...]`, `[B, R, F]`."""
+
+    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How badly the net guesses the codes of clips: a scalar, the mean over samples."""
 
 
 class Prediction(DrawnPhase):
@@ -19,7 +33,7 @@ class Prediction(DrawnPhase):
 
     name = "prediction"
 
-    def __init__(self, medium: SoloMedium, batches: Batches) -> None:
+    def __init__(self, medium: Predicted, batches: Batches) -> None:
         super().__init__(batches)
         self._medium = medium
 

@@ -7,7 +7,7 @@ import torch
 
 from moksori.data.segments import Segment
 from moksori.models.autoencoder import Autoencoder
-from moksori.training.logging import samples
+from moksori.training.media.codes import CodeMedium
 
 
 def _segments() -> list[Segment]:
@@ -15,14 +15,14 @@ def _segments() -> list[Segment]:
 
 
 def test_each_segment_is_sung_by_the_next_singer(tiny_model: Autoencoder) -> None:
-    rendered = dict(samples.render(tiny_model, _segments(), seed=0))
+    rendered = dict(CodeMedium(tiny_model).samples(_segments(), seed=0))
     assert list(rendered) == ["take 0.bass-to-tenor", "take 1.tenor-to-bass"]
     assert all((clip.n_samples, clip.sample_rate) == (80, 4000) for clip in rendered.values())
 
 
 def test_the_seed_decides(tiny_model: Autoencoder) -> None:
     def sung(seed: int) -> np.ndarray:
-        return np.concatenate([clip.samples for _, clip in samples.render(tiny_model, _segments(), seed)])
+        return np.concatenate([clip.samples for _, clip in CodeMedium(tiny_model).samples(_segments(), seed)])
 
     assert np.array_equal(sung(1), sung(1))
     assert not np.array_equal(sung(1), sung(2))

@@ -1,0 +1,1 @@
+"""Media: what training asks of a kind of model, one module for each kind."""

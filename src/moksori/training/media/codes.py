@@ -1,0 +1,138 @@
+"""Mu-law codes and a WaveNet autoencoder in training: the published system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from moksori import settings
+from moksori.audio import mulaw
+from moksori.audio.clip import Clip, Samples
+from moksori.data.corpus import Corpus
+from moksori.data.segments import Segment, SegmentTable
+from moksori.data.threads import Progress
+from moksori.generation import generator as generation
+from moksori.generation.backends import calibration, sampling
+from moksori.models import notes as note_names
+from moksori.models.autoencoder import Autoencoder
+from moksori.training import learner, losses
+from moksori.training.learner import Learner
+from moksori.training.logging import validation
+from moksori.training.media import base
+from moksori.training.media.base import ConversionMedium, Ingredients
+from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.base import Adversary, Plan
+from moksori.training.phases.reconstruct import Reconstruction
+from moksori.training.recipe import Recipe
+
+
+class CodeMedium(ConversionMedium):
+    """Codes `[B, T]`; of a model that is told the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`."""
+
+    unit = "nats a sample"
+    is_augmentable = True
+    is_divisible = False  # streams in lockstep share the weights that are read, and are spread over the cores anyway
+
+    def __init__(self, model: Autoencoder, perturbation: PerturbConfig | None = None) -> None:
+        """Codes are heard as they are: the perturbation is for those that hear features."""
+        self._model = model
+        self.singers, self.classifier = model.singers, model.classifier
+        self.notes = model.notes if model.is_told_the_melody else None  # the pitch adversary
+
+    def table(
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+    ) -> SegmentTable:
+        """See `Medium.table`; there are no copies."""
+        config = self._model.config
+        return SegmentTable(
+            corpus,
+            split,
+            config.sample_rate,
+            n_samples,
+            melody_hop_samples=config.melody_hop_samples,
+            progress=progress,
+        )
+
+    def measure(self, corpus: Corpus) -> None:
+        """See `Medium.measure`: all is learned."""
+
+    def learners(self, recipe: Recipe) -> dict[str, Learner]:
+        """See `Medium.learners`: the adversaries, and all else, called the autoencoder."""
+        names = ["classifier", "notes"] if self.notes is not None else ["classifier"]
+        return learner.learners_for(self._model, recipe.optimiser, dict.fromkeys(names, recipe.optimiser))
+
+    def plan(self, given: Ingredients) -> Plan:
+        """See `Medium.plan`: reconstruction, then back-translation."""
+        return base.two_phases(self, given, Reconstruction(self, given.batches))
+
+    def figures(self, segments: Sequence[Segment]) -> dict[str, float]:
+        """See `Medium.figures`."""
+        return settings.plain(validation.held_out(self, *base.stacked(self.singers, segments)))
+
+    @torch.no_grad()
+    def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
+        """See `Medium.samples`: conversions to the next singer."""
+        clips, _ = base.stacked(self.singers, segments)
+
+        def sing(vectors: Tensor) -> list[Samples]:
+            sung = self.generate(clips, self.encode(clips), vectors, seed)
+            return [row.numpy() for row in mulaw.decode(self.codes(sung)).cpu()]
+
+        yield from base.conversions(self.singers, segments, self._model.config.sample_rate, sing)
+
+    @torch.no_grad()
+    def layer_peaks(self, segments: Sequence[Segment]) -> tuple[float, ...]:
+        """See `Medium.layer_peaks`."""
+        if not segments:
+            return ()
+        clips, singer = base.stacked(self.singers, segments)
+        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), self.told(clips))
+        return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
+
+    def codes(self, clips: Tensor) -> Tensor:
+        """The codes `[B, T]` of clips."""
+        return clips[:, 0].long() if self._model.is_told_the_melody else clips
+
+    def told(self, clips: Tensor) -> Tensor | None:
+        """Pitch and level `[B, 2, F]` of clips that have them."""
+        hop = self._model.config.melody_hop_samples
+        return clips[:, 1:, ::hop] if hop else None
+
+    def notes_of(self, clips: Tensor, z: Tensor) -> Tensor:
+        """The note of each latent frame, `[B, F]`; see `models.notes.of`."""
+        told = self.told(clips)
+        assert told is not None
+        return note_names.of(told[:, 0], z.shape[2])
+
+    def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
+        """See `Latent.adversaries`: who sings, and the note where the decoder is told it."""
+        found = [Adversary("classifier", "confusion", lambda z, g: losses.classifier(self.classifier(z, g), singer))]
+        if (notes := self.notes) is not None:
+            note = self.notes_of(clips, z)
+            found.append(Adversary("notes", "pitch_confusion", lambda z, g: losses.notes(notes(z), note)))
+        return found
+
+    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Latent.disturbed`; codes are heard as they are."""
+        return clips
+
+    def encode(self, heard: Tensor) -> Tensor:
+        """See `Latent.encode`."""
+        return self._model.encode(self.codes(heard))
+
+    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Cross-entropy, teacher-forced with the true codes."""
+        codes = self.codes(clips)
+        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.told(clips)), codes)
+
+    @torch.no_grad()
+    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
+        clips, told = heard, self.told(heard)
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
+        with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
+            conditioning = self._model.conditioning(z.float(), singer_vectors, told)
+            codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
+        return codes if told is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)

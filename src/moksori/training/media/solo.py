@@ -1,0 +1,125 @@
+"""Mu-law codes again: a WaveNet by itself in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import torch
+from torch import Tensor
+
+from moksori.audio import mulaw
+from moksori.audio.clip import Clip
+from moksori.data.corpus import Corpus
+from moksori.data.segments import Segment, SegmentTable
+from moksori.data.threads import Progress
+from moksori.generation import generator as generation
+from moksori.generation.backends import calibration, sampling
+from moksori.models.solo import Solo
+from moksori.training import learner, losses
+from moksori.training.learner import Learner
+from moksori.training.logging import validation
+from moksori.training.media import base
+from moksori.training.media.base import Ingredients, Medium
+from moksori.training.perturb import PerturbConfig
+from moksori.training.phases.base import Plan, SinglePhase
+from moksori.training.phases.predict import Prediction
+from moksori.training.recipe import Recipe
+
+
+class SoloMedium(Medium):
+    """Codes `[B, T]`, or `[B, 1 + R, T]` with what is told: nothing is encoded, nobody is converted."""
+
+    unit = "nats a sample"
+    is_augmentable = True
+
+    def __init__(self, model: Solo, perturbation: PerturbConfig | None = None) -> None:
+        """Nothing is heard: the perturbation is for those that hear features."""
+        self._model = model
+        self.singers = model.singers
+
+    def table(
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+    ) -> SegmentTable:
+        """See `Medium.table`; there are no copies."""
+        config = self._model.config
+        return SegmentTable(
+            corpus,
+            split,
+            config.sample_rate,
+            n_samples,
+            melody_hop_samples=config.hop_samples if config.is_told_a_recording else 0,
+            mel_window_samples=config.mel_window_samples,
+            progress=progress,
+        )
+
+    def measure(self, corpus: Corpus) -> None:
+        """See `Medium.measure`: all is learned."""
+
+    def learners(self, recipe: Recipe) -> dict[str, Learner]:
+        """See `Medium.learners`: there is one."""
+        return learner.learners_for(self._model, recipe.optimiser, {})
+
+    def plan(self, given: Ingredients) -> Plan:
+        """See `Medium.plan`: there is one phase."""
+        return SinglePhase(Prediction(self, given.batches))
+
+    @torch.no_grad()
+    def figures(self, segments: Sequence[Segment]) -> dict[str, float]:
+        """See `Medium.figures`.
+
+        Returns:
+            `loss`, in nats a sample; for a net that is told anything also `shuffled_loss`, with what is told of another
+            segment and of its singer. The difference is what the condition is worth.
+        """
+        clips, singer = base.stacked(self.singers, segments)
+        validation.check_there_are_two(clips)
+        told, vectors = self.told(clips), self.singers(singer)
+
+        def loss(told: Tensor, vectors: Tensor) -> float:
+            return validation.mean_loss(self.loss, clips, told, vectors)
+
+        figures = {"loss": loss(told, vectors)}
+        if told.shape[1] or vectors.shape[1]:
+            half = len(segments) // 2  # segments are sorted by singer: half of them away another one sings
+            figures["shuffled_loss"] = loss(told.roll(half, dims=0), vectors.roll(half, dims=0))
+        return figures
+
+    @torch.no_grad()
+    def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
+        """See `Medium.samples`: what is told of each segment, sung by its own singer."""
+        clips, singer = base.stacked(self.singers, segments)
+        sung = mulaw.decode(self.generate(self.told(clips), self.singers(singer), seed)).cpu()
+        for segment, row in zip(segments, sung, strict=True):
+            name = f"{PurePosixPath(segment.source).stem}.{self.singers.names[segment.singer]}"
+            yield name, Clip(row.numpy(), self._model.config.sample_rate)
+
+    @torch.no_grad()
+    def layer_peaks(self, segments: Sequence[Segment]) -> tuple[float, ...]:
+        """See `Medium.layer_peaks`."""
+        if not segments:
+            return ()
+        clips, singer = base.stacked(self.singers, segments)
+        conditioning = self._model.conditioning(self.told(clips), self.singers(singer))
+        return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
+
+    def told(self, clips: Tensor) -> Tensor:
+        """What is told of clips, `[B, R, F]`: the rows below the codes, see `data.segments`; R = 0 without any."""
+        hop = self._model.config.hop_samples
+        return clips[:, 1:, ::hop] if clips.dim() == 3 else clips.new_zeros(len(clips), 0, clips.shape[1] // hop)
+
+    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Cross-entropy of the clips' codes, each given the ones before it, what is told, and who sings."""
+        codes = self.codes(clips)
+        return losses.reconstruction(self._model.logits(codes, told, singer_vectors), codes)
+
+    def codes(self, clips: Tensor) -> Tensor:
+        """The codes `[B, T]` of clips."""
+        return clips[:, 0].long() if clips.dim() == 3 else clips
+
+    @torch.no_grad()
+    def generate(self, told: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """New codes `[B, F * hop]`, sampled in lockstep."""
+        conditioning = self._model.conditioning(told, singer_vectors)
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, conditioning.n_samples) for i in range(len(told))])
+        return generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
