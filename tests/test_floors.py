@@ -19,6 +19,7 @@ FLOORS = {
     "atomic": 0,
     "run_files": 0,
     "surroundings": 0,
+    "workers": 1,
     "audio": 1,
     "presets": 1,
     "data": 2,
@@ -37,6 +38,7 @@ FLOORS = {
 
 # Inside a room a module may import those that stand before it.
 ORDER = {
+    "workers": "places pool actors",
     "audio": (
         "clip frames mulaw highpass level mixdown parts containers files resample spectral levelling pitch f0_file "
         "notes overlap_add envelopes shapes features transposition breaths signals"
@@ -60,7 +62,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
-    "conversion": "options hearing song many preview voice",
+    "conversion": "options hearing song many preview voice catalogue",
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",

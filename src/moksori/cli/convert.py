@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from moksori import presets
-from moksori.cli import console, names
+from moksori.cli import catalogue, console, names
 from moksori.cli.console import SongBars
 from moksori.errors import AudioFileError, UserError
+from moksori.workers import places
+from moksori.workers.places import Place
 
 if TYPE_CHECKING:
     from moksori.audio.pitch import PitchTrack
@@ -25,7 +27,9 @@ SOME_FAILED = 7
 
 def command(
     context: typer.Context,
-    songs: Annotated[list[Path], typer.Argument(help="Songs, or folders of songs.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SONGS...", help="Songs, or folders of songs; or URLs, see --ray.")
+    ],
     model: Annotated[
         Path | None,
         typer.Option("-m", "--model", help="Model file, or the folder of a training run; default: the shipped voice."),
@@ -37,8 +41,8 @@ def command(
         ),
     ] = None,
     mix: Annotated[str | None, typer.Option(help="A voice between singers, such as a=0.7,b=0.3.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
+    results: Annotated[
+        str | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     transpose: Annotated[
@@ -93,6 +97,17 @@ def command(
         str | None, typer.Option(help="Keep what is said here under a name, beside the model: see moksori info.")
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="A catalogue, by Ray: auto (the cluster that runs), local, or a cluster's address; off: without Ray, "
+            "on this machine's cores. What is there already is not made again.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Of a catalogue: how many songs at a time; 0 for one each core, or each GPU.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a song.")] = False,
 ) -> None:
     """Convert songs of any length and format; rate, channels, length and format stay as they are.
@@ -103,15 +118,32 @@ def command(
     Several songs are converted side by side, the shorter ones first, and each is written as soon as it is done; Ctrl-C
     leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
     the failure's own, if there was only one song).
+
+    A catalogue of any size: with --ray, or where songs or output are URLs such as s3://bucket/songs, as many workers
+    as there are convert it, and the same command goes on where it stopped.
     """
     given = locals()
     if preset is not None:
         return command(**_with_preset(given))
+    songs, output = [Path(source) for source in sources], Path(results) if results else None
+    is_catalogue = ray is not None or any(map(places.is_url, [*sources, results or ""]))
+    if is_catalogue:
+        catalogue.refuse(
+            {
+                "--page": page,
+                "--preview": preview,
+                "--save-preset": save_preset,
+                "--melody": melody,
+                "--melody-out": melody_out,
+            }
+        )
+    elif workers:
+        raise UserError("--workers is for a catalogue; add --ray local, or --ray off to do without Ray")
     known = names.singers_of(model)
     voices = _voices(names.split(singers, known), mix)
     names.check([name for shares in voices for name in shares], known)
     _check_words(transpose, loudness)
-    if len(songs) == 1:
+    if len(songs) == 1 and not is_catalogue:
         try:
             os.lstat(songs[0])
         except FileNotFoundError:
@@ -127,7 +159,9 @@ def command(
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
-    voice = moksori.load(model, run.check_device(device))
+    is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
+    chosen_device = device if is_elsewhere and device != "auto" else run.check_device(device)
+    voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
     for shares in voices:
         voice.vector(shares)  # an unknown singer is told before any work
     # and so is a backend that does not work here
@@ -144,6 +178,13 @@ def command(
         backend,
         chunks=UNCUT if one_stream else ChunkConfig(),
     )
+    if is_catalogue:
+        asked = catalogue.Asked(results, ray or catalogue.OFF, workers, force, as_json)
+        by_label = {_label(shares): shares for shares in voices}
+        catalogue.convert(
+            [Place.of(source) for source in sources], voice, model, by_label, options, asked, chosen_device
+        )
+        return
     if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
         raise UserError(f"{output}: one file cannot take the songs of {len(voices)} singers; give a folder with -o")
     label = _preview_label if preview else _label

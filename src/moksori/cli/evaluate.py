@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moksori.cli import console
+from moksori.cli import catalogue, console
 from moksori.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLAYERS = 24  # pairs to listen to in a page
 
 # Options that mean nothing where no report is written, or where the conversions were made by others.
-_OF_CONVERSIONS = ("clips", "pairs", "parallel", "songs", "transpose", "temperature", "backend")
+_OF_CONVERSIONS = ("ray", "clips", "pairs", "parallel", "songs", "transpose", "temperature", "backend")
 _OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players", "whisper", "language")
 
 
@@ -106,6 +106,13 @@ def command(
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of conversions, judges and intervals.")] = 0,
     players: Annotated[int, typer.Option(min=0, help="Pairs to listen to in the page.")] = PLAYERS,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Conversions are made by Ray: auto (the cluster that runs), local, or a cluster's address; off: here.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a voice: who is heard, is the melody kept, are the words, is it clean; with controls and intervals.
@@ -173,7 +180,7 @@ def command(
                 conversions, corpus, output, origin, progress, options=options, texts=known
             )
         else:
-            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs, listed)
+            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs, listed, ray)
     show(report, output, players, as_json=as_json)
 
 
@@ -200,26 +207,29 @@ def judge(
     parallel: Path | None = None,
     songs: Path | None = None,
     listed: Path | None = None,
+    ray: str | None = None,
 ) -> Report:
-    """Judge a model file, or the model of a run."""
+    """Judge a model file, or the model of a run; conversions are made by Ray where it is asked for."""
     import moksori
     from moksori.evaluation import runner
     from moksori.evaluation.conversions import Options
 
-    run = model if model.is_dir() else None
-    return runner.evaluate_voice(
-        moksori.load(model),
-        corpus,
-        output,
-        origin_of(given),
-        progress,
-        options=options or Options(whisper="auto"),
-        texts=texts,
-        parallel=parallel,
-        songs=songs,
-        run=run,
-        listed=listed,
-    )
+    run, voice = model if model.is_dir() else None, moksori.load(model)
+    with catalogue.files_converter(ray, model, voice, [corpus.folder, output]) as convert_files:
+        return runner.evaluate_voice(
+            voice,
+            corpus,
+            output,
+            origin_of(given),
+            progress,
+            options=options or Options(whisper="auto"),
+            texts=texts,
+            parallel=parallel,
+            songs=songs,
+            run=run,
+            listed=listed,
+            convert_files=convert_files,
+        )
 
 
 def origin_of(arguments: Sequence[object]) -> Origin:

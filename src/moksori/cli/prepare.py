@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori.cli import console
+from moksori.cli import catalogue, console
 from moksori.errors import UserError
+from moksori.workers import places
+from moksori.workers.places import Place
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
     from moksori.data.splits import Listed
+    from moksori.workers.pool import Pool
 
 
 def command(
-    songs: Annotated[Path, typer.Argument(help="Folder with one sub-folder a singer; any depth, any audio format.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SONGS", help="Folder, or URL, with one sub-folder a singer; any depth, any audio format."
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data folder; made, or brought up to date.")],
     rate: Annotated[int, typer.Option(help="Sample rate of the prepared clips in Hz.")] = 24_000,
-    workers: Annotated[int, typer.Option(min=0, help="Threads; 0 for one each core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Threads, or Ray's workers; 0 for one each core.")] = 0,
     splits: Annotated[
         Path | None,
         typer.Option(
@@ -35,13 +43,20 @@ def command(
     whole_takes: Annotated[
         bool, typer.Option("--whole-takes", help="Do not cut long takes: each file is in one split.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="By Ray: auto (the cluster that runs), local, or a cluster's address; off: threads."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Decode, trim, measure and split recordings by singer, and say what the data is like.
 
     Splits are by recording; a take longer than two minutes is cut at pauses, and whole stretches are held out, two
     seconds apart from what is trained on. What is for what depends on the sound alone: recordings that come or go move
-    none. Run it again to add recordings, or after an interruption: what is done is kept.
+    none. Run it again to add recordings, or after an interruption: what is done is kept. With --ray
+    the data folder has to be one that all machines share; the result is the same.
     """
     from moksori.data.prepare import PrepareConfig
     from moksori.data.splits import Listed
@@ -57,7 +72,12 @@ def command(
         split_seed=split_seed,
         stretches=StretchConfig(long_seconds=0.0) if whole_takes else StretchConfig(),
     )
-    corpus = prepare(songs, output, config, Listed.load(splits) if splits else None)
+    songs, listed = Place.of(source) if places.is_url(source) else Path(source), Listed.load(splits) if splits else None
+    if ray is None:
+        corpus = prepare(songs, output, config, listed)
+    else:
+        with catalogue.pool(ray, workers) as pool:
+            corpus = prepare(songs, output, config, listed, pool)
     if as_json:
         typer.echo(json.dumps(_report(corpus), ensure_ascii=False, indent=2))
     else:
@@ -65,12 +85,14 @@ def command(
         typer.echo(f"\nPrepared in {output}. Next: moksori train {shlex.quote(str(output))} -o RUN")
 
 
-def prepare(songs: Path, output: Path, config: Any, listed: Listed | None = None) -> Corpus:
+def prepare(
+    songs: Path | Place, output: Path, config: Any, listed: Listed | None = None, pool: Pool | None = None
+) -> Corpus:
     """Prepare with a progress bar."""
     from moksori.data import prepare as preparing
 
     with console.counted("preparing") as progress:
-        return preparing.prepare(songs, output, config, progress, listed=listed)
+        return preparing.prepare(songs, output, config, progress, listed=listed, pool=pool)
 
 
 def print_doctor(corpus: Corpus) -> None:

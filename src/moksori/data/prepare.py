@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -46,6 +46,8 @@ from moksori.data.sources import Source
 from moksori.data.splits import Listed
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
+from moksori.workers.places import Place
+from moksori.workers.pool import Lost, Pool
 
 VERSION = 3  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
@@ -85,12 +87,13 @@ class PrepareConfig:
 
 
 def prepare(
-    songs: Path,
+    songs: Path | Place,
     out: Path,
     config: PrepareConfig | None = None,
     progress: Progress | None = None,
     *,
     listed: Listed | None = None,
+    pool: Pool | None = None,
 ) -> Corpus:
     """Make a corpus of a folder of songs, or bring an earlier one up to date.
 
@@ -99,11 +102,12 @@ def prepare(
     A take that an earlier preparation kept whole stays whole.
 
     Args:
-        songs: one folder for each singer (see `sources`).
+        songs: one folder for each singer (see `sources`); a place may be a URL, whose files are fetched one by one.
         out: the data folder; made when missing.
         config: the settings; the defaults when None.
-        progress: told about each recording, in order.
+        progress: told about each recording, in order; by a pool, as they are done.
         listed: which recordings are for what, where somebody else has said so.
+        pool: who makes the clips; None for the threads of the settings.
 
     Returns:
         The corpus that `Corpus.load(out)` gives from now on. It is the same for any number of workers. A corpus of one
@@ -115,16 +119,22 @@ def prepare(
         AudioFileError: a clip cannot be written.
     """
     config = config or PrepareConfig()
-    _check_apart(songs, out)
-    _refuse_foreign(out)
-    found, skipped = sources.find_sources(songs)
+    place = songs if isinstance(songs, Place) and songs.is_url else None
+    if place is None:
+        folder = Path(str(songs))
+        _check_apart(folder, out)
+        _refuse_foreign(out)
+        found, skipped = sources.find_sources(folder)
+    else:
+        _refuse_foreign(out)
+        found, skipped = sources.find_below(place)
     kept = _kept_splits(out)
     _refuse_to_join(out, config)
     if listed:
         listed.check([source.name for source in found])
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
-        made, unfit = _make_clips(found, _Worker(out, config, kept, listed), config.workers, progress)
+        made, unfit = _make_clips(found, _Kit(out.absolute(), config, kept, listed, place), progress, pool)
         made, doubles = _without_doubles(made)
         skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
         recordings = _split(made, kept, config, listed)
@@ -149,20 +159,52 @@ def prepare(
     return corpus
 
 
+@dataclass(frozen=True)
+class _Kit:
+    """What makes clips is made of this; plain data, so that it can travel."""
+
+    out: Path
+    config: PrepareConfig
+    kept: Mapping[tuple[str, str], str]  # splits of sounds that were ever here
+    listed: Listed | None
+    place: Place | None  # where sources are fetched from; None where they are files of this machine
+
+    def __call__(self) -> Callable[[Source], _Clips | Skipped]:
+        """A worker.
+
+        Raises:
+            DataError: the data folder is not seen from here.
+        """
+        if not self.out.is_dir():
+            raise DataError(f"{self.out}: no such folder on a worker's machine; prepare into one that all share")
+        worker, place = _Worker(self.out, self.config, self.kept, self.listed), self.place
+
+        def fetched(source: Source) -> _Clips | Skipped:
+            assert place is not None
+            try:
+                with place.fetched(source.name) as path:
+                    return worker.run(dataclasses.replace(source, path=path))
+            except UserError as error:
+                return Skipped(source.name, str(error))
+
+        return worker.run if place is None else fetched
+
+
 def _make_clips(
-    found: list[Source], worker: _Worker, workers: int, progress: Progress | None
+    found: list[Source], kit: _Kit, progress: Progress | None, pool: Pool | None
 ) -> tuple[list[_Clips], list[Skipped]]:
-    made: list[_Clips] = []
-    unfit: list[Skipped] = []
-    results = map_in_order(worker.run, found, workers)
-    for n_done, (source, result) in enumerate(zip(found, results, strict=True), start=1):
-        if isinstance(result, Skipped):
-            unfit.append(result)
-        else:
-            made.append(result)
+    made: dict[int, _Clips | Skipped] = {}
+    done = pool.each(kit, found) if pool else enumerate(map_in_order(kit(), found, kit.config.workers))
+    for n_done, (number, result) in enumerate(done, start=1):
+        source = found[number].name
+        made[number] = Skipped(source, f"given up: {result.reason}") if isinstance(result, Lost) else result
         if progress:
-            progress(n_done, len(found), source.name)
-    return made, unfit
+            progress(n_done, len(found), source)
+    in_order = [made[number] for number in range(len(found))]
+    return (
+        [result for result in in_order if not isinstance(result, Skipped)],
+        [result for result in in_order if isinstance(result, Skipped)],
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ SONGS/
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from moksori.audio import files
 from moksori.data.corpus import Skipped
 from moksori.errors import DataError
+from moksori.workers.places import Place
 
 LAYOUT = "expected one folder for each singer, for example {songs}/mina/song.wav and {songs}/jun/take.wav"
 RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}  # on Windows
@@ -62,6 +64,32 @@ def find_sources(songs: Path) -> tuple[list[Source], list[Skipped]]:
         sources += of_singer
         skipped += left_out
     return sorted(sources, key=lambda source: (source.singer, source.name)), skipped
+
+
+def find_below(place: Place) -> tuple[list[Source], list[Skipped]]:
+    """The same below a URL: a tree of empty files of the same names, so that the same rules decide.
+
+    Returns:
+        Sources whose `path` is not there: they are fetched by `name`; and what was left out with the reason.
+
+    Raises:
+        DataError: as `find_sources`.
+    """
+    found = place.listing()
+    skipped = [Skipped(_printable(name), "the name leads out of its folder; rename it") for name in found.refused]
+    with tempfile.TemporaryDirectory(prefix="moksori-") as scratch:
+        for name in found.n_bytes:
+            path = Path(scratch, *name.split("/"))
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            except OSError as error:  # too long a name, or a file where another name has a folder
+                skipped.append(Skipped(_printable(name), f"the name fits no folder ({error.strerror}); rename it"))
+        try:
+            sources, left_out = find_sources(Path(scratch))
+        except DataError as error:
+            raise DataError(str(error).replace(scratch, place.root)) from None
+    return sources, left_out + skipped
 
 
 def safe_name(text: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
+
+from moksori.workers import pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,8 +17,8 @@ Progress = Callable[[int, int, str], None]
 
 
 def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use; see `workers.pool.n_cores`."""
+    return pool.n_cores()
 
 
 def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop: Event | None = None) -> Iterator[R]:
@@ -32,10 +33,10 @@ def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop:
     >>> list(map_in_order(str.upper, ["do", "re", "mi"], workers=2))
     ['DO', 'RE', 'MI']
     """
-    pool = ThreadPoolExecutor(workers or n_cores())
+    threads = ThreadPoolExecutor(workers or n_cores())
     try:
-        yield from pool.map(work, items)
+        yield from threads.map(work, items)
     finally:
         if stop is not None:
             stop.set()
-        pool.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)

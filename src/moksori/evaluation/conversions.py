@@ -16,6 +16,7 @@ from pathlib import Path
 from moksori import atomic
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, SongFile, Voice
+from moksori.conversion.catalogue import FilesConverter
 from moksori.errors import DataError, UserError
 from moksori.evaluation.pairs import Pair
 from moksori.evaluation.report import data as report
@@ -47,7 +48,13 @@ class Options:
 
 
 def convert(
-    voice: Voice, chosen: Sequence[Pair], folder: Path, options: Options, progress: Progress, data: str = ""
+    voice: Voice,
+    chosen: Sequence[Pair],
+    folder: Path,
+    options: Options,
+    progress: Progress,
+    data: str = "",
+    convert_files: FilesConverter | None = None,
 ) -> None:
     """Write the conversion of every pair.
 
@@ -58,6 +65,7 @@ def convert(
         options: how.
         progress: told what is done.
         data: fingerprint of the recordings; conversions of others are thrown away, too.
+        convert_files: who does it; None for the voice itself, on this machine.
 
     Raises:
         AudioFileError: a source cannot be read.
@@ -72,7 +80,7 @@ def convert(
     if claim(folder) != made_by:
         begin(folder, made_by)
     jobs = [(pair.source, pair.target_singer, pair.transpose_semitones, pair.conversion) for pair in chosen]
-    _convert(voice, jobs, options, progress)
+    _convert(convert_files or voice.convert_files, jobs, options, progress)
 
 
 def transposed(voice: Voice, chosen: Sequence[Pair], options: Options) -> list[Pair]:
@@ -90,7 +98,13 @@ def transposed(voice: Voice, chosen: Sequence[Pair], options: Options) -> list[P
     return [moved.get(pair, pair) for pair in chosen]
 
 
-def convert_back(voice: Voice, chosen: Sequence[Pair], options: Options, progress: Progress) -> list[Pair]:
+def convert_back(
+    voice: Voice,
+    chosen: Sequence[Pair],
+    options: Options,
+    progress: Progress,
+    convert_files: FilesConverter | None = None,
+) -> list[Pair]:
     """Convert some of the conversions back to the singers of their sources, and return their pairs.
 
     Taken are each singer's first `options.cycles` recordings, into every other singer. See `cycle_path`.
@@ -105,7 +119,7 @@ def convert_back(voice: Voice, chosen: Sequence[Pair], options: Options, progres
         if pair.row == report.CONVERSION and pair.recording in first[pair.source_singer][: options.cycles]
     ]
     jobs = [(t.conversion, t.source_singer, -t.transpose_semitones, cycle_path(t)) for t in cycled]
-    _convert(voice, jobs, options, progress)
+    _convert(convert_files or voice.convert_files, jobs, options, progress)
     return cycled
 
 
@@ -149,7 +163,7 @@ Job = tuple[Path, str, float, Path]
 """What is to be converted, into whom, moved by how many semitones, and where to."""
 
 
-def _convert(voice: Voice, jobs: Sequence[Job], options: Options, progress: Progress) -> None:
+def _convert(convert_files: FilesConverter, jobs: Sequence[Job], options: Options, progress: Progress) -> None:
     """Write the conversions that are not there yet, uncut: a recording is one stream, and has no seams."""
     missing = [job for job in jobs if not job[3].exists()]
     songs = [SongFile(source, path, target, semitones) for source, target, semitones, path in missing]
@@ -159,6 +173,6 @@ def _convert(voice: Voice, jobs: Sequence[Job], options: Options, progress: Prog
         shares[number] = share
         progress(n_before + math.floor(sum(shares)), len(jobs))
 
-    for _, outcome in voice.convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=told):
+    for _, outcome in convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=told):
         if isinstance(outcome, UserError):
             raise outcome

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from moksori import settings
 from moksori.conversion import Voice
+from moksori.conversion.catalogue import FilesConverter
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation import conversions, held_out, scoring, sounds
@@ -54,6 +55,7 @@ def evaluate_voice(
     songs: Path | None = None,
     run: Path | None = None,
     listed: Path | None = None,
+    convert_files: FilesConverter | None = None,
 ) -> Report:
     """Judge a model on recordings that it never saw.
 
@@ -69,6 +71,7 @@ def evaluate_voice(
         songs: by strangers; see `pairs.strangers`.
         run: folder of the training run, for its curves.
         listed: pairs in place of all held-out recordings into all singers; see `pairs.listed`.
+        convert_files: who converts; None for the voice itself, on this machine.
 
     Raises:
         DataError: a singer has no held-out recording, or the model has other singers.
@@ -90,8 +93,10 @@ def evaluate_voice(
         pairs += test_pairs.strangers(songs, corpus.singers, audio)
     panel = gather_judges(corpus, texts, options, progress)  # what is missing is said before the long work
     pairs = conversions.transposed(voice, pairs, options)
-    conversions.convert(voice, pairs, audio, options, _stage(progress, "converting"), corpus.fingerprint)
-    cycled = conversions.convert_back(voice, pairs, options, _stage(progress, "converting back"))
+    told = _stage(progress, "converting")
+    conversions.convert(voice, pairs, audio, options, told, corpus.fingerprint, convert_files)
+    told = _stage(progress, "converting back")
+    cycled = conversions.convert_back(voice, pairs, options, told, convert_files)
 
     analyses = Analyses(panel, progress)
     items = sounds.keep(scoring.conversions(analyses, pairs), pairs, corpus, folder)
