@@ -56,8 +56,8 @@ ORDER = {
     "generation.songs": "windows latents chunks scheduler codes features detail",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
-        "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder loop "
-        "horizon run"
+        "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder "
+        "loop horizon run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
