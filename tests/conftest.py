@@ -23,6 +23,10 @@ from moksori.training.recipe import Recipe
 # What is remembered of the machine stays in the checkout.
 os.environ.setdefault("MOKSORI_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "moksori"))
 
+# Whoever runs the tests may read Korean; what is said is compared with English unless a test says otherwise.
+for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+    os.environ.pop(name, None)
+
 # Where there is no GPU, Triton plays its kernels in Python. It asks for this when it is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -19,6 +19,7 @@ FLOORS = {
     "atomic": 0,
     "run_files": 0,
     "surroundings": 0,
+    "language": 0,
     "workers": 1,
     "audio": 1,
     "presets": 1,
@@ -66,7 +67,7 @@ ORDER = {
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
-    "evaluation.report": "data verdict gather figures pages song_page listening compare",
+    "evaluation.report": "data verdict next_steps scales gather figures pages song_page listening compare",
     "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",
 }
 

@@ -11,7 +11,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 _SHOWN = 6  # places told of notes outside a range, or bars
 _LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+Language = Annotated[
+    str | None,
+    typer.Option("--lang", help="Language of pages and advice: en or ko; default: the environment's (LANG)."),
+]
 
 
 def stderr() -> Console:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori import presets
+from moksori import language, presets
 from moksori.cli import catalogue, console, names
 from moksori.cli.console import SongBars
 from moksori.errors import AudioFileError, UserError
+from moksori.language import Words
 from moksori.workers import places
 from moksori.workers.places import Place
 
@@ -96,6 +97,7 @@ def command(
     save_preset: Annotated[
         str | None, typer.Option(help="Keep what is said here under a name, beside the model: see moksori info.")
     ] = None,
+    lang: console.Language = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     ray: Annotated[
         str | None,
@@ -143,6 +145,7 @@ def command(
     voices = _voices(names.split(singers, known), mix)
     names.check([name for shares in voices for name in shares], known)
     _check_words(transpose, loudness)
+    say = Words(language.choose(lang))
     if len(songs) == 1 and not is_catalogue:
         try:
             os.lstat(songs[0])
@@ -229,7 +232,7 @@ def command(
                 sung.append((song.source, song.destination, labels[number], outcome))
                 _print_done(song.source, song.destination, outcome, as_json, progress)
     if page is not None and sung:
-        _write_page(page, sung)
+        _write_page(page, sung, say)
     if failures:
         console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
         raise typer.Exit(SOME_FAILED)
@@ -269,12 +272,12 @@ def _check_words(transpose: str, loudness: str) -> None:
         raise UserError(f"unknown loudness {loudness!r}; expected follow or normalise")
 
 
-def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]]) -> None:
+def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]], say: Words) -> None:
     """Write the page to listen to; what draws it takes a second to load, and is loaded only now."""
     from moksori.evaluation.report import song_page
 
     title = " and ".join(sorted({source.stem for source, *_ in sung})[:3])
-    song_page.write(page, [song_page.Sung(*one) for one in sung], title)
+    song_page.write(page, [song_page.Sung(*one) for one in sung], title, say)
     console.say(f"listen: {page}")
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori import language as languages
 from moksori.cli import catalogue, console
 from moksori.errors import UserError
+from moksori.language import Words
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
@@ -113,6 +115,7 @@ def command(
             help="Conversions are made by Ray: auto (the cluster that runs), local, or a cluster's address; off: here.",
         ),
     ] = None,
+    lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a voice: who is heard, is the melody kept, are the words, is it clean; with controls and intervals.
@@ -123,6 +126,7 @@ def command(
     """
     if split not in ("test", "validation"):
         raise UserError(f"--split is {split!r}; expected test or validation")
+    say = Words(languages.choose(lang))
     if listed and clips:
         raise UserError("--pairs says what is converted, --clips how much of all; leave one of them out")
     if len(paths) != (1 if conversions else 2):
@@ -181,7 +185,7 @@ def command(
             )
         else:
             report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs, listed, ray)
-    show(report, output, players, as_json=as_json)
+    show(report, output, players, say, as_json=as_json)
 
 
 def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
@@ -241,20 +245,23 @@ def origin_of(arguments: Sequence[object]) -> Origin:
     return Origin(line, datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
 
 
-def show(report: Report, output: Path, players: int, *, as_json: bool) -> None:
-    """Write the report's files, and print its verdict."""
+def show(report: Report, output: Path, players: int, say: Words, *, as_json: bool) -> None:
+    """Write the report's files, and print its verdict and what to do next."""
     from moksori.evaluation.report import data as reports
-    from moksori.evaluation.report import pages
+    from moksori.evaluation.report import next_steps, pages
 
     path = reports.save(report, output)
     console.say("writing the page ...")
-    page, _ = pages.write(report, output, n_players=players)
+    page, _ = pages.write(report, output, n_players=players, say=say)
     if as_json:
         typer.echo(path.read_text(encoding="utf-8"), nl=False)
         return
-    for sentence in report.verdict:
+    for sentence in pages.verdict_in(report, say):
         typer.echo(f"- {sentence}")
-    typer.echo(f"\nRead and listen: {page}")
+    typer.echo("\n" + say("What to do next"))
+    for sentence in next_steps.write(report, say):
+        typer.echo(f"- {sentence}")
+    typer.echo("\n" + say("Read and listen: {page}", page=page))
 
 
 def _look_inside(model: Path, data: Path, split: str, seed: int, as_json: bool) -> None:

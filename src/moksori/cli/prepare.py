@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moksori import language
 from moksori.cli import catalogue, console
 from moksori.errors import UserError
+from moksori.language import Words
 from moksori.workers import places
 from moksori.workers.places import Place
 
 if TYPE_CHECKING:
-    from moksori.data.corpus import Corpus
+    from moksori.data.corpus import Corpus, Skipped
     from moksori.data.splits import Listed
     from moksori.workers.pool import Pool
+
+
+_MOST_DOUBLES = 3  # of a folder that are named
 
 
 def command(
@@ -49,6 +55,7 @@ def command(
             metavar="WHERE", help="By Ray: auto (the cluster that runs), local, or a cluster's address; off: threads."
         ),
     ] = None,
+    lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Decode, trim, measure and split recordings by singer, and say what the data is like.
@@ -62,6 +69,7 @@ def command(
     from moksori.data.splits import Listed
     from moksori.data.stretches import StretchConfig
 
+    say = Words(language.choose(lang))
     if validation_share + test_share >= 1:
         raise UserError("--validation-share and --test-share leave nothing to train on; expected less than 1 together")
     config = PrepareConfig(
@@ -79,10 +87,11 @@ def command(
         with catalogue.pool(ray, workers) as pool:
             corpus = prepare(songs, output, config, listed, pool)
     if as_json:
-        typer.echo(json.dumps(_report(corpus), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_report(corpus, say), ensure_ascii=False, indent=2))
     else:
-        print_doctor(corpus)
-        typer.echo(f"\nPrepared in {output}. Next: moksori train {shlex.quote(str(output))} -o RUN")
+        print_doctor(corpus, say)
+        command = f"moksori train {shlex.quote(str(output))} -o RUN"
+        typer.echo("\n" + say("Prepared in {folder}. Next: {command}", folder=output, command=command))
 
 
 def prepare(
@@ -95,17 +104,28 @@ def prepare(
         return preparing.prepare(songs, output, config, progress, listed=listed, pool=pool)
 
 
-def print_doctor(corpus: Corpus) -> None:
+def print_doctor(corpus: Corpus, say: Words) -> None:
     """A line a singer, advice, and everything that was skipped with its reason."""
     from rich.table import Table
 
     from moksori.data import doctor
 
-    found = doctor.examine(corpus)
+    found = doctor.examine(corpus, say)
     table = Table(box=None, pad_edge=False)
-    measures = ["minutes", "sung", "recordings", "held out", "range", "clipping", "noise", "doubles"]
-    for column in ["singer", *measures, "verdict"]:
-        table.add_column(column, justify="left" if column in ("singer", "range", "verdict") else "right")
+    heads = {
+        "singer": say("singer"),
+        "minutes": say("minutes"),
+        "sung": say("sung minutes") if say.language != "en" else "sung",
+        "recordings": say("recordings"),
+        "held out": say("held out"),
+        "range": say("range"),
+        "clipping": say("clipping"),
+        "noise": say("noise"),
+        "doubles": say("doubles"),
+        "verdict": say("verdict"),
+    }
+    for column, head in heads.items():
+        table.add_column(head, justify="left" if column in ("singer", "range", "verdict") else "right")
     for singer in found:
         table.add_row(
             singer.singer,
@@ -113,32 +133,50 @@ def print_doctor(corpus: Corpus) -> None:
             f"{singer.sung_minutes:.1f}",
             str(singer.n_files),
             f"{singer.sung_minutes - singer.training_minutes:.1f}",
-            singer.range_notes,
+            say(singer.range_notes),
             f"{singer.clipped_fraction:.2%}",
             f"{singer.noise_dbfs:.0f} dBFS",
             str(singer.n_doubles),
-            singer.verdict,
+            say(singer.verdict),
         )
     from rich.console import Console
 
     Console(width=None if Console().is_terminal else 120, highlight=False).print(table)
     own = [f"{singer.singer}: {line}" for singer in found for line in singer.advice]
-    for advice in [*doctor.general_advice(corpus), *own]:
+    for advice in [*doctor.general_advice(corpus, say), *own]:
         typer.echo(f"  ! {advice}")
     if corpus.skipped:
-        typer.echo(f"\nSkipped ({len(corpus.skipped)}):")
-        for skip in corpus.skipped:
-            typer.echo(f"  {skip.source}: {skip.reason}")
+        typer.echo("\n" + say("Skipped ({n}):", n=len(corpus.skipped)))
+        for line in _grouped(corpus.skipped, say):
+            typer.echo(f"  {line}")
 
 
-def _report(corpus: Corpus) -> dict[str, Any]:
+def _grouped(skipped: Sequence[Skipped], say: Words) -> list[str]:
+    """A line for each that was skipped; of doubles of one folder, which may be hundreds, only some."""
+    from moksori.data.corpus import SAME_SOUND
+
+    lines: list[str] = []
+    doubles: dict[str, list[Skipped]] = {}
+    for skip in skipped:
+        if skip.reason.startswith(SAME_SOUND):
+            doubles.setdefault(skip.source.rpartition("/")[0], []).append(skip)
+        else:
+            lines.append(f"{skip.source}: {skip.reason}")
+    for folder, own in doubles.items():
+        lines += [f"{skip.source}: {skip.reason}" for skip in own[:_MOST_DOUBLES]]
+        if len(own) > _MOST_DOUBLES:
+            lines.append(f"{folder}/: " + say("{n} more are doubles, too", n=len(own) - _MOST_DOUBLES))
+    return lines
+
+
+def _report(corpus: Corpus, say: Words) -> dict[str, Any]:
     import dataclasses
 
     from moksori.data import doctor
 
     return {
-        "singers": [dataclasses.asdict(singer) for singer in doctor.examine(corpus)],
-        "advice": doctor.general_advice(corpus),
+        "singers": [dataclasses.asdict(singer) for singer in doctor.examine(corpus, say)],
+        "advice": doctor.general_advice(corpus, say),
         "skipped": [dataclasses.asdict(skip) for skip in corpus.skipped],
         "fingerprint": corpus.fingerprint,
     }

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moksori import language
 from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
 from moksori.cli.watcher import Watcher
 from moksori.data import threads
 from moksori.errors import UserError
+from moksori.language import ENGLISH, Words
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
@@ -50,6 +52,7 @@ def command(
         bool, typer.Option("--report", help="Judge the voice afterwards, into RUN/report; see `moksori evaluate`.")
     ] = False,
     texts: Annotated[Path | None, typer.Option(help="For --report: table of what is sung, columns file, text.")] = None,
+    lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Train a voice, or go on training it.
@@ -67,10 +70,11 @@ def command(
 
     if texts is not None and not with_report:
         raise UserError("--texts is for judging the voice afterwards; add --report, or leave it out")
-    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau)
+    say = Words(language.choose(lang))
+    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say)
     folder, corpus = train(asked, recipes.changed(recipe_of(output, recipe, "swift"), changes or []))
     if with_report:
-        _report(folder, corpus, texts, as_json=as_json)
+        _report(folder, corpus, texts, say, as_json=as_json)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Asked:
     licence: str
     as_json: bool
     until_plateau: bool = False
+    say: Words = ENGLISH  # advice in the reader's language
 
 
 def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
@@ -120,7 +125,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     seconds = console.duration_seconds(budget) if budget else float("inf")
     chosen_device = run.check_device(asked.device)
     folder.refuse_foreign()  # before anything is written
-    corpus = _corpus(source, output, is_quiet=as_json)
+    corpus = _corpus(source, output, asked.say, is_quiet=as_json)
     if asked.until_plateau and not corpus.of("validation"):
         raise UserError(
             f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "
@@ -153,7 +158,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     return folder, corpus
 
 
-def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, *, as_json: bool) -> None:
+def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, say: Words, *, as_json: bool) -> None:
     """Judge the voice on the recordings that were held back."""
     from moksori.evaluation.pairs import Texts
 
@@ -161,10 +166,10 @@ def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, *, as_json: b
     given = [folder.root, corpus.folder, "-o", output, *(["--texts", texts] if texts else [])]
     with console.staged() as progress:
         report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known)
-    evaluate.show(report, output, evaluate.PLAYERS, as_json=as_json)
+    evaluate.show(report, output, evaluate.PLAYERS, say, as_json=as_json)
 
 
-def _corpus(source: Path, output: Path, *, is_quiet: bool) -> Corpus:
+def _corpus(source: Path, output: Path, say: Words, *, is_quiet: bool) -> Corpus:
     """The prepared data: the source itself if it is that, else made of it."""
     from moksori.data import corpus as corpora
     from moksori.data.prepare import PrepareConfig
@@ -175,7 +180,7 @@ def _corpus(source: Path, output: Path, *, is_quiet: bool) -> Corpus:
         return corpora.Corpus.load(source)
     prepared = prepare(source, output / "data", PrepareConfig())
     if not is_quiet:
-        print_doctor(prepared)
+        print_doctor(prepared, say)
     return prepared
 
 
@@ -241,28 +246,18 @@ def _what_is_missing(trainer: Trainer) -> list[str]:
         elif place.name == horizon.USABLE:
             lines.append(
                 f"Not usable yet: recipe {recipe.name} needs about {place.step} steps, here about {when} in all. "
-                f"The same command with --for {_rounded_up(place.seconds)} goes on."
+                f"The same command with --for {horizon.budget_text(place.seconds)} goes on."
             )
         elif place.name == horizon.GOOD and reached.step >= recipe.loop.usable_steps:
             lines.append(
                 f"As good as the shipped voice after about {place.step} steps, here about {when} in all: "
-                f"the same command with --for {_rounded_up(place.seconds)} goes on."
+                f"the same command with --for {horizon.budget_text(place.seconds)} goes on."
             )
     return lines
 
 
 def _place(reached: Counters) -> tuple[int, float]:
     return reached.step, reached.seconds
-
-
-def _rounded_up(seconds: float) -> str:
-    """A duration for `--for`, a little longer: in tens of minutes up to two hours, then in hours.
-
-    >>> _rounded_up(100), _rounded_up(3000), _rounded_up(20000)
-    ('10m', '50m', '6h')
-    """
-    minutes = 10 * -(-seconds // 600)
-    return f"{minutes:.0f}m" if minutes <= 120 else f"{-(-seconds // 3600):.0f}h"
 
 
 class SampleFiles:

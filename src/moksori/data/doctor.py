@@ -11,6 +11,7 @@ import numpy as np
 from moksori.audio import pitch
 from moksori.data.corpus import SAME_SOUND, Corpus, Recording, sung_range
 from moksori.data.stretches import file_of
+from moksori.language import ENGLISH, Words
 
 ENOUGH_MINUTES = 5.0  # of singing to train on; published results need 5 to 30 a singer
 POOR_MINUTES = 1.0  # below this a voice is not learnt
@@ -48,40 +49,78 @@ class SingerHealth:
         return f"{pitch.note_name(self.low_hz)} to {pitch.note_name(self.high_hz)}"
 
 
-def examine(corpus: Corpus) -> list[SingerHealth]:
+def examine(corpus: Corpus, say: Words = ENGLISH) -> list[SingerHealth]:
     """Examine every singer.
 
     The noise of a singer is the lower quartile of the noise of the recordings: one without a pause has no quiet frame,
     and what is measured there is singing.
 
+    Args:
+        corpus: prepared recordings.
+        say: gives advice in the reader's language.
+
     Returns:
         One entry for each singer, in the corpus's order.
     """
-    return [_examine_singer(corpus, singer) for singer in corpus.singers]
+    return [_examine_singer(corpus, singer, say) for singer in corpus.singers]
 
 
-def general_advice(corpus: Corpus) -> list[str]:
-    """Advice that concerns the corpus as a whole; empty when there is none."""
+def general_advice(corpus: Corpus, say: Words = ENGLISH) -> list[str]:
+    """Advice that concerns the corpus as a whole, in the reader's language; empty when there is none."""
     advice = []
     if len(corpus.singers) == 1:
         advice.append(
-            "There is only one singer: conversion needs at least two to learn what a singer is. Add a folder."
+            say("There is only one singer: conversion needs at least two to learn what a singer is. Add a folder.")
         )
     sung = {singer: _sung_minutes(corpus.of("train", singer)) for singer in corpus.singers}
     most, least = max(sung, key=sung.__getitem__), min(sung, key=sung.__getitem__)
     if sung[most] > UNEVEN * sung[least]:
         advice.append(
-            f"{most} has {sung[most]:.1f} minutes to train on, {least} only {sung[least]:.1f}: the model will know "
-            f"{least} less well. Add recordings of {least}."
+            say(
+                "{most} has {more} minutes to train on, {least} only {fewer}: the model will know {least} less well. "
+                "Add recordings of {least}.",
+                most=most,
+                least=least,
+                more=f"{sung[most]:.1f}",
+                fewer=f"{sung[least]:.1f}",
+            )
         )
+    return [*advice, *_misplaced(corpus, say)]
+
+
+def _misplaced(corpus: Corpus, say: Words) -> list[str]:
+    """Recordings that lie in folders of two singers; where there are many of a pair of folders, in one line."""
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for skip in corpus.skipped:
         same = skip.reason.removeprefix(f"{SAME_SOUND} ")
         if skip.reason.startswith(SAME_SOUND) and _folder(same) != _folder(skip.source):
-            advice.append(f"{skip.source} is the same sound as {same}, of another singer: one of them is misplaced.")
+            pairs.setdefault((_folder(skip.source), _folder(same)), []).append((skip.source, same))
+    advice = []
+    for (folder, other), doubles in pairs.items():
+        if len(doubles) > N_NAMED:
+            advice.append(
+                say(
+                    "{folder}/ holds copies of {n} recordings of {other}, such as {example}: by mistake? Take one of "
+                    "the two folders away.",
+                    folder=folder,
+                    n=len(doubles),
+                    other=other,
+                    example=doubles[0][0],
+                )
+            )
+            continue
+        for source, same in doubles:
+            advice.append(
+                say(
+                    "{source} is the same sound as {same}, of another singer: one of them is misplaced.",
+                    source=source,
+                    same=same,
+                )
+            )
     return advice
 
 
-def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
+def _examine_singer(corpus: Corpus, singer: str, say: Words) -> SingerHealth:
     by_split = {split: corpus.of(split, singer) for split in ("train", "validation", "test")}
     recordings = [recording for of_split in by_split.values() for recording in of_split]
     sung = sung_range(recordings)
@@ -101,57 +140,82 @@ def _examine_singer(corpus: Corpus, singer: str) -> SingerHealth:
         verdict="good",
         advice=(),
     )
-    advice = (*_advice_on_singer(found), *_advice_on_recordings(recordings))
+    advice = (*_advice_on_singer(found, say), *_advice_on_recordings(recordings, say))
     verdict = "poor" if found.training_minutes < POOR_MINUTES else "fair" if advice else "good"
     return replace(found, advice=advice, verdict=verdict)
 
 
-def _advice_on_singer(found: SingerHealth) -> list[str]:
+def _advice_on_singer(found: SingerHealth, say: Words) -> list[str]:
     advice = []
     if found.training_minutes < ENOUGH_MINUTES:
         advice.append(
-            f"Only {found.training_minutes:.1f} minutes of singing to train on; "
-            f"add recordings until there are {ENOUGH_MINUTES:g} or more."
+            say(
+                "Only {minutes} minutes of singing to train on; add recordings until there are {enough} or more.",
+                minutes=f"{found.training_minutes:.1f}",
+                enough=f"{ENOUGH_MINUTES:g}",
+            )
         )
     if not found.n_recordings["test"] or not found.n_recordings["validation"]:
         advice.append(
-            "Not every split has a recording: scores will be missing. Add files until there are three or more, or a "
-            "take of more than two minutes, which is cut at pauses."
+            say(
+                "Not every split has a recording: scores will be missing. Add files until there are three or more, or "
+                "a take of more than two minutes, which is cut at pauses."
+            )
         )
     if found.clipped_fraction > CLIPPED_FRACTION:
-        advice.append(f"{found.clipped_fraction:.2%} of the samples are clipped; look for a quieter transfer.")
+        advice.append(
+            say(
+                "{share} of the samples are clipped; look for a quieter transfer.",
+                share=f"{found.clipped_fraction:.2%}",
+            )
+        )
     if found.noise_dbfs > NOISE_DBFS:
         advice.append(
-            f"The pauses are at {found.noise_dbfs:.0f} dBFS: accompaniment, room or hiss. Use dry, solo takes, or "
-            "separate the voice first."
+            say(
+                "The pauses are at {noise} dBFS: accompaniment, room or hiss. Use dry, solo takes, or separate the "
+                "voice first.",
+                noise=f"{found.noise_dbfs:.0f}",
+            )
         )
     if found.low_hz is None or found.high_hz is None:
-        advice.append("No voiced sound was found in any recording; check that this is singing.")
+        advice.append(say("No voiced sound was found in any recording; check that this is singing."))
     elif pitch.cents_between(found.high_hz, found.low_hz) < 100 * NARROW_SEMITONES:
-        advice.append(f"The pitch stays within {found.range_notes}; notes outside will be guesses. Add other pitches.")
+        advice.append(
+            say(
+                "The pitch stays within {low} to {high}; notes outside will be guesses. Add other pitches.",
+                low=pitch.note_name(found.low_hz),
+                high=pitch.note_name(found.high_hz),
+            )
+        )
     return advice
 
 
-def _advice_on_recordings(recordings: list[Recording]) -> list[str]:
+def _advice_on_recordings(recordings: list[Recording], say: Words) -> list[str]:
     usual_db = float(np.median([recording.gain_db for recording in recordings]))
-    odd = {
-        "No pitch was found in": [r.source for r in recordings if r.f0_median_hz is None],
-        f"Over {ODD_GAIN_DB:g} dB quieter than usual:": [
-            r.source for r in recordings if r.gain_db - usual_db > ODD_GAIN_DB
-        ],
-    }
-    said = [f"{what} {_named(names)}; listen, and remove what is not singing." for what, names in odd.items() if names]
+    advice = []
+    if unvoiced := [r.source for r in recordings if r.f0_median_hz is None]:
+        advice.append(
+            say("No pitch was found in {names}; listen, and remove what is not singing.", names=_named(unvoiced, say))
+        )
+    if quiet := [r.source for r in recordings if r.gain_db - usual_db > ODD_GAIN_DB]:
+        advice.append(
+            say(
+                "Over {db} dB quieter than usual: {names}; listen, and remove what is not singing.",
+                db=f"{ODD_GAIN_DB:g}",
+                names=_named(quiet, say),
+            )
+        )
     noted: dict[str, list[str]] = {}
     for recording in recordings:
         for note in recording.remarks:
             noted.setdefault(note, []).append(recording.source)
-    return said + [f"{_named(names)}: {note}." for note, names in noted.items()]
+    return advice + [f"{_named(names, say)}: {say(note)}." for note, names in noted.items()]
 
 
-def _named(names: list[str]) -> str:
+def _named(names: list[str], say: Words) -> str:
     names = list(dict.fromkeys(file_of(name) for name in names))
     more = len(names) - N_NAMED
-    return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:N_NAMED]) + (say(" and {n} more", n=more) if more > 0 else "")
 
 
 def _sung_minutes(recordings: Iterable[Recording]) -> float:

@@ -85,8 +85,8 @@ def evaluate_voice(
     if listed is not None:
         pairs = test_pairs.listed(listed, corpus, audio, texts)
     else:
-        per_singer = options.per_singer or _usual_clips(voice, corpus)
-        pairs = test_pairs.held_out(corpus, options.split, per_singer, audio, texts)
+        options = replace(options, per_singer=options.per_singer or _usual_clips(voice, corpus))
+        pairs = test_pairs.held_out(corpus, options.split, options.per_singer or 0, audio, texts)
     if parallel is not None:
         pairs += test_pairs.parallel(parallel, corpus.singers, options.per_pair, audio, texts)
     if songs is not None:
@@ -107,7 +107,7 @@ def evaluate_voice(
 
     subject = Subject(
         f"{run.name if run else voice.provenance.recipe or 'A voice'}: how good are its conversions?",
-        _notes_on_voice(voice, corpus, options, backend) + _notes_on_judges(analyses),
+        _notes_on_voice(voice, corpus, options, backend, listed) + _notes_on_judges(analyses),
         _described(voice, backend),
         _curves(RunFolder(run).journal) if run else {},
         {"Inside the model, on held-out recordings": _inside(voice, corpus, options)},
@@ -223,12 +223,14 @@ def _described(voice: Voice, backend: str) -> dict[str, object]:
     } | settings.plain(voice.provenance)
 
 
-def _notes_on_voice(voice: Voice, corpus: Corpus, options: Options, backend: str) -> list[str]:
+def _notes_on_voice(voice: Voice, corpus: Corpus, options: Options, backend: str, listed: Path | None) -> list[str]:
     """How the conversions were made, and what a reader should know before trusting the figures."""
     is_unseen = voice.provenance.data_fingerprint == corpus.fingerprint
+    count = f"{options.per_singer} recordings (or all there are) of each singer's {options.split} split"
+    chosen = f"the pairs of {listed.name}" if listed else f"{count} into every singer"
+    computed = f", backend {backend}" if backend else ""
     notes = [
-        f"Converted were {options.per_singer} recordings of each singer's {options.split} split into every singer, "
-        f"seed {options.seed}, temperature {options.temperature:g}{f', backend {backend}' if backend else ''}. "
+        f"Converted were {chosen}; seed {options.seed}, temperature {options.temperature:g}{computed}. "
         + (
             "The model saw none of them."
             if is_unseen

@@ -42,6 +42,16 @@ def last_step(budget: Budget, step: int, seconds: float, steps_per_second: float
     return min(budget.max_steps, step + max(0, round((budget.seconds - seconds) * steps_per_second)))
 
 
+def budget_text(seconds: float) -> str:
+    """A duration for `--for`, a little longer: in tens of minutes up to two hours, then in hours.
+
+    >>> budget_text(100), budget_text(3000), budget_text(20000)
+    ('10m', '50m', '6h')
+    """
+    minutes = 10 * -(-seconds // 600)
+    return f"{minutes:.0f}m" if minutes <= 120 else f"{-(-seconds // 3600):.0f}h"
+
+
 def milestones(
     recipe: Recipe, n_singers: int, budget: Budget, step: int, seconds: float, steps_per_second: float
 ) -> list[Milestone]:

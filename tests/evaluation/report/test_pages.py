@@ -16,6 +16,7 @@ from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report import pages
 from moksori.evaluation.report.data import Item, Judge, Report, Row, SingerData
+from moksori.language import Words
 
 EVIL = "<script>alert('x')</script>\"&"
 FIGURE = Figure(0.873, 0.80, 0.91, 12)
@@ -229,3 +230,22 @@ class TestChoice:
 )
 def test_values_have_their_units(value: float, metric: str, text: str) -> None:
     assert pages.value_text(value, metric) == text
+
+
+def test_the_page_says_what_to_do_next_and_gives_each_figure_its_scale(told: Report, folder: Path) -> None:
+    html, markdown = (path.read_text(encoding="utf-8") for path in pages.write(told, folder))
+    for text in (html, markdown):
+        assert "What to do next" in text and "record 3.5 more minutes of singing" in text
+        assert "its name elsewhere" in text and "F0 RMSE, in cents" in text
+    assert EVIL not in html
+
+
+def test_the_page_is_korean_where_korean_is_read(told: Report, folder: Path) -> None:
+    pages_in_korean = pages.write(told, folder, say=Words("ko"))
+    html, markdown = (path.read_text(encoding="utf-8") for path in pages_in_korean)
+    assert '<html lang="ko">' in html
+    for text in (html, markdown):
+        assert "다음에 할 일" in text and "노래를 3.5분 더 녹음하세요" in text and "결과 수치" in text
+        assert "변환 12개 가운데 목표 가수로 들린 것은 87%" in text
+        for english in ("What to do next", "The figures", "held-out recordings", "Heard as", "heard as the target"):
+            assert english not in text

@@ -13,6 +13,7 @@ from moksori.conversion import Report
 from moksori.errors import AudioFileError
 from moksori.evaluation.report import song_page
 from moksori.evaluation.report.song_page import Sung
+from moksori.language import Words
 
 
 def _sound(path: Path, f0_hz: float, seconds: float = 1.0, loud: float = 0.3) -> Path:
@@ -52,3 +53,19 @@ def test_a_page_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(AudioFileError, match="cannot be written"):
         _page(tmp_path, Sung(source, source, "kumi", Report()))
+
+
+def test_one_player_switches_between_the_two_sounds(tmp_path: Path) -> None:
+    source, result = _sound(tmp_path / "a.wav", 440), _sound(tmp_path / "a.kumi.wav", 220)
+    html = _page(tmp_path, Sung(source, result, "kumi", Report()))
+    assert html.count('class="ab"') == 1 and html.count("<button") == 2
+    assert html.count(" hidden></audio>") == 1  # the song waits; the new voice is heard first
+    assert html.index(" hidden></audio>") < html.rindex("<audio")
+
+
+def test_the_page_is_korean_where_korean_is_read(tmp_path: Path) -> None:
+    source = _sound(tmp_path / "a.wav", 440)
+    outside = [Outside(0.0, 0.5, "A3")] * 15
+    song_page.write(tmp_path / "ko.html", [Sung(source, source, "kumi", Report(outside=outside))], "노래", Words("ko"))
+    html = (tmp_path / "ko.html").read_text("utf-8")
+    assert '<html lang="ko">' in html and "A3(0.0~0.5초)" in html and "외 3곳" in html and "the song" not in html

@@ -185,6 +185,8 @@ class SingerData:
     n_test: int  # held-out recordings
     f0_low_hz: float | None
     f0_high_hz: float | None
+    noise_dbfs: float | None = None  # of the pauses, where singing is at -23; None in reports of older versions
+    clipped_fraction: float = 0.0  # of the samples of its recordings
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
 from moksori.audio.spectral import SpectralConfig
 from moksori.evaluation.report.data import CONVERSION, METRICS, Row
+from moksori.language import ENGLISH, Words
 
 # Blue and vermilion stay apart for colour-blind eyes (Okabe and Ito 2008), and from white and black.
 BLUE, RED = "#2f86b5", "#d95f3b"
@@ -45,13 +46,14 @@ _LEAP_CENTS = 400.0  # from one frame to the next: a jump of the voice or of the
 Values = npt.NDArray[np.float64]
 
 
-def confusion_matrix(counts: Sequence[Sequence[int]], singers: Sequence[str], title: str) -> str:
+def confusion_matrix(counts: Sequence[Sequence[int]], singers: Sequence[str], title: str, say: Words = ENGLISH) -> str:
     """Who is sung for whom, as SVG: singers down the side, who is heard along the foot.
 
     Args:
         counts: clips, singer x heard; empty for no singers.
         singers: their names, in that order.
         title: above it.
+        say: in the reader's language.
 
     Returns:
         A table whose numbers are clips and whose colour is the share of the row. Behind each row stands the share that
@@ -75,18 +77,19 @@ def confusion_matrix(counts: Sequence[Sequence[int]], singers: Sequence[str], ti
     axes.set_xticks(range(n), map(_literal, singers), rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), map(_literal, singers))
     axes.tick_params(length=0, labelsize=9)
-    axes.set_xlabel("heard as", fontsize=9)
+    axes.set_xlabel(say("heard as"), fontsize=9)
     axes.set_title(_literal(title), fontsize=10, loc="left", color=_INK)
     return _svg(picture, f"{title}: {_spoken(table, singers)}")
 
 
-def pitch_overlay(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float) -> str:
+def pitch_overlay(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float, say: Words = ENGLISH) -> str:
     """The tones asked for, and those that were sung, over time, as SVG.
 
     Args:
         source: its track.
         conversion: its track.
         transpose_semitones: that was asked for: the source is drawn so much higher.
+        say: in the reader's language.
 
     Returns:
         A wide band, a quarter tone up and down from each tone asked for, within which a tone counts as right, with the
@@ -97,18 +100,19 @@ def pitch_overlay(source: PitchTrack, conversion: PitchTrack, transpose_semitone
     asked, sung = _curve(source) * 2 ** (transpose_semitones / 12), _curve(conversion)
     axes.fill_between(
         source.times_seconds, asked / _QUARTER_TONE, asked * _QUARTER_TONE, color=BLUE, alpha=0.4, linewidth=1.5,
-        label="asked for, and a quarter tone around it",
+        label=say("asked for, and a quarter tone around it"),
     )  # fmt: skip
-    axes.plot(conversion.times_seconds, sung, color=RED, linewidth=1.5, label="sung")
+    axes.plot(conversion.times_seconds, sung, color=RED, linewidth=1.5, label=say("sung"))
     seconds = max(len(track.f0_hz) * track.hop_seconds for track in (source, conversion))
     axes.set_xlim(0.0, max(seconds, pitch.HOP_SECONDS))
     _note_axis(axes, [asked, sung])
-    axes.set_xlabel("seconds", fontsize=8)
+    axes.set_xlabel(say("seconds"), fontsize=8)
     axes.legend(
         fontsize=8, frameon=False, labelcolor=_INK, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0),
         borderaxespad=0.2, borderpad=0.0, handlelength=1.4,
     )  # fmt: skip
-    return _svg(picture, "The melody asked for, and the melody of the conversion, over time", is_tight=False)
+    described = say("The melody asked for, and the melody of the conversion, over time")
+    return _svg(picture, described, is_tight=False)
 
 
 def spectrogram_pair(source: Clip, conversion: Clip) -> str:
@@ -145,11 +149,12 @@ def spectrogram_pair(source: Clip, conversion: Clip) -> str:
     return _png(picture)
 
 
-def training_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
+def training_curves(curves: Mapping[str, Sequence[Sequence[float]]], say: Words = ENGLISH) -> str:
     """Losses and held-out figures over the steps of training, a panel each, as SVG.
 
     Args:
         curves: name -> [step, value] pairs.
+        say: in the reader's language.
 
     Returns:
         The picture; empty without curves.
@@ -172,16 +177,17 @@ def training_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.2)
         if place > len(names) - columns:
-            axes.set_xlabel("step", fontsize=8)
-    return _svg(picture, f"Over the steps of training: {', '.join(names)}")
+            axes.set_xlabel(say("step"), fontsize=8)
+    return _svg(picture, say("Over the steps of training: {names}", names=", ".join(names)))
 
 
-def rows_chart(rows: Sequence[Row], metric: str) -> str:
+def rows_chart(rows: Sequence[Row], metric: str, say: Words = ENGLISH) -> str:
     """One metric of every row that has it, a point with its interval, as SVG.
 
     Args:
         rows: of a report.
         metric: a key of `METRICS`.
+        say: in the reader's language.
 
     Returns:
         The picture, conversions in a colour of their own; empty if no row has the metric.
@@ -198,15 +204,16 @@ def rows_chart(rows: Sequence[Row], metric: str) -> str:
         colour = RED if row.name == CONVERSION else BLUE
         axes.plot([scale * figure.low, scale * figure.high], [place, place], color=colour, linewidth=3.0, alpha=0.5)
         axes.plot(scale * figure.mean, place, "o", color=colour, markersize=5.5)
-    axes.set_yticks(range(len(having)), [row.name for row in reversed(having)])
+    axes.set_yticks(range(len(having)), [say(row.name) for row in reversed(having)])
     if unit == "%" and max(row.figures[metric].high for row in having) > 0.2:
         axes.set_xlim(-3, 103)
     axes.set_ylim(-0.6, len(having) - 0.4)
-    axes.set_title(METRICS[metric].label + (f", {unit}" if unit else ""), fontsize=9.5, loc="left", color=_INK)
+    label = say(METRICS[metric].label)
+    axes.set_title(label + (f", {unit}" if unit else ""), fontsize=9.5, loc="left", color=_INK)
     axes.tick_params(labelsize=8.5, length=0)
     axes.grid(axis="x", alpha=0.25)
-    spoken = ", ".join(f"{row.name} {scale * row.figures[metric].mean:.3g} {unit}".strip() for row in having)
-    return _svg(picture, f"{METRICS[metric].label}: {spoken}")
+    spoken = ", ".join(f"{say(row.name)} {scale * row.figures[metric].mean:.3g} {unit}".strip() for row in having)
+    return _svg(picture, f"{label}: {spoken}")
 
 
 def _spoken(table: Values, singers: Sequence[str]) -> str:

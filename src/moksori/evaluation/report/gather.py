@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from moksori.data import doctor
 from moksori.data.corpus import Corpus, sung_range
+from moksori.data.doctor import SingerHealth
 from moksori.evaluation.measures import bootstrap
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data, verdict
@@ -58,7 +60,7 @@ def report(
     known = [_judge(name, description, truth, corpus.singers, seed) for name, description in judges.items()]
     confusion = {name: _confusion(converted, name, corpus.singers) for name in judges}
     means = rows(items, len(corpus.singers), seed)
-    singers = [_singer(corpus, name, split) for name in corpus.singers]
+    singers = [_singer(corpus, health, split) for health in doctor.examine(corpus)]
     return Report(
         subject.title,
         origin.command,
@@ -113,9 +115,11 @@ def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> lis
     return [[int(count) for count in row] for row in counts]
 
 
-def _singer(corpus: Corpus, singer: str, split: str) -> SingerData:
+def _singer(corpus: Corpus, health: SingerHealth, split: str) -> SingerData:
+    singer = health.singer
     trained = corpus.of("train", singer)
     sung = sung_range(trained)
     minutes = sum(recording.sung_seconds for recording in trained) / 60
     low_hz, high_hz = (sung.low_hz, sung.high_hz) if sung else (None, None)
-    return SingerData(singer, minutes, len(corpus.of(split, singer)), low_hz, high_hz)
+    n_held_out = len(corpus.of(split, singer))
+    return SingerData(singer, minutes, n_held_out, low_hz, high_hz, health.noise_dbfs, health.clipped_fraction)

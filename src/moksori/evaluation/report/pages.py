@@ -16,15 +16,16 @@ import soundfile
 from markupsafe import Markup, escape
 
 from moksori import atomic
-from moksori.audio import files, pitch, resample
+from moksori.audio import files, resample
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
 from moksori.errors import AudioFileError
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.measures.melody import SwiftF0, Tracker
 from moksori.evaluation.report import data as report
-from moksori.evaluation.report import figures
+from moksori.evaluation.report import figures, next_steps, scales, verdict
 from moksori.evaluation.report.data import METRICS, Item, Report, Row
+from moksori.language import ENGLISH, Words
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -85,7 +86,9 @@ class Card:
     others: list[tuple[str, str]]
 
 
-def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker | None = None) -> tuple[Path, Path]:
+def write(
+    told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker | None = None, say: Words = ENGLISH
+) -> tuple[Path, Path]:
     """Write `report.html` and `report.md`.
 
     Args:
@@ -93,6 +96,7 @@ def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker |
         folder: of the report.
         n_players: pairs to listen to in the page.
         tracker: draws the melodies.
+        say: in the reader's language. How the figures were made stays English.
 
     Returns:
         Paths of the two.
@@ -100,25 +104,29 @@ def write(told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker |
     Raises:
         OSError: the disk refused; each of the two is whole or as it was.
     """
-    templates = environment()
+    templates = environment(say)
+    said = verdict_in(told, say)
     shared = {
         "report": told,
-        "about": _about(told),
+        "verdict": said,
+        "next_steps": next_steps.write(told, say),
+        "scales": scales.of(told),
+        "about": _about(told, say),
         "metrics": METRICS,
         "meanings": ROW_MEANINGS,
         "arrows": _ARROWS,
         "main": _columns(told, _MAIN),
         "tables": [(group, title, *_columns(told, _of_group(group))) for group, title in _GROUPS.items()],
     }
-    lead, rest = _lead(told.verdict)
+    lead, rest = _lead(said)
     html = templates.get_template(HTML).render(
         **shared,
         lead=lead,
         rest=rest,
-        groups=_cards(told, folder, n_players, tracker or SwiftF0()),
-        charts=[Markup(chart) for metric in _CHARTS if (chart := figures.rows_chart(told.rows, metric))],
-        confusions=_confusions(told),
-        curves=Markup(figures.training_curves(told.curves)),
+        groups=_cards(told, folder, n_players, tracker or SwiftF0(), say),
+        charts=[Markup(chart) for metric in _CHARTS if (chart := figures.rows_chart(told.rows, metric, say))],
+        confusions=_confusions(told, say),
+        curves=Markup(figures.training_curves(told.curves, say)),
         shown=[name for name in METRICS if any(name in item.scores for item in told.items)],
     )
     markdown = templates.get_template(MARKDOWN).render(**shared)
@@ -171,8 +179,15 @@ def value_text(value: float, metric: str) -> str:
     return f"{value:.1f} dB" if unit == "dB" else f"{value:.2f}"
 
 
-def environment() -> jinja2.Environment:
-    """Of all pages: everything is escaped, and what a page forgets to give is an error."""
+def verdict_in(told: Report, say: Words) -> list[str]:
+    """The verdict of a report in a reader's language; the report itself holds the English one."""
+    if say.language == ENGLISH.language:
+        return told.verdict
+    return verdict.write(told.rows, told.confusion, told.judges, told.items, told.singers, say)
+
+
+def environment(say: Words = ENGLISH) -> jinja2.Environment:
+    """Of all pages: everything is escaped, and what a page forgets to give is an error; `t` says things."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("moksori.evaluation", "templates"),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -182,40 +197,41 @@ def environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "value": value_text,
-        "range": _range,
-        "cell": _cell,
-        "words": _words,
+        "range": lambda singer: _range(singer, say),
+        "cell": lambda figure, metric: _cell(figure, metric, say),
+        "words": lambda figure, metric: _words(figure, metric, say),
         "md": _markdown,
         "code": _code,
         "fence": _fence,
         "digest": _digest,
     }
+    environment.globals |= {"t": say, "language": say.language}
     return environment
 
 
-def _about(told: Report) -> list[str]:
+def _about(told: Report, say: Words) -> list[str]:
     """Who made the report, when, and what of: facts for a line."""
     model = told.model
     facts = [told.created, told.software]
     if model.get("recipe"):
-        facts.append(f"recipe {model['recipe']}")
+        facts.append(say("recipe {name}", name=model["recipe"]))
     if model.get("steps"):
-        facts.append(f"{model['steps']} steps")
+        facts.append(say("{n} steps", n=model["steps"]))
     if model.get("training_seconds"):
-        facts.append(f"{model['training_seconds'] / 60:.0f} minutes of training")
+        facts.append(say("{n} minutes of training", n=f"{model['training_seconds'] / 60:.0f}"))
     if model.get("sample_rate"):
         facts.append(f"{model['sample_rate']} Hz")
     if model.get("backend"):
-        facts.append(f"backend {model['backend']}")
+        facts.append(say("backend {name}", name=model["backend"]))
     return facts
 
 
-def _lead(verdict: Sequence[str]) -> tuple[str, list[str]]:
+def _lead(said: Sequence[str]) -> tuple[str, list[str]]:
     """The first statement of a verdict, for large letters, and all that follows."""
-    if not verdict:
+    if not said:
         return "No verdict.", []
-    head, stop, tail = verdict[0].partition(". ")
-    return head + stop.strip(), [*([tail] if tail else []), *verdict[1:]]
+    head, stop, tail = said[0].partition(". ")
+    return head + stop.strip(), [*([tail] if tail else []), *said[1:]]
 
 
 def _of_group(group: str) -> list[str]:
@@ -228,18 +244,18 @@ def _columns(told: Report, wanted: Sequence[str]) -> tuple[list[str], list[Row]]
     return names, [row for row in told.rows if any(name in row.figures for name in names)]
 
 
-def _confusions(told: Report) -> list[tuple[report.Judge, Markup, Markup]]:
+def _confusions(told: Report, say: Words) -> list[tuple[report.Judge, Markup, Markup]]:
     """Each judge with what it heard in conversions, and in real recordings; nothing where it was not asked."""
     singers = [singer.name for singer in told.singers]
 
     def drawn(counts: Sequence[Sequence[int]], title: str) -> Markup:
-        return Markup(figures.confusion_matrix(counts, singers, title)) if counts else Markup()
+        return Markup(figures.confusion_matrix(counts, singers, title, say)) if counts else Markup()
 
     return [
         (
             judge,
-            drawn(told.confusion.get(judge.name, []), f"conversions into ..., heard by {judge.name}"),
-            drawn(judge.real_confusion, f"real recordings of ..., heard by {judge.name}"),
+            drawn(told.confusion.get(judge.name, []), say("conversions into ..., heard by {judge}", judge=judge.name)),
+            drawn(judge.real_confusion, say("real recordings of ..., heard by {judge}", judge=judge.name)),
         )
         for judge in told.judges
     ]
@@ -275,8 +291,8 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
 class _Album:
     """Sounds of a report, each read, tracked and packed once, however many cards show it."""
 
-    def __init__(self, folder: Path, tracker: Tracker) -> None:
-        self._folder, self._tracker = folder, tracker
+    def __init__(self, folder: Path, tracker: Tracker, say: Words) -> None:
+        self._folder, self._tracker, self._say = folder, tracker, say
         self._clips: dict[str, Clip] = {}
         self._tracks: dict[str, PitchTrack] = {}
         self._data: dict[str, str] = {}
@@ -288,8 +304,9 @@ class _Album:
             whole = files.read(self._folder / path)
             self._clips[path] = Clip(whole.samples[: int(_LONGEST_SECONDS * whole.sample_rate)], whole.sample_rate)
             is_cut = whole.n_samples > self._clips[path].n_samples
-            start = f"the first {_LONGEST_SECONDS:.0f} of " if is_cut else ""
-            self._lengths[path] = f"{start}{whole.seconds:.1f} s"
+            length = f"{whole.seconds:.1f} s"
+            first = f"{_LONGEST_SECONDS:.0f}"
+            self._lengths[path] = self._say("the first {n} of {length}", n=first, length=length) if is_cut else length
         return self._clips[path]
 
     def player(self, path: str, label: str) -> Player:
@@ -305,17 +322,17 @@ class _Album:
         return self._tracks[path]
 
 
-def _cards(told: Report, folder: Path, count: int, tracker: Tracker) -> list[tuple[str, list[Card]]]:
-    album = _Album(folder, tracker)
+def _cards(told: Report, folder: Path, count: int, tracker: Tracker, say: Words) -> list[tuple[str, list[Card]]]:
+    album = _Album(folder, tracker, say)
     chosen = choose([item for item in told.items if item.files], count)
-    return [(heading, [_card(item, folder, album) for item in items]) for heading, items in chosen]
+    return [(heading, [_card(item, folder, album, say) for item in items]) for heading, items in chosen]
 
 
-def _card(item: Item, folder: Path, album: _Album) -> Card:
+def _card(item: Item, folder: Path, album: _Album, say: Words) -> Card:
     labels = {
-        "source": f"source: {item.source_singer or 'unknown singer'}",
-        "conversion": f"conversion into {item.target_singer}",
-        "target": f"the real {item.target_singer}",
+        "source": say("source: {singer}", singer=item.source_singer or say("unknown singer")),
+        "conversion": say("conversion into {singer}", singer=item.target_singer),
+        "target": say("the real {singer}", singer=item.target_singer),
     }
     there, missing = [], []
     for kind in labels:
@@ -324,18 +341,23 @@ def _card(item: Item, folder: Path, album: _Album) -> Card:
                 album.clip(item.files[kind])
                 there.append(kind)
         except AudioFileError as error:
-            missing.append(f"{kind}: {str(error).replace(str(folder / item.files[kind]), item.files[kind])}")
+            missing.append(f"{say(kind)}: {str(error).replace(str(folder / item.files[kind]), item.files[kind])}")
     melody, spectra = Markup(), ""
     if "source" in there and "conversion" in there:
         source, conversion = item.files["source"], item.files["conversion"]
-        melody = Markup(figures.pitch_overlay(album.track(source), album.track(conversion), item.transpose_semitones))
+        tracks = album.track(source), album.track(conversion)
+        melody = Markup(figures.pitch_overlay(*tracks, item.transpose_semitones, say))
         spectra = figures.spectrogram_pair(album.clip(source), album.clip(conversion))
     known = [name for name in METRICS if name in item.scores]
     main, others = (
-        [(METRICS[name].label, value_text(item.scores[name], name)) for name in known if (name in _ON_CARD) is wanted]
+        [
+            (say(METRICS[name].label), value_text(item.scores[name], name))
+            for name in known
+            if (name in _ON_CARD) is wanted
+        ]
         for wanted in (True, False)
     )
-    others += [(f"{kind}, as Whisper reads it", text) for kind, text in item.texts.items()]
+    others += [(say("{kind}, as Whisper reads it", kind=say(kind)), text) for kind, text in item.texts.items()]
     players = [album.player(item.files[kind], labels[kind]) for kind in there]
     return Card(item, players, missing, melody, spectra, main, others)
 
@@ -355,25 +377,25 @@ def player_of(clip: Clip, label: str) -> Player:
     return Player(label, f"{clip.seconds:.1f} s", _data_uri(clip))
 
 
-def _range(singer: report.SingerData) -> str:
+def _range(singer: report.SingerData, say: Words) -> str:
     """From which note to which a singer sang in training."""
     if not singer.f0_low_hz or not singer.f0_high_hz:
-        return "unknown"
-    return f"{pitch.note_name(singer.f0_low_hz)} to {pitch.note_name(singer.f0_high_hz)}"
+        return say("unknown")
+    return verdict.span((singer.f0_low_hz, singer.f0_high_hz), say)
 
 
-def _cell(figure: Figure | None, metric: str) -> str:
+def _cell(figure: Figure | None, metric: str, say: Words = ENGLISH) -> str:
     """A figure with its interval, in plain text."""
     if figure is None:
         return "–"
     text = value_text(figure.mean, metric)
-    return text if figure.low == figure.high else f"{text} ({_words(figure, metric)})"
+    return text if figure.low == figure.high else f"{text} ({_words(figure, metric, say)})"
 
 
-def _words(figure: Figure, metric: str) -> str:
+def _words(figure: Figure, metric: str, say: Words) -> str:
     """An interval, in plain text."""
     low, high = (value_text(bound, metric).split(" ")[0] for bound in (figure.low, figure.high))
-    return f"{low} to {high}"
+    return say("{low} to {high}", low=low, high=high)
 
 
 def _markdown(text: object) -> str:

@@ -15,6 +15,7 @@ from moksori.audio.pitch import PitchTracker
 from moksori.conversion import Report
 from moksori.errors import AudioFileError
 from moksori.evaluation.report import figures, pages
+from moksori.language import ENGLISH, Words
 
 _LONGEST_SECONDS = 90.0  # of a song that a page shows and plays
 _SHOWN = 12  # places outside a range
@@ -43,15 +44,15 @@ class _Section:
     n_more: int
 
 
-def write(path: Path, sung: Sequence[Sung], title: str) -> None:
-    """Write a page of conversions, each beside its source: one file that needs no other.
+def write(path: Path, sung: Sequence[Sung], title: str, say: Words = ENGLISH) -> None:
+    """Write a page of conversions, each beside its source: one file that needs no other, in the reader's language.
 
     Raises:
         AudioFileError: a source or a result cannot be read, or the page cannot be written.
     """
     tracker = PitchTracker()
-    template = pages.environment().get_template("song.html")
-    content = template.render(title=title, sections=[_section(one, tracker) for one in sung])
+    template = pages.environment(say).get_template("song.html")
+    content = template.render(title=title, sections=[_section(one, tracker, say) for one in sung])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, content.encode("utf-8", "replace"))  # a file name may hold bytes that are no text
@@ -59,18 +60,26 @@ def write(path: Path, sung: Sequence[Sung], title: str) -> None:
         raise AudioFileError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _section(one: Sung, tracker: PitchTracker) -> _Section:
+def _section(one: Sung, tracker: PitchTracker, say: Words) -> _Section:
     clips = [_beginning(path) for path in (one.source, one.result)]
     tracks = [tracker.track(clip) for clip in clips]
     semitones = one.report.transpose_semitones
     outside = one.report.outside
     return _Section(
         one,
-        pages.player_of(clips[0], "the song"),
+        pages.player_of(clips[0], say("the song")),
         pages.player_of(clips[1], one.voice),
-        Markup(figures.pitch_overlay(tracks[0], tracks[1], semitones)),
+        Markup(figures.pitch_overlay(tracks[0], tracks[1], semitones, say)),
         figures.spectrogram_pair(*clips),
-        [f"{part.note} from {part.start_seconds:.1f} to {part.stop_seconds:.1f} s" for part in outside[:_SHOWN]],
+        [
+            say(
+                "{note} from {start} to {stop} s",
+                note=part.note,
+                start=f"{part.start_seconds:.1f}",
+                stop=f"{part.stop_seconds:.1f}",
+            )
+            for part in outside[:_SHOWN]
+        ],
         max(0, len(outside) - _SHOWN),
     )
 
