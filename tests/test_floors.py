@@ -83,8 +83,8 @@ STARTS_STUDIES = "moksori.cli.study"
 # The one room whose names are imported from the room itself: users write `from moksori.conversion import ...`.
 HAS_PUBLIC_NAMES = "moksori.conversion"
 
-# Two rooms of one floor do not know each other, but for settings, whose errors are those of the project.
-NEIGHBOURS = {("settings", "errors")}
+# Two rooms of one floor do not know each other, but for settings and language, whose errors are those of the project.
+NEIGHBOURS = {("settings", "errors"), ("language", "errors")}
 
 
 def _name(path: Path) -> str:

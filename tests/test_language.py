@@ -49,7 +49,7 @@ TABLES = {
     *("an offset or a rumble below every voice was taken out",),
     *("clicks stand out above the voice; they were left out of account when its level was set",),
     *("singer", "minutes", "recordings", "held out", "range", "clipping", "noise", "doubles", "verdict"),
-    *("good", "fair", "poor", "{n} conversions"),
+    *("good", "fair", "poor", "unvoiced", "{n} conversions"),
 }
 
 
