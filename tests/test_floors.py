@@ -23,6 +23,7 @@ FLOORS = {
     "workers": 1,
     "audio": 1,
     "presets": 1,
+    "hub": 1,
     "data": 2,
     "models": 2,
     "checkpoint": 3,
@@ -30,6 +31,8 @@ FLOORS = {
     "training": 4,
     "conversion": 4,
     "soloist": 4,
+    "export": 4,
+    "sharing": 4,
     "evaluation": 5,
     "benchmark": 5,
     "studio": 6,
@@ -45,8 +48,8 @@ ORDER = {
         "notes overlap_add envelopes shapes features transposition breaths signals"
     ),
     "data": (
-        "corpus threads sources rows splits stretches prepare doctor augment repitch feature_cache segments excerpts "
-        "batches"
+        "corpus threads layouts sources rows splits stretches prepare doctor augment repitch feature_cache segments "
+        "excerpts batches"
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "

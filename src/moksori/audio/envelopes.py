@@ -22,9 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from moksori.audio import resample, spectral
+from moksori.audio import resample
 from moksori.audio.clip import Samples
 
 Curve = npt.NDArray[np.float64]
@@ -58,13 +57,18 @@ class EnvelopeConfig:
     @functools.cached_property
     def bands_hz(self) -> Curve:
         """Where the bands stand, `[bands]`."""
-        top_mel = spectral.hz_to_mel(self.sample_rate / 2)
+        top_mel = float(_mel(np.float64(self.sample_rate / 2)))
         return np.asarray(700.0 * (10.0 ** (np.linspace(0.0, top_mel, self.n_bands) / 2595.0) - 1.0))
 
     def place(self, frequency_hz: Curve) -> Curve:
         """Where frequencies of any shape lie among the bands, 0 to `n_bands - 1`."""
-        top_mel = spectral.hz_to_mel(self.sample_rate / 2)
-        return np.clip(2595.0 * np.log10(1.0 + frequency_hz / 700.0) / top_mel, 0, 1) * (self.n_bands - 1)
+        share = _mel(frequency_hz) / _mel(np.float64(self.sample_rate / 2))
+        return np.asarray(np.clip(share, 0, 1) * (self.n_bands - 1))
+
+
+def _mel(hz: Curve | np.float64) -> Curve:
+    """As `spectral.hz_to_mel`; this module needs no torch, so that those can use it who have none."""
+    return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,11 +260,12 @@ def _readings(place_hz: Curve, config: EnvelopeConfig) -> Callable[[Curve], Curv
 
 def _noise_unvoiced(samples: Samples, n_frames: int, config: EnvelopeConfig) -> Curve:
     """Everything as noise, `[bands, F]`, from a spectrogram of short windows."""
-    window = spectral.SpectralConfig(config.sample_rate, _UNVOICED_WINDOW, config.hop_samples)
-    power = (
-        spectral.magnitude(torch.from_numpy(np.asarray(samples, np.float32)), window).numpy().astype(np.float64) ** 2
-    )
-    power = power[:, :n_frames] / (6.0 / _UNVOICED_WINDOW)
+    margin, hop = _UNVOICED_WINDOW // 2, config.hop_samples
+    n_there = min(n_frames, -(-len(samples) // hop))
+    padded = np.pad(np.asarray(samples, np.float64), margin)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _UNVOICED_WINDOW)[::hop][:n_there]  # [F, window]
+    hann = np.hanning(_UNVOICED_WINDOW + 1)[:-1]
+    power = np.abs(np.fft.rfft(windows * hann, axis=1).T * (2.0 / hann.sum())) ** 2 / (6.0 / _UNVOICED_WINDOW)
     hz = np.arange(len(power)) * (config.sample_rate / _UNVOICED_WINDOW)
     spacing = np.maximum(np.gradient(config.bands_hz), 1.5 * config.sample_rate / _UNVOICED_WINDOW)
     weights = np.maximum(1.0 - np.abs(hz - config.bands_hz[:, None]) / spacing[:, None], 0.0)

@@ -17,8 +17,10 @@ from moksori.cli import (
     convert,
     doctor,
     evaluate,
+    export,
     info,
     listen,
+    pack,
     prepare,
     singers,
     studio,
@@ -65,6 +67,9 @@ app.command("convert")(convert.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.add_typer(listen.app, name="listen")
+app.command("export")(export.command)
+app.command("pack")(pack.pack)
+app.command("import")(pack.receive)
 app.command("info")(info.command)
 app.command("singers")(singers.command)
 app.command("bench")(bench.command)

@@ -20,6 +20,8 @@ _EXTRAS = {  # extra -> modules that it needs, what it is for
     ),
     "gpu": (("triton",), "the fused kernels of generation on a GPU; it exists for Linux"),
     "studio": (("starlette", "uvicorn"), "the page in the browser, moksori studio"),
+    "hub": (("huggingface_hub",), "voices from the Hugging Face hub, hf://user/name@commit"),
+    "onnx": (("onnx", "onnxscript"), "voices for programs without torch, moksori export"),
     "studies": (("sacrebleu",), "BLEU in the study of back-translation"),
 }
 

@@ -35,6 +35,13 @@ def command(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Data folder; made, or brought up to date.")],
     rate: Annotated[int, typer.Option(help="Sample rate of the prepared clips in Hz.")] = 24_000,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="Of a data set: nus48e, opensinger, m4singer, vocalset, csd, opencpop, rvc, sovits; its paths say who "
+            "sings."
+        ),
+    ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Threads, or Ray's workers; 0 for one each core.")] = 0,
     splits: Annotated[
         Path | None,
@@ -65,16 +72,20 @@ def command(
     none. Run it again to add recordings, or after an interruption: what is done is kept. With --ray
     the data folder has to be one that all machines share; the result is the same.
     """
+    from moksori.data import layouts
     from moksori.data.prepare import PrepareConfig
     from moksori.data.splits import Listed
     from moksori.data.stretches import StretchConfig
 
     say = Words(language.choose(lang))
+    if layout:
+        layouts.named(layout)  # a slip of the pen is told before any work
     if validation_share + test_share >= 1:
         raise UserError("--validation-share and --test-share leave nothing to train on; expected less than 1 together")
     config = PrepareConfig(
         sample_rate=rate,
         workers=workers,
+        layout=layout,
         validation_share=validation_share,
         test_share=test_share,
         split_seed=split_seed,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moksori import checkpoint, run_files
+from moksori import checkpoint, hub, run_files
 from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, PitchTracker
@@ -329,7 +329,8 @@ def _at_rate_of(clip: Clip, samples: Samples, rate: int, gain_db: float) -> Samp
 def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
     """Load a voice from a model file, or from the folder of a training run; without a path, the one that is shipped.
 
-    Of a run, the model with the best conversions is taken if they were scored, else the last one.
+    Of a run, the model with the best conversions is taken if they were scored, else the last one. A path such as
+    `hf://user/name@commit` names a voice on a hub, see `hub`.
 
     Raises:
         ModelFileError: no model there, or it is damaged or foreign.
@@ -338,7 +339,7 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
     if path is None:
         with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
             return _voice(shipped, device)
-    return _voice(run_files.model_file(path), device)
+    return _voice(hub.fetch(path) if hub.is_reference(path) else run_files.model_file(path), device)
 
 
 def _voice(path: Path, device: str) -> Voice:

@@ -29,7 +29,7 @@ from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
-from moksori.data import sources, splits, stretches
+from moksori.data import layouts, sources, splits, stretches
 from moksori.data.corpus import (
     CACHE,
     CLIPS,
@@ -69,6 +69,7 @@ class PrepareConfig:
     split_seed: int = 0
     stretches: stretches.StretchConfig = field(default_factory=stretches.StretchConfig)  # how long takes are cut
     workers: int = 0  # threads; 0 is one for each core. The result does not depend on it
+    layout: str = ""  # a name of `layouts`, where paths say who sings; "": a folder for each singer
 
     def __post_init__(self) -> None:
         """Refuse settings that no corpus can have."""
@@ -119,15 +120,16 @@ def prepare(
         AudioFileError: a clip cannot be written.
     """
     config = config or PrepareConfig()
+    layout = layouts.named(config.layout) if config.layout else None
     place = songs if isinstance(songs, Place) and songs.is_url else None
     if place is None:
         folder = Path(str(songs))
         _check_apart(folder, out)
         _refuse_foreign(out)
-        found, skipped = sources.find_sources(folder)
+        found, skipped = sources.find_sources(folder, layout)
     else:
         _refuse_foreign(out)
-        found, skipped = sources.find_below(place)
+        found, skipped = sources.find_below(place, layout)
     kept = _kept_splits(out)
     _refuse_to_join(out, config)
     if listed:

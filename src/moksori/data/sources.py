@@ -19,6 +19,7 @@ from pathlib import Path
 
 from moksori.audio import files
 from moksori.data.corpus import Skipped
+from moksori.data.layouts import Layout, Left
 from moksori.errors import DataError
 from moksori.workers.places import Place
 
@@ -36,8 +37,8 @@ class Source:
     name: str  # posix path below the songs folder
 
 
-def find_sources(songs: Path) -> tuple[list[Source], list[Skipped]]:
-    """List the recordings of all singers; nothing is opened.
+def find_sources(songs: Path, layout: Layout | None = None) -> tuple[list[Source], list[Skipped]]:
+    """List the recordings of all singers; nothing is opened. With a layout, its paths say who sings.
 
     Links are followed, unless they lead back to a folder above. Hidden names are left out.
 
@@ -53,6 +54,8 @@ def find_sources(songs: Path) -> tuple[list[Source], list[Skipped]]:
         entries = sorted(songs.iterdir())
     except OSError as error:
         raise DataError(f"{songs}: cannot be listed ({error.strerror}); {LAYOUT.format(songs=songs)}") from None
+    if layout is not None:
+        return _by_layout(songs, layout)
     folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
     if not folders:
         raise DataError(f"{songs}: no singer's folder in it; {LAYOUT.format(songs=songs)}")
@@ -66,7 +69,7 @@ def find_sources(songs: Path) -> tuple[list[Source], list[Skipped]]:
     return sorted(sources, key=lambda source: (source.singer, source.name)), skipped
 
 
-def find_below(place: Place) -> tuple[list[Source], list[Skipped]]:
+def find_below(place: Place, layout: Layout | None = None) -> tuple[list[Source], list[Skipped]]:
     """The same below a URL: a tree of empty files of the same names, so that the same rules decide.
 
     Returns:
@@ -86,10 +89,40 @@ def find_below(place: Place) -> tuple[list[Source], list[Skipped]]:
             except OSError as error:  # too long a name, or a file where another name has a folder
                 skipped.append(Skipped(_printable(name), f"the name fits no folder ({error.strerror}); rename it"))
         try:
-            sources, left_out = find_sources(Path(scratch))
+            sources, left_out = find_sources(Path(scratch), layout)
         except DataError as error:
             raise DataError(str(error).replace(scratch, place.root)) from None
     return sources, left_out + skipped
+
+
+def _by_layout(songs: Path, layout: Layout) -> tuple[list[Source], list[Skipped]]:
+    """The recordings of a data set, see `layouts`."""
+    found = [(path, reason, path.relative_to(songs)) for path, reason in _walk(songs, frozenset())]
+    skipped = [Skipped(_printable(name.as_posix()), reason) for _, reason, name in found if reason]
+    files_there = [(path, name) for path, reason, name in found if not reason and files.is_candidate(path)]
+    folders = frozenset(name.parts[:depth] for _, name in files_there for depth in range(1, len(name.parts)))
+    sources: list[Source] = []
+    for path, name in files_there:
+        whose, printable = layout.whose(name.parts, folders), _printable(name.as_posix())
+        if printable != name.as_posix():
+            skipped.append(Skipped(printable, "the name is not Unicode; rename it"))
+        elif isinstance(whose, Left):
+            skipped.append(Skipped(printable, whose.reason))
+        else:
+            sources.append(Source(unicodedata.normalize("NFC", whose), path, printable))
+    if not sources:
+        raise DataError(f"{songs}: no recording where layout {layout.name} has one; expected {layout.tree} below it")
+    _refuse_twins(songs, {source.singer for source in sources})
+    return sorted(sources, key=lambda source: (source.singer, source.name)), skipped
+
+
+def _refuse_twins(songs: Path, singers: set[str]) -> None:
+    """Refuse names that only differ in case: file systems hold them for one."""
+    seen: dict[str, str] = {}
+    for singer in sorted(singers):
+        twin = seen.setdefault(singer.casefold(), singer)
+        if twin != singer:
+            raise DataError(f"{songs}: {twin!r} and {singer!r} differ only in case; rename one of the folders")
 
 
 def safe_name(text: str) -> str:

@@ -114,10 +114,20 @@ class Swift(nn.Module):
     def _heard(self, excerpts: Tensor) -> Tensor:
         if not self.config.decoder.has_detail:
             return conditions.mel(features.mels(excerpts)[features.HEARD])
-        f0_hz = features.f0_hz(excerpts)
         shape, level = features.shape_of(excerpts, self.config.features)
-        mean = shapes.total(features.mean_shape(excerpts), torch.ones_like(f0_hz[:, :1]))
-        return torch.cat([shapes.total(shape, f0_hz) - mean, conditions.level(conditions.dbfs(level))[:, None]], dim=1)
+        return self.heard_of(shape, level, features.f0_hz(excerpts), features.mean_shape(excerpts))
+
+    def heard_of(self, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor) -> Tensor:
+        """What the encoder hears of a sound, with a detail path: `[B, N_BANDS + 1, F]`.
+
+        Args:
+            shape: `[B, 2 N_BANDS, F]`, see `audio.shapes`.
+            level: `[B, F]` in nepers.
+            f0_hz: `[B, F]`, of which the voicing counts.
+            mean: the recording's mean shape, `[B, 2 N_BANDS, 1]`.
+        """
+        whole = shapes.total(mean, torch.ones_like(f0_hz[:, :1]))
+        return torch.cat([shapes.total(shape, f0_hz) - whole, conditions.level(conditions.dbfs(level))[:, None]], dim=1)
 
     def controls(self, z: Tensor, excerpts: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing.
@@ -135,7 +145,13 @@ class Swift(nn.Module):
         shape, level = features.shape_of(excerpts, self.config.features)
         said = features.gain(excerpts)
         gain = torch.where(said >= 0, said, torch.full_like(said, self.config.decoder.detail_gain))
-        detail = shape - shapes.by_frame(features.mean_shape(excerpts), f0_hz)
+        return self.controls_of(z, shape, level, f0_hz, features.mean_shape(excerpts), singer_vectors, gain)
+
+    def controls_of(
+        self, z: Tensor, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor, singer_vectors: Tensor, gain: Tensor
+    ) -> Controls:
+        """What to sing, with a detail path: of what `heard_of` was told, at a gain `[B]` in [0, 1]."""
+        detail = shape - shapes.by_frame(mean, f0_hz)
         sung = self.decoder.corrected(z, f0_hz, conditions.dbfs(level), singer_vectors, detail, gain)
         log_envelopes = shapes.log_envelopes(sung, level, f0_hz, self.config.features.envelope)
         harmonics, noise = log_envelopes.chunk(2, dim=1)

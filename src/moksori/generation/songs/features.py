@@ -31,7 +31,7 @@ _HALF_WINDOW = features.HEARD // 2
 
 # A singer who never recorded a rest at some pitch is made to sing it aloud: bursts of 46 dB above the source were
 # measured, rests louder than the singing. This much room is left, as the level that is told is not exact.
-_HEADROOM_DB = 6.0
+HEADROOM_DB = 6.0
 
 
 class FeatureSong:
@@ -122,7 +122,7 @@ def controls_of(model: Swift, excerpt: Tensor, vector: Tensor) -> Controls:
     controls = model.controls(model.encode(excerpt), excerpt, vector[None])
     if model.config.decoder.has_detail:
         return controls  # as loud as the source by construction
-    return synthesiser.no_louder(controls, features.levels_dbfs(excerpt) + _HEADROOM_DB, model.config.synthesiser)
+    return synthesiser.no_louder(controls, features.levels_dbfs(excerpt) + HEADROOM_DB, model.config.synthesiser)
 
 
 def sing(model: Swift, excerpt: Tensor, vector: Tensor, seed: int) -> Samples:
