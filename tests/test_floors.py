@@ -324,8 +324,8 @@ def _is_binary(call: ast.Call, name: str) -> bool:
 
 
 def _is_audio(call: ast.Call) -> bool:
-    """Libraries that open their own kind of file."""
-    return ast.unparse(call.func) in ("self._av.open", "safe_open", "webbrowser.open")
+    """Libraries that open their own kind of file, or bytes."""
+    return ast.unparse(call.func) in ("self._av.open", "safe_open", "webbrowser.open", "archive.open")
 
 
 # Defaults that are computed although they may not be needed: `cache.setdefault(key, expensive())` caches nothing.
