@@ -35,6 +35,7 @@ FLOORS = {
     "sharing": 4,
     "evaluation": 5,
     "benchmark": 5,
+    "checkup": 5,
     "studio": 6,
     "cli": 7,
     "__main__": 8,

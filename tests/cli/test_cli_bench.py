@@ -14,7 +14,7 @@ import pytest
 import torch
 from calling import Moksori
 
-from moksori.cli import doctor
+from moksori import checkup
 from moksori.generation.engine import trial
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_bench_of_a_device_without_backends_says_what_to_do(moksori: Moksori) ->
 def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:
     # The public judge was said to be there where only a half of what it needs was.
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert doctor._EXTRAS.keys() == extras.keys() - {"dev", "docs"}
+    assert checkup.EXTRAS.keys() == extras.keys() - {"dev", "docs"}
     monkeypatch.setattr(trial, "verdict", lambda: trial.Verdict(reason="not tried"))
     found_before = importlib.util.find_spec
     for module in ("resemblyzer", "webrtcvad", "librosa"):
@@ -57,11 +57,25 @@ def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatc
         importlib.util, "find_spec", lambda name: None if name == "pkg_resources" else found_before(name)
     )
     told = json.loads(moksori("doctor", "--json").out)["extra [judges]"]
-    assert told.startswith("missing pkg_resources (") and "pip install 'moksori[judges]'" in told
+    assert (
+        told.startswith("missing pkg_resources (")
+        and "pip install 'moksori[judges]'" in told
+        and told.endswith(" MB on the disk")
+    )
 
 
 def test_doctor_tells_the_engine_and_what_is_missing(moksori: Moksori) -> None:
     done = moksori("doctor")
-    assert done.code == 0 and "engine" in done.out and "vectors; float32" in done.out
+    assert done.code == 0 and "engine" in done.out and "vectors; float32" in done.out and "All is well." in done.out
     found = json.loads(moksori("doctor", "--json").out)
-    assert found["moksori"] and found["cores"] and "extra [av]" in found
+    assert found["moksori"] and found["cores"] and "extra [av]" in found and found["is_well"]
+    assert {"read", "track", "encode", "sing", "write"} <= {check["name"] for check in found["checks"]}
+
+
+def test_doctor_fails_where_a_stage_does_and_says_what_to_do(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "verdict", lambda: trial.Verdict(reason="not tried"))
+    failed = checkup.Check("track", False, "no pitch is heard", "pip install swift-f0")
+    monkeypatch.setattr(checkup, "run", lambda: iter([failed]))
+    done = moksori("doctor")
+    assert done.code == 1 and "FAILED: no pitch is heard" in done.out and "-> pip install swift-f0" in done.out
+    assert not json.loads(moksori("doctor", "--json").out)["is_well"]

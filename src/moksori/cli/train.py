@@ -132,8 +132,8 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
             "better; train --for a time instead, or add recordings (three or more a singer) and prepare them again"
         )
     note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
-    # Shards are worked on side by side, so each gets its share of the cores.
-    torch.set_num_threads(max(1, threads.n_cores() // chosen.segments.shards))
+    # Shards are worked on side by side, so each gets its share of the cores; but no other number than when it began.
+    torch.set_num_threads(folder.threads(max(1, threads.n_cores() // chosen.segments.shards)))
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress)

@@ -136,6 +136,8 @@ class Watcher:
                 self._say(f"step {event.step}: {told}{'  best so far' if event.is_best else ''}")
             case events.RolledBack():
                 self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
+            case events.Unrecorded():
+                self._say(f"step {event.step}: not written down ({event.reason}); training goes on")
             case events.Sampled():
                 self._say(f"step {event.step}: sample {event.name}")
 

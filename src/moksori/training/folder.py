@@ -2,7 +2,7 @@
 
 RUN/
 recipe.toml            every setting of the run, spelled out
-run.json               seed, singers, fingerprint of the data
+run.json               seed, singers, fingerprint of the data, threads of its first sitting
 model.safetensors      the model as of the last save; all that conversion needs
 best.safetensors       the model whose conversions were scored best, if they were; conversion takes it, if it is there
 states/                the newest few training states
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from moksori import atomic, checkpoint, run_files, settings
@@ -33,6 +34,7 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 _STATE = "training-state"
+_THREADS = "threads"  # in run.json
 # Parts of the recipe that steps depend on.
 _FIXED = (
     "precision",
@@ -132,7 +134,8 @@ class RunFolder:
                 raise UserError(f"{self.root}: has training states but no run.json; choose another folder with -o")
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(recipe_file, recipes.dump(recipe).encode())
-            told = json.dumps(settings.plain(identity), ensure_ascii=False, indent=2) + "\n"
+            own = settings.plain(identity) | {_THREADS: torch.get_num_threads()}
+            told = json.dumps(own, ensure_ascii=False, indent=2) + "\n"
             atomic.write(facts, told.encode())
             return
         before = json.loads(facts.read_text(encoding="utf-8"))
@@ -152,6 +155,18 @@ class RunFolder:
                 f"train with --recipe {recipe_file}; to begin anew, choose another folder with -o"
             )
         atomic.write(recipe_file, recipes.dump(recipe).encode())
+
+    def threads(self, usual: int) -> int:
+        """How many threads each shard is computed by: as many as when the run began, if there are that many.
+
+        Another number adds in another order, and then a run that goes on differs in its last bits from one that was
+        never stopped.
+        """
+        try:
+            begun = json.loads((self.root / "run.json").read_text(encoding="utf-8"))[_THREADS]
+        except (OSError, ValueError, TypeError, KeyError):  # a new run, or one of before; `claim` looks closer
+            return usual
+        return begun if type(begun) is int and 1 <= begun <= usual else usual
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -40,6 +40,7 @@ from moksori.training.logging.events import (
     Saved,
     Scored,
     Stepped,
+    Unrecorded,
     Validated,
     tell_all,
 )
@@ -106,6 +107,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._meter = _Meter(self.clock)
+        self._unrecorded: set[str] = set()  # what hindered observers, and was told
         self._times: dict[str, float] = {}  # seconds of the clock at which each kind of look was last taken
         self._plateau = Plateau(self.recipe.loop.plateau_scores)
         self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size
@@ -354,7 +356,10 @@ class Trainer:
         return {f"{part}|{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def _tell(self, event: Event) -> None:
-        tell_all(self.observers, event)
+        for reason in tell_all(self.observers, event):
+            if reason not in self._unrecorded:  # said once; on a full disk it is every line
+                self._unrecorded.add(reason)
+                tell_all(self.observers, Unrecorded(self.counters.step, reason))
 
 
 def step_generator(seed: int, counters: Counters, shard: int, device: torch.device) -> torch.Generator:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from moksori.audio.clip import Clip
+from moksori.errors import AudioFileError
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,15 @@ class RolledBack:
     reason: str
 
 
-Event = Resumed | Stepped | Logged | Validated | Scored | Sampled | Saved | RolledBack
+@dataclass(frozen=True)
+class Unrecorded:
+    """Something could not be written down, such as a line of the journal on a full disk; training goes on."""
+
+    step: int
+    reason: str
+
+
+Event = Resumed | Stepped | Logged | Validated | Scored | Sampled | Saved | RolledBack | Unrecorded
 
 
 class Observer(Protocol):
@@ -93,7 +102,21 @@ class Observer(Protocol):
         """Take note of an event; must not change the run."""
 
 
-def tell_all(observers: list[Observer], event: Event) -> None:
-    """Pass an event on to every observer."""
+def tell_all(observers: list[Observer], event: Event) -> list[str]:
+    """Pass an event on to every observer.
+
+    Returns:
+        What hindered an observer from writing it down, such as a full disk. That is no reason to end a run; a closed
+        pipe is, since then nobody listens any more.
+    """
+    hindered = []
     for observer in observers:
-        observer.tell(event)
+        try:
+            observer.tell(event)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            hindered.append(f"{error.filename or type(observer).__name__}: {error.strerror or error}")
+        except AudioFileError as error:
+            hindered.append(str(error))
+    return hindered

