@@ -54,7 +54,7 @@ ORDER = {
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
-        "singers autoencoder swift solo kinds"
+        "singers autoencoder swift solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
@@ -62,7 +62,7 @@ ORDER = {
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder "
-        "loop horizon run"
+        "loop horizon run enrol"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",

@@ -55,7 +55,7 @@ def test_a_link_back_up_is_listed_and_not_followed(tmp_path: Path) -> None:
     assert [(skip.source, "leads back" in skip.reason) for skip in skipped] == [("mina/again", True)]
 
 
-@pytest.mark.parametrize("names", [[], ["a.wav"]])
+@pytest.mark.parametrize("names", [[], ["notes.txt"]])
 def test_a_folder_without_singers_explains_the_layout(tmp_path: Path, names: list[str]) -> None:
     touch(tmp_path, *names)
     with pytest.raises(DataError, match=r"one folder for each singer, for example .*mina/song\.wav"):
@@ -113,3 +113,26 @@ def test_a_safe_name_is_one_plain_component(text: str) -> None:
 def test_safe_names_stay_different() -> None:
     names = ["CON", "con", "../x", "..\\x", "x" * 300, "x" * 301, "🎤", "🎵", "-rf", "a'b", 'a"b', "$(ls)", "é", "Mina"]
     assert len({sources.safe_name(name) for name in names}) == len(names)
+
+
+def test_the_takes_of_one_singer_may_lie_right_in_the_folder(tmp_path: Path) -> None:
+    takes = tmp_path / "mina"
+    takes.mkdir()
+    for name in ("take 2.wav", "take 1.flac", "notes.txt"):
+        (takes / name).touch()
+    found, skipped = sources.find_sources(takes)
+    assert [(source.singer, source.name) for source in found] == [("mina", "take 1.flac"), ("mina", "take 2.wav")]
+    assert [skip.reason for skip in skipped] == ["not an audio suffix: 1 file(s) (.txt)"]
+    assert {source.singer for source in sources.find_sources(takes, singer="me")[0]} == {"me"}
+    with pytest.raises(DataError, match="cannot be a singer's name"):
+        sources.find_sources(takes, singer="a\nb")
+
+
+def test_a_folder_of_singers_takes_no_name(tmp_path: Path) -> None:
+    (tmp_path / "mina").mkdir()
+    (tmp_path / "mina" / "take.wav").touch()
+    (tmp_path / "stray.wav").touch()
+    found, skipped = sources.find_sources(tmp_path)
+    assert {source.singer for source in found} == {"mina"} and len(skipped) == 1
+    with pytest.raises(DataError, match="leave the name 'me' out"):
+        sources.find_sources(tmp_path, singer="me")

@@ -16,6 +16,7 @@ from moksori.cli import (
     console,
     convert,
     doctor,
+    enroll,
     evaluate,
     export,
     info,
@@ -63,6 +64,7 @@ def _options(
 
 app.command("prepare")(prepare.command)
 app.command("train")(train.command)
+app.command("enroll")(enroll.command)
 app.command("convert")(convert.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)

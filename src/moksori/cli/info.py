@@ -34,6 +34,7 @@ def command(
         "made by": f"{origin['software']}, recipe {origin['recipe'] or 'without a name'}",
         "training": f"{origin['steps']:,} steps, {console.duration_text(origin['training_seconds'])}",
         "data": origin["data_fingerprint"][:16],
+        **({"made of": "; ".join(origin["lineage"])} if origin["lineage"] else {}),
         "terms": origin["licence_note"] or "none stated",
         **{f"preset {name}": _preset_text(said) for name, said in found["presets"].items()},
         **{f"held out: {name.replace('_', ' ')}": f"{value:.3f}" for name, value in origin["figures"].items()},

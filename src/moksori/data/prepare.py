@@ -68,6 +68,7 @@ class PrepareConfig:
     test_share: float = 0.1
     split_seed: int = 0
     stretches: stretches.StretchConfig = field(default_factory=stretches.StretchConfig)  # how long takes are cut
+    singer: str = ""  # whose recordings lie right in the folder; "" for the folder's own name
     workers: int = 0  # threads; 0 is one for each core. The result does not depend on it
     layout: str = ""  # a name of `layouts`, where paths say who sings; "": a folder for each singer
 
@@ -103,7 +104,8 @@ def prepare(
     A take that an earlier preparation kept whole stays whole.
 
     Args:
-        songs: one folder for each singer (see `sources`); a place may be a URL, whose files are fetched one by one.
+        songs: one folder for each singer, or the recordings of one (see `sources`); a place may be a URL, whose files
+            are fetched one by one.
         out: the data folder; made when missing.
         config: the settings; the defaults when None.
         progress: told about each recording, in order; by a pool, as they are done.
@@ -126,7 +128,7 @@ def prepare(
         folder = Path(str(songs))
         _check_apart(folder, out)
         _refuse_foreign(out)
-        found, skipped = sources.find_sources(folder, layout)
+        found, skipped = sources.find_sources(folder, layout, config.singer)
     else:
         _refuse_foreign(out)
         found, skipped = sources.find_below(place, layout)

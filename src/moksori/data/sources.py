@@ -6,6 +6,12 @@ SONGS/
     1998/live.mp3    at any depth
   jun/
     take 1.flac
+
+Or the takes of one singer, right in the folder:
+
+TAKES/
+  take 1.wav
+  take 2.wav
 """
 
 from __future__ import annotations
@@ -23,7 +29,10 @@ from moksori.data.layouts import Layout, Left
 from moksori.errors import DataError
 from moksori.workers.places import Place
 
-LAYOUT = "expected one folder for each singer, for example {songs}/mina/song.wav and {songs}/jun/take.wav"
+LAYOUT = (
+    "expected one folder for each singer, for example {songs}/mina/song.wav and {songs}/jun/take.wav; or recordings "
+    "of a single singer, right in it"
+)
 RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}  # on Windows
 MAX_NAME_BYTES = 100  # leaves room for "-01234567.flac" under the 255 bytes of common file systems
 
@@ -37,10 +46,16 @@ class Source:
     name: str  # posix path below the songs folder
 
 
-def find_sources(songs: Path, layout: Layout | None = None) -> tuple[list[Source], list[Skipped]]:
+def find_sources(songs: Path, layout: Layout | None = None, singer: str = "") -> tuple[list[Source], list[Skipped]]:
     """List the recordings of all singers; nothing is opened. With a layout, its paths say who sings.
 
-    Links are followed, unless they lead back to a folder above. Hidden names are left out.
+    Links are followed, unless they lead back to a folder above. Hidden names are left out. Without folders in it, the
+    folder itself is a singer's.
+
+    Args:
+        songs: the folder.
+        layout: how its paths say who sings; None for a folder a singer.
+        singer: name of the one singer whose recordings lie right in it; "" for the folder's own name.
 
     Returns:
         Sources sorted by (singer, name), and what was left out with the reason; files without an audio suffix are
@@ -57,8 +72,15 @@ def find_sources(songs: Path, layout: Layout | None = None) -> tuple[list[Source
     if layout is not None:
         return _by_layout(songs, layout)
     folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    if not folders and any(files.is_candidate(path) for path in entries):
+        return _of_singer(songs, songs, _checked_name(songs, singer or songs.resolve().name))
     if not folders:
         raise DataError(f"{songs}: no singer's folder in it; {LAYOUT.format(songs=songs)}")
+    if singer:
+        raise DataError(
+            f"{songs}: holds folders, and each is a singer by its own name; leave the name {singer!r} out, or choose "
+            "the folder whose recordings it is for"
+        )
     singers = _singer_names(songs, folders)
     sources: list[Source] = []
     skipped = [Skipped(_printable(path.name), _top_level_reason(path)) for path in entries if path not in folders]
@@ -152,12 +174,7 @@ def _singer_names(songs: Path, folders: list[Path]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     seen: dict[str, str] = {}
     for folder in folders:
-        name = unicodedata.normalize("NFC", folder.name)
-        if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
-            raise DataError(
-                f"{songs}: {folder.name!r} cannot be a singer's name (blank, control characters or not Unicode); "
-                "rename the folder"
-            )
+        name = _checked_name(songs, folder.name)
         twin = seen.setdefault(name.casefold(), folder.name)
         if twin != folder.name:
             raise DataError(
@@ -166,6 +183,16 @@ def _singer_names(songs: Path, folders: list[Path]) -> dict[Path, str]:
             )
         names[folder] = name
     return names
+
+
+def _checked_name(songs: Path, name: str) -> str:
+    normal = unicodedata.normalize("NFC", name)
+    if not normal.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in normal):
+        raise DataError(
+            f"{songs}: {name!r} cannot be a singer's name (blank, control characters or not Unicode); rename the "
+            "folder, or say another name"
+        )
+    return normal
 
 
 def _of_singer(songs: Path, folder: Path, singer: str) -> tuple[list[Source], list[Skipped]]:
@@ -184,9 +211,9 @@ def _of_singer(songs: Path, folder: Path, singer: str) -> tuple[list[Source], li
             sources.append(Source(singer, path, name))
     if others:
         kinds = ", ".join(sorted(set(others)))
-        skipped.append(Skipped(folder.name, f"not an audio suffix: {len(others)} file(s) ({kinds})"))
+        skipped.append(Skipped(_printable(folder.name), f"not an audio suffix: {len(others)} file(s) ({kinds})"))
     if not sources:
-        skipped.append(Skipped(folder.name, "no audio files in this folder"))
+        skipped.append(Skipped(_printable(folder.name), "no audio files in this folder"))
     return sources, skipped
 
 

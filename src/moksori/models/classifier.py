@@ -54,6 +54,10 @@ class SingerClassifier(nn.Module):
         # Both forms end in "mean over time, then linear"; the mean and a 1x1 convolution commute.
         self.singers = nn.Linear(width, n_singers)
 
+    def rows_of_singers(self) -> dict[str, int]:
+        """See `roster.OfSingers`."""
+        return {"singers.weight": 1, "singers.bias": 1}
+
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score the singers.
 

@@ -46,6 +46,11 @@ class Critic(nn.Module):
             nn.Conv1d(width, n_classes, 1),
         )
 
+    def rows_of_singers(self) -> dict[str, int]:
+        """See `roster.OfSingers`: as they are recorded, then as they are made."""
+        last = (f"of_moments.{len(self.of_moments) - 1}", f"of_wholes.{len(self.of_wholes) - 1}")
+        return {f"{layer}.{part}": 2 for layer in last for part in ("weight", "bias")}
+
     def recorded(self, mel: Tensor, singer: Tensor) -> Tensor:
         """Cross-entropy of taking sounds for recordings of singers `[B]`, mean over both nets and all moments."""
         return self._loss(mel, singer)

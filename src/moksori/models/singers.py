@@ -39,6 +39,10 @@ class SingerTable(nn.Module):
         vectors: Tensor = self.table(singer)
         return vectors if self.measured is None else torch.cat([vectors, self.measured[singer]], dim=-1)
 
+    def rows_of_singers(self) -> dict[str, int]:
+        """See `roster.OfSingers`."""
+        return {"table.weight": 1} | ({} if self.measured is None else {"measured": 1})
+
     def index(self, name: str) -> int:
         """Number of a singer.
 

@@ -1,0 +1,71 @@
+"""`moksori singers` and `moksori enroll`: who there is, who comes, who goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+import torch
+from calling import Moksori
+
+from moksori import checkpoint
+from moksori.audio.pitch import PitchRange
+from moksori.checkpoint import Provenance
+from moksori.models.swift import Swift
+
+BASS = PitchRange(100.0, 150.0, 200.0)
+
+
+@pytest.fixture
+def voice(tiny_swift: Swift, tmp_path: Path) -> Path:
+    path = tmp_path / "voice.safetensors"
+    checkpoint.write_model(path, tiny_swift, Provenance(ranges={"bass": BASS}))
+    return path
+
+
+def test_singers_are_renamed_and_removed_in_a_copy(moksori: Moksori, voice: Path, tmp_path: Path) -> None:
+    before, copy = voice.read_bytes(), tmp_path / "copy.safetensors"
+    done = moksori("singers", voice, "--rename", "bass=Jun", "--remove", "tenor", "-o", copy)
+    assert (done.code, done.out) == (0, "Jun\n") and voice.read_bytes() == before
+    model, provenance = checkpoint.read_model(copy)
+    old, _ = checkpoint.read_model(voice)
+    assert torch.equal(model.singers.table.weight, old.singers.table.weight[:1])
+    assert provenance.ranges == {"Jun": BASS}
+    assert b"tenor" not in copy.read_bytes()
+    again = moksori("singers", voice, "--remove", "tenor", "-o", copy)
+    assert again.code == 1 and "exists already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--remove", "tenor"], "say where with -o FILE"),
+        (["--remove", "Tenor", "-o", "x"], "did you mean tenor"),
+        (["--rename", "bass", "-o", "x"], "takes OLD=NEW"),
+        (["--rename", "bass=tenor", "-o", "x"], "two singers would have one name"),
+        (["--remove", "bass", "--remove", "tenor", "-o", "x"], "nobody would be left"),
+        (["-o", "x"], "say what to change"),
+    ],
+)
+def test_what_makes_no_voice_is_refused(moksori: Moksori, voice: Path, arguments: list[str], message: str) -> None:
+    done = moksori("singers", voice, *arguments)
+    assert done.code == 1 and message in done.err
+    assert not Path("x").exists()
+
+
+def test_a_singer_is_enrolled_from_takes(moksori: Moksori, voice: Path, tmp_path: Path) -> None:
+    third = synthetic.SINGERS[2:3]
+    synthetic.write_corpus(
+        tmp_path / "songs", np.random.default_rng(1), singers=third, n_songs=2, seconds=1.5, sample_rate=8000
+    )
+    takes, grown = tmp_path / "songs" / third[0].name, tmp_path / "grown.safetensors"
+    done = moksori("enroll", voice, takes, "--name", "mina", "-o", grown, "--seconds", 2, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["singer"] == "mina"
+    assert moksori("singers", grown).out.split() == ["bass", "tenor", "mina"]
+    taken = moksori("enroll", grown, takes, "--name", "mina", "-o", tmp_path / "other.safetensors")
+    assert taken.code == 1 and "already" in taken.err
+    assert moksori("enroll", voice, tmp_path / "none").code == 1
