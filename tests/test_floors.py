@@ -17,6 +17,7 @@ FLOORS = {
     "errors": 0,
     "settings": 0,
     "atomic": 0,
+    "ownership": 0,
     "run_files": 0,
     "surroundings": 0,
     "language": 0,
@@ -88,7 +89,7 @@ STARTS_STUDIES = "moksori.cli.study"
 HAS_PUBLIC_NAMES = "moksori.conversion"
 
 # Two rooms of one floor do not know each other, but for settings and language, whose errors are those of the project.
-NEIGHBOURS = {("settings", "errors"), ("language", "errors")}
+NEIGHBOURS = {("settings", "errors"), ("language", "errors"), ("ownership", "errors"), ("ownership", "atomic")}
 
 
 def _name(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from pathlib import Path
 def part_beside(path: Path) -> Path:
     """A new hidden name in the same folder, for a file that is to take the place of `path` when it is whole."""
     return path.with_name(f".{secrets.token_hex(8)}.part")
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is one of `part_beside`: what a killed process left half-written."""
+    return re.fullmatch(r"\.[0-9a-f]{16}\.part", name) is not None
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from moksori import atomic, settings
+from moksori import atomic, settings, surroundings
 from moksori.audio import files
 from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
@@ -61,6 +61,7 @@ class Trained(Generic[AnyModel]):
     """A model that is ready to sing, with what its file tells of it."""
 
     def __init__(self, model: AnyModel, provenance: Provenance) -> None:
+        surroundings.one_thread_after_a_fork()
         model.eval()
         self._model = model
         self.provenance = provenance

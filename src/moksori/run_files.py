@@ -6,6 +6,7 @@ from pathlib import Path
 
 MODEL = "model.safetensors"  # the model as of the last save; all that conversion needs
 BEST = "best.safetensors"  # the model whose conversions were the best, where they were scored
+FACTS = "run.json"  # seed, singers, fingerprint of the data; tells that a folder is a run's
 RECIPE = "recipe.toml"
 JOURNAL = "journal.jsonl"
 SAMPLES = "samples"

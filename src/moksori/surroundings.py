@@ -36,6 +36,16 @@ def forbid_telemetry() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+@functools.cache
+def one_thread_after_a_fork() -> None:
+    """Let torch work with one thread in children that are forked from this process (Pool, joblib, gunicorn).
+
+    Its team of OpenMP threads does not come along, and the first piece of work in a child would wait for it for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: importlib.import_module("torch").set_num_threads(1))
+
+
 def cache_folder() -> Path:
     """Where things of the machine are remembered: what the environment names, or the user's cache."""
     if named := os.environ.get(CACHE_VARIABLE):

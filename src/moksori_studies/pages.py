@@ -38,7 +38,7 @@ def put(page: Path, name: str, text: str) -> None:
         UserError: the page is not there or has no such place.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    whole = page.read_text(encoding="utf-8") if page.exists() else ""
+    whole = page.read_text(encoding="utf-8-sig") if page.exists() else ""
     if len(re.findall(f"{begin}.*?{end}", whole, re.S)) != 1:
         raise UserError(f"{page}: expected one place for the results, {begin} ... {end}; write it into the page")
     before, _, rest = whole.partition(begin)

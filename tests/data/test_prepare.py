@@ -180,7 +180,7 @@ def test_a_folder_without_any_sound_names_the_reasons(tmp_path: Path) -> None:
 
 def test_a_data_folder_that_cannot_be_written_is_a_plain_message(songs: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file", encoding="utf-8")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot be used"):
         prepare(songs, tmp_path / "out", CONFIG)
 
 

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
+from click.testing import Result
 from tests_of_trust import RATE, Run, sing, write_takes
+from typer.testing import CliRunner
 
+from moksori import ownership
+from moksori.cli.app import app
+from moksori.data.corpus import Corpus
 from moksori.data.prepare import prepare
 from moksori.errors import DataError, UserError
+from moksori.training import recipe as recipes
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.recipe import Recipe
 
+Train = Callable[[Path, Path, int], Result]
 
+
+@pytest.fixture
+def moksori_train() -> Train:
+    """Train for some steps in all, by the command line."""
+
+    def train(takes: Path, folder: Path, n_steps: int) -> Result:
+        given = ["train", takes, "-o", folder, "-r", "smoke", "--max-steps", n_steps]
+        return CliRunner().invoke(app, [*map(str, given)])
+
+    return train
+
+
+@pytest.mark.kind("D")
 def test_a_page_never_takes_the_place_of_a_song(tmp_path: Path, run: Run) -> None:
     """`convert s.flac --page s.flac` once turned the song into HTML."""
     song, before = tmp_path / "s.flac", None
@@ -30,6 +51,7 @@ def test_a_page_never_takes_the_place_of_a_song(tmp_path: Path, run: Run) -> Non
     assert song.read_bytes() == before and sorted(path.name for path in tmp_path.glob("*.*")) == ["page.html", "s.flac"]
 
 
+@pytest.mark.kind("E")
 @pytest.mark.parametrize("name", ["model.safetensors", "recipe.toml", "notes.txt", "states/step-000000001.safetensors"])
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, name: str) -> None:
     """A foreign voice in a file of our name was once replaced by training."""
@@ -41,20 +63,23 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, name: str) -> Non
     assert path.read_text(encoding="utf-8") == "theirs" and len(list((tmp_path / "run").iterdir())) == 1
 
 
+@pytest.mark.kind("E")
 def test_data_prepared_in_a_run_folder_does_not_make_it_foreign(tmp_path: Path) -> None:
     (tmp_path / "run" / "data").mkdir(parents=True)
     RunFolder(tmp_path / "run").refuse_foreign()
 
 
+@pytest.mark.kind("E")
 def test_prepare_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path) -> None:
     takes = write_takes(tmp_path / "takes")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("theirs", encoding="utf-8")
-    with pytest.raises(DataError, match=r"thesis\.txt and no manifest"):
+    with pytest.raises(DataError, match=r"thesis\.txt but no manifest"):
         prepare(takes, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.kind("F")
 def test_a_take_that_was_away_comes_back_to_its_split(tmp_path: Path) -> None:
     """It once came back into validation, after it had been trained on."""
     takes = write_takes(tmp_path / "takes", n_takes=5)
@@ -68,3 +93,81 @@ def test_a_take_that_was_away_comes_back_to_its_split(tmp_path: Path) -> None:
     after = prepare(takes, tmp_path / "data")
     assert {r.source: r.split for r in after.recordings} == {r.source: r.split for r in before.recordings}
     assert after.fingerprint == before.fingerprint
+
+
+@pytest.mark.kind("F")
+def test_a_run_whose_recordings_are_away_for_a_moment_is_left_as_it_is(tmp_path: Path, moksori_train: Train) -> None:
+    """The data was changed before the run was checked; the take came back into validation, and the run was lost."""
+    takes, run = write_takes(tmp_path / "takes"), tmp_path / "run"
+    assert moksori_train(takes, run, 2).exit_code == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    names = {r.source for r in Corpus.load(run / "data").recordings if r.split == "train"}
+    shutil.move(takes / min(names), tmp_path / "away.wav")
+    refused = moksori_train(takes, run, 4)
+    assert refused.exit_code == 1 and f"({min(names)} gone or changed)" in str(refused.exception)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    shutil.move(tmp_path / "away.wav", takes / min(names))
+    (takes / "ana" / "new.wav").write_bytes(b"no sound")  # is skipped, and so no difference
+    assert moksori_train(takes, run, 3).exit_code == 0
+    soundfile.write(takes / "ana" / "new.wav", sing(1.0, 300.0), RATE)
+    refused = moksori_train(takes, run, 4)
+    assert refused.exit_code == 1 and "ana/new.wav new or changed" in str(refused.exception)
+
+
+@pytest.mark.kind("F")
+def test_a_sound_keeps_its_split_when_its_singer_is_renamed(tmp_path: Path) -> None:
+    takes = write_takes(tmp_path / "takes", n_takes=6)
+    before = {r.audio_sha256: r.split for r in prepare(takes, tmp_path / "data").recordings}
+    (takes / "ana").rename(takes / "anna")
+    assert {r.audio_sha256: r.split for r in prepare(takes, tmp_path / "data").recordings} == before
+
+
+@pytest.mark.kind("E")
+def test_comments_in_the_recipe_of_a_run_stay(tmp_path: Path) -> None:
+    folder, identity = RunFolder(tmp_path / "run"), Identity(0, ["ana"], "f" * 64)
+    folder.claim(identity, Recipe())
+    mine = "# mine\n" + folder.recipe.read_text(encoding="utf-8")
+    folder.recipe.write_text(mine, encoding="utf-8")
+    folder.claim(identity, recipes.load(str(folder.recipe)))
+    assert folder.recipe.read_text(encoding="utf-8") == mine
+    folder.claim(identity, recipes.changed(Recipe(), ["loop.max_steps=7"]))
+    assert "max_steps = 7" in folder.recipe.read_text(encoding="utf-8")
+    assert folder.recipe.with_name("recipe.1.toml").read_text(encoding="utf-8") == mine
+
+
+@pytest.mark.kind("J")
+def test_two_at_once_are_told_apart_before_anything_is_prepared(tmp_path: Path, moksori_train: Train) -> None:
+    """Two trainings on one unprepared folder: one of them died of a file that the other had moved away."""
+    takes, run = write_takes(tmp_path / "takes", n_takes=1), tmp_path / "run"
+    run.mkdir()
+    with RunFolder(run).lock():
+        refused = moksori_train(takes, run, 1)
+    assert refused.exit_code == 1 and "another training is writing here" in str(refused.exception)
+    assert not (run / "data").exists()
+    data = tmp_path / "data"
+    data.mkdir()
+    with ownership.lock(data, "mine"), pytest.raises(UserError, match="another preparation or training"):
+        prepare(takes, data)
+    prepare(takes, data)
+    with ownership.lock(data, "mine", is_shared=True), pytest.raises(UserError, match="another preparation"):
+        prepare(takes, data)  # under the eyes of a training
+
+
+@pytest.mark.kind("J")
+def test_a_refused_training_leaves_no_folder(tmp_path: Path, moksori_train: Train) -> None:
+    (tmp_path / "takes").mkdir()
+    assert isinstance(moksori_train(tmp_path / "takes", tmp_path / "run", 1).exception, DataError)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.kind("E")
+def test_a_folder_that_is_no_studios_is_left_alone(tmp_path: Path) -> None:
+    from moksori.studio.store import Store
+
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "mine.wav").write_bytes(b"mine")
+    with pytest.raises(UserError, match="no folder of a studio"):
+        Store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["songs"]
+    Store(tmp_path / "studio")
+    Store(tmp_path / "studio")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import shlex
+import shutil
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori import language
+from moksori import language, ownership
 from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
 from moksori.cli.watcher import Watcher
@@ -108,24 +112,49 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     Raises:
         typer.Exit: it was stopped before.
     """
+    from moksori.data.prepare import BUSY
+    from moksori.training.folder import RunFolder
+
+    _check(asked)
+    folder = RunFolder(asked.output)
+    folder.refuse_foreign()  # before anything is written
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_held(folder))
+        corpus = _corpus(asked.source, folder, asked.say, is_quiet=asked.as_json)
+        if corpus.folder != folder.root / "data":
+            stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
+        _train(asked, chosen, folder, corpus)
+    return folder, corpus
+
+
+def _check(asked: Asked) -> None:
+    """Refuse what can be refused before anything is done."""
+    from moksori.training import run
+
+    if asked.budget:
+        console.duration_seconds(asked.budget)
+    run.check_device(asked.device)
+    if not asked.source.is_dir():
+        raise UserError(f"{asked.source}: no such folder; expected a folder with one sub-folder a singer")
+
+
+def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> None:
+    """Train in a folder that is held."""
     import torch
 
     import moksori
     from moksori.evaluation import scorer
     from moksori.models import kinds
     from moksori.training import run
-    from moksori.training.folder import RunFolder
     from moksori.training.logging import tensorboard as board
     from moksori.training.logging.journal import Journal
     from moksori.training.loop import Budget
     from moksori.training.media import base as media
 
-    source, output, budget, max_steps = asked.source, asked.output, asked.budget, asked.max_steps
-    licence, as_json, folder = asked.licence, asked.as_json, RunFolder(asked.output)
+    output, budget, max_steps = asked.output, asked.budget, asked.max_steps
+    licence, as_json = asked.licence, asked.as_json
     seconds = console.duration_seconds(budget) if budget else float("inf")
     chosen_device = run.check_device(asked.device)
-    folder.refuse_foreign()  # before anything is written
-    corpus = _corpus(source, output, asked.say, is_quiet=as_json)
     if asked.until_plateau and not corpus.of("validation"):
         raise UserError(
             f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "
@@ -148,14 +177,13 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
         trainer.observers.append(board.Board(folder.tensorboard))
     _stop_on_signal(trainer.stop)
     try:
-        trainer.run(limits)
+        trainer.run(limits, is_locked=True)
     finally:
         watcher.close()
     is_plateau = asked.until_plateau and trainer.has_reached_a_plateau
     _say_how_it_ended(trainer, _next_command(chosen.model, output, corpus), is_plateau=is_plateau)
     if trainer.stop.is_set():
         raise typer.Exit(130)
-    return folder, corpus
 
 
 def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, say: Words, *, as_json: bool) -> None:
@@ -169,23 +197,50 @@ def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, say: Words, *
     evaluate.show(report, output, evaluate.PLAYERS, say, as_json=as_json)
 
 
-def _corpus(source: Path, output: Path, say: Words, *, is_quiet: bool) -> Corpus:
-    """The prepared data: the source itself if it is that, else made of it."""
-    from moksori.data import corpus as corpora
-    from moksori.data.prepare import PrepareConfig
+@contextlib.contextmanager
+def _held(folder: RunFolder) -> Iterator[None]:
+    """Make the run's folder and hold its lock, from before its data is prepared; one that stays empty goes again."""
+    is_new = not folder.root.exists()
+    console.make_folder(folder.root)
+    try:
+        with folder.lock():
+            yield
+    finally:
+        if is_new and os.listdir(folder.root) in ([], [ownership.LOCK]):
+            shutil.rmtree(folder.root, ignore_errors=True)
 
-    if not source.is_dir():
-        raise UserError(f"{source}: no such folder; expected a folder with one sub-folder a singer")
+
+def _corpus(source: Path, folder: RunFolder, say: Words, *, is_quiet: bool) -> Corpus:
+    """The prepared data: the source itself if it is that, else made of it.
+
+    Raises:
+        UserError: the run has begun with other recordings. Nothing is written then: what is away for a moment (a disk
+            that is not mounted, a decoder that is missing) can come back.
+    """
+    from moksori.data import corpus as corpora
+    from moksori.data import prepare as preparing
+
     if (source / corpora.MANIFEST).is_file():
         return corpora.Corpus.load(source)
-    prepared = prepare(source, output / "data", PrepareConfig())
+    data, begun_with = folder.root / "data", folder.data_fingerprint
+    if begun_with is not None and (data / corpora.MANIFEST).is_file():
+        before = corpora.Corpus.load(data)
+        if before.fingerprint == begun_with:
+            changed = preparing.difference(source, before)
+            if changed.gone or changed.new:
+                raise UserError(
+                    f"{source}: holds other recordings than those that {folder.root} has begun with ({changed}); bring "
+                    "them back to go on, or choose another folder with -o to begin anew"
+                )
+            return before
+    prepared = prepare(source, data, preparing.PrepareConfig())
     if not is_quiet:
         print_doctor(prepared, say)
     return prepared
 
 
 def _stop_on_signal(stop: threading.Event) -> None:
-    """The first Ctrl-C or SIGTERM ends after the present step and saves; a second Ctrl-C ends at once."""
+    """The first Ctrl-C, SIGTERM or SIGHUP (a terminal closed) ends after this step and saves; a second ends at once."""
 
     def ask(number: int, frame: Any) -> None:
         if stop.is_set():
@@ -195,6 +250,8 @@ def _stop_on_signal(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it
+        signal.signal(signal.SIGHUP, ask)
 
 
 def _next_command(config: Config, output: Path, corpus: Corpus) -> str:

@@ -122,7 +122,7 @@ class Corpus:
         """
         path = folder / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS {folder}`") from None
         except (OSError, ValueError) as error:

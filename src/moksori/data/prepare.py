@@ -25,6 +25,7 @@ from typing import IO
 
 import numpy as np
 
+from moksori import atomic, ownership
 from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
@@ -52,7 +53,10 @@ from moksori.workers.pool import Lost, Pool
 VERSION = 3  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
 SPLITS_FILE = "splits.json"  # of every sound that was ever in the folder
+BUSY = "another preparation or training is at work with this folder; wait until it is done"
 SPOOL_BYTES = 32 << 20  # of resampled sound held in memory, 6 minutes at 24 kHz; longer recordings spool to disk
+
+_OWN = (CLIPS, CACHE, SPLITS_FILE)  # what a preparation that was interrupted leaves
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,10 @@ def prepare(
     if place is None:
         folder = Path(str(songs))
         _check_apart(folder, out)
-        _refuse_foreign(out)
+        ownership.refuse_foreign(out, MANIFEST, "a data folder", _OWN, DataError)
         found, skipped = sources.find_sources(folder, layout, config.singer)
     else:
-        _refuse_foreign(out)
+        ownership.refuse_foreign(out, MANIFEST, "a data folder", _OWN, DataError)
         found, skipped = sources.find_below(place, layout)
     kept = _kept_splits(out)
     _refuse_to_join(out, config)
@@ -138,24 +142,26 @@ def prepare(
         listed.check([source.name for source in found])
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
-        made, unfit = _make_clips(found, _Kit(out.absolute(), config, kept, listed, place), progress, pool)
-        made, doubles = _without_doubles(made)
-        skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
-        recordings = _split(made, kept, config, listed)
-        if not recordings:
-            raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
-        corpus = Corpus(
-            folder=out,
-            sample_rate=config.sample_rate,
-            level_dbfs=config.level_dbfs,
-            singers=tuple(sorted({recording.singer for recording in recordings})),
-            recordings=tuple(recordings),
-            skipped=tuple(skipped),
-        )
-        # First, and for ever: a recording that is away for a while comes back to its split.
-        _remember_splits(out, kept | {(r.singer, r.audio_sha256): r.split for r in corpus.recordings})
-        corpus.save()
-        _clean(corpus)
+        with ownership.lock(out, BUSY):
+            known = _whoever_sings(kept, {source.singer for source in found})
+            made, unfit = _make_clips(found, _Kit(out.absolute(), config, known, listed, place), progress, pool)
+            made, doubles = _without_doubles(made)
+            skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
+            recordings = _split(made, known, config, listed)
+            if not recordings:
+                raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
+            corpus = Corpus(
+                folder=out,
+                sample_rate=config.sample_rate,
+                level_dbfs=config.level_dbfs,
+                singers=tuple(sorted({recording.singer for recording in recordings})),
+                recordings=tuple(recordings),
+                skipped=tuple(skipped),
+            )
+            # First, and for ever: a recording that is away for a while comes back to its split.
+            _remember_splits(out, kept | {(r.singer, r.audio_sha256): r.split for r in corpus.recordings})
+            corpus.save()
+            _clean(corpus)
     except OSError as error:  # of writing: an OSError of reading has become a reason to skip
         raise DataError(
             f"{out}: cannot be written ({error.strerror}); free some space or choose another one"
@@ -192,6 +198,60 @@ class _Kit:
                 return Skipped(source.name, str(error))
 
         return worker.run if place is None else fetched
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the recordings below a folder of songs differ from those of a corpus: by sound, whatever their names."""
+
+    gone: tuple[str, ...]  # sources of the corpus whose sound is not there
+    new: tuple[str, ...]  # sources whose sound the corpus does not have
+
+    def __str__(self) -> str:
+        told = [
+            f"{len(names)} {what}, such as {names[0]}" if len(names) > 1 else f"{names[0]} {what}"
+            for what, names in (("gone or changed", self.gone), ("new or changed", self.new))
+            if names
+        ]
+        return "; ".join(told)
+
+
+def difference(songs: Path, corpus: Corpus) -> Difference:
+    """Compare a folder of songs with the corpus that was made of it; nothing is written.
+
+    Only recordings whose bytes the corpus does not know are decoded.
+
+    Raises:
+        DataError: see `prepare`.
+    """
+    found, _ = sources.find_sources(songs)
+    takes = {(r.singer, stretches.file_of(r.source)): r for r in corpus.recordings}
+    known = {take: (r.source_sha256, (take[0], _sound_of_take(corpus, r))) for take, r in takes.items()}
+    sounds = {sound: name for (_, name), (_, sound) in known.items()}
+    worker = _Worker(corpus.folder, PrepareConfig(corpus.sample_rate, corpus.level_dbfs), {}, None)
+    here: dict[tuple[str, str], str] = {}
+    for source in found:
+        source_sha256, sound = known.get((source.singer, source.name), ("", None))
+        if sound is None or source_sha256 != worker.source_sha256(source):
+            sound = worker.sound_of(source)
+        if sound is not None:
+            here[sound] = source.name
+    others = {sound for _, sound in sounds}
+    gone = sorted(name for sound, name in sounds.items() if sound not in here)
+    new = sorted(name for sound, name in here.items() if sound not in sounds and sound[1] not in others)  # no doubles
+    return Difference(tuple(gone), tuple(new))
+
+
+def _sound_of_take(corpus: Corpus, recording: Recording) -> str:
+    """SHA-256 of the sound of the whole take that a recording is, or was cut of; "" if nobody knows any more."""
+    file = stretches.file_of(recording.source)
+    if file == recording.source:
+        return recording.audio_sha256
+    try:
+        path = _sidecar(corpus.folder, Source(recording.singer, Path(file), file))
+        return str(json.loads(path.read_text(encoding="utf-8"))["audio_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _make_clips(
@@ -296,6 +356,21 @@ class _Worker:
             clips = _Clips(source.name, take.audio_sha256, tuple(made))
             self._store(source, clips, [part for part, _ in parts])
             return clips
+
+    def source_sha256(self, source: Source) -> str:
+        """SHA-256 of a source's bytes; "" if it cannot be read."""
+        try:
+            return _file_sha256(source.path)
+        except UserError:
+            return ""
+
+    def sound_of(self, source: Source) -> tuple[str, str] | None:
+        """Singer and sound of a source, as the manifest names them; None if it would be skipped."""
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            try:
+                return source.singer, self._take(source.path, spool).audio_sha256
+            except UserError:
+                return None
 
     def _finished(self, source: Source, source_sha256: str) -> _Clips | None:
         """What an earlier run measured, if its clips are there and neither source nor settings have changed."""
@@ -513,22 +588,6 @@ def _check_apart(songs: Path, out: Path) -> None:
         raise DataError(f"{out}: the data folder and the songs folder {songs} lie in each other; choose another one")
 
 
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds anything and has no manifest of ours; an interrupted run leaves only its clips.
-
-    Raises:
-        DataError: so it does.
-    """
-    if not out.is_dir() or (out / MANIFEST).exists():
-        return
-    own = (CLIPS, CACHE, SPLITS_FILE)
-    others = sorted(path.name for path in out.iterdir() if path.name not in own and not path.name.endswith(".part"))
-    if others:
-        raise DataError(
-            f"{out}: holds {', '.join(others[:3])} and no {MANIFEST}, so prepare did not make it; choose another folder"
-        )
-
-
 def _remember_splits(out: Path, splits_of: dict[tuple[str, str], str]) -> None:
     write_json(out / SPLITS_FILE, sorted([*sound, split] for sound, split in splits_of.items()))
 
@@ -561,6 +620,12 @@ def _kept_splits(out: Path) -> dict[tuple[str, str], str]:
         return _remembered_splits(out) | found
     except DataError as error:
         raise DataError(f"{error} (to give up its splits and draw new ones, delete {out / MANIFEST})") from None
+
+
+def _whoever_sings(kept: Mapping[tuple[str, str], str], singers: set[str]) -> dict[tuple[str, str], str]:
+    """Splits by singer and sound, also for singers who had another name, or whose take lay in another's folder."""
+    anybodys = {sound: split for (_, sound), split in kept.items()}
+    return {(singer, sound): split for singer in singers for sound, split in anybodys.items()} | dict(kept)
 
 
 def _refuse_to_join(out: Path, config: PrepareConfig) -> None:
@@ -646,7 +711,8 @@ def _clean(corpus: Corpus) -> None:
         if not of_source & listed:
             sidecar.unlink()
     for part in corpus.folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+        if atomic.is_part(part.name):
+            part.unlink(missing_ok=True)
     for folder in clips.iterdir():
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

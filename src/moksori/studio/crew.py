@@ -48,6 +48,7 @@ class Crew:
             environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONIOENCODING": "utf-8"}
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # nothing is imported from the working folder
                 "-m",
                 "moksori.studio.worker",
                 stdin=asyncio.subprocess.PIPE,

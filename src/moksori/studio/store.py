@@ -22,13 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic
+from moksori import atomic, ownership
 from moksori.errors import UserError
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 SONGS, JOBS, VOICES, TRAININGS = "songs", "jobs", "voices", "trainings"
 _KINDS = {SONGS: "song.json", JOBS: "job.json", VOICES: "voice.json", TRAININGS: "training.json"}
@@ -43,12 +38,16 @@ class Store:
     """The studio's folder.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, or holds anything and is no studio's.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
+            if not all((root / kind).is_dir() for kind in _KINDS) and (others := ownership.others_in(root)):
+                raise UserError(
+                    f"{root}: holds {', '.join(others[:3])} and is no folder of a studio; give another with --folder"
+                )
             for kind in _KINDS:
                 (root / kind).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,14 +61,7 @@ class Store:
         Raises:
             UserError: another studio has it.
         """
-        with open(self.root / ".lock", "a", encoding="utf-8") as file:
-            if fcntl is not None:  # not on Windows
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise UserError(
-                        f"{self.root}: another studio is open in this folder; use that one, or give --folder another"
-                    ) from error
+        with ownership.lock(self.root, "another studio is open in this folder; use that one, or give --folder another"):
             yield
 
     def new(self, kind: str, record: Record) -> Record:

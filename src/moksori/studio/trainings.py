@@ -153,13 +153,13 @@ class Trainings:
         else:
             recipe = record["recipe"] = wish.recipe
         (folder / ENDED).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "moksori", "train", str(folder / "data"), "-o", str(folder / "run")]
+        command = [sys.executable, "-P", "-m", "moksori", "train", str(folder / "data"), "-o", str(folder / "run")]
         command += ["--recipe", recipe, "--for", f"{round(wish.minutes * 60)}s", "--json"]
         command += ["--licence", wish.licence] if wish.licence else []
         command += ["--report"] if wish.is_judged else []
         with self._alive_lock(number) as lock:
             child = subprocess.Popen(
-                [sys.executable, "-m", "moksori.studio.trainer", str(folder), *command],
+                [sys.executable, "-P", "-m", "moksori.studio.trainer", str(folder), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ tensorboard/           the same for TensorBoard
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,15 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moksori import atomic, checkpoint, run_files, settings
+from moksori import atomic, checkpoint, ownership, run_files, settings
 from moksori.errors import ModelFileError, UserError
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 _STATE = "training-state"
 _THREADS = "threads"  # in run.json
@@ -100,17 +96,7 @@ class RunFolder:
         Raises:
             UserError: it does, or it cannot be listed.
         """
-        if (self.root / "run.json").exists() or not self.root.exists():
-            return
-        try:
-            others = sorted(path.name for path in self.root.iterdir() if path.name not in ("data", ".lock"))
-        except OSError as error:
-            raise UserError(f"{self.root}: cannot be used as a run's folder ({error.strerror})") from error
-        if others:
-            raise UserError(
-                f"{self.root}: holds {', '.join(others[:3])} but no run.json, so it is no run; nothing in it is "
-                "replaced, choose another folder with -o"
-            )
+        ownership.refuse_foreign(self.root, run_files.FACTS, "a run's folder", own=("data",))
 
     def claim(self, identity: Identity, recipe: Recipe) -> None:
         """Make the folder this run's, or check that it is.
@@ -127,11 +113,9 @@ class RunFolder:
             ) from error
 
     def _claim(self, identity: Identity, recipe: Recipe) -> None:
-        facts, recipe_file = self.root / "run.json", self.recipe
+        facts, recipe_file = self.root / run_files.FACTS, self.recipe
         if not facts.exists():
             self.refuse_foreign()
-            if self.root.exists() and any(self.root.glob("states/*")):
-                raise UserError(f"{self.root}: has training states but no run.json; choose another folder with -o")
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(recipe_file, recipes.dump(recipe).encode())
             own = settings.plain(identity) | {_THREADS: torch.get_num_threads()}
@@ -147,13 +131,18 @@ class RunFolder:
                 f"{self.root}: holds a run with another {', '.join(changed).replace('_', ' ')}; to go on with it, give "
                 "it the same data and seed; to begin anew, choose another folder with -o"
             )
-        old = recipes.parse(recipe_file.read_text(encoding="utf-8"), str(recipe_file))
+        text = recipe_file.read_text(encoding="utf-8-sig")
+        old = recipes.parse(text, str(recipe_file))
         changed = [part for part in _FIXED if getattr(old, part) != getattr(recipe, part)]
         if changed:
             raise UserError(
                 f"{self.root}: holds a run with another recipe (differs in {', '.join(changed)}); to go on with it, "
                 f"train with --recipe {recipe_file}; to begin anew, choose another folder with -o"
             )
+        if old == recipe:
+            return  # also if somebody wrote comments into it
+        if text != recipes.dump(old):
+            atomic.write(self._free_name(recipe_file), text.encode())
         atomic.write(recipe_file, recipes.dump(recipe).encode())
 
     def threads(self, usual: int) -> int:
@@ -163,10 +152,25 @@ class RunFolder:
         never stopped.
         """
         try:
-            begun = json.loads((self.root / "run.json").read_text(encoding="utf-8"))[_THREADS]
+            begun = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))[_THREADS]
         except (OSError, ValueError, TypeError, KeyError):  # a new run, or one of before; `claim` looks closer
             return usual
         return begun if type(begun) is int and 1 <= begun <= usual else usual
+
+    @property
+    def data_fingerprint(self) -> str | None:
+        """Of the data that the run has begun with; None where none has begun, or its record cannot be read."""
+        try:
+            told = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))
+            return str(told["data_fingerprint"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    @staticmethod
+    def _free_name(path: Path) -> Path:
+        """`recipe.1.toml` or, where that is taken, the next: for a file that somebody edited, before it is replaced."""
+        names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in itertools.count(1))
+        return next(name for name in names if not name.exists())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -175,14 +179,7 @@ class RunFolder:
         Raises:
             UserError: another run is writing here.
         """
-        with open(self.root / ".lock", "a", encoding="utf-8") as file:
-            if fcntl is not None:  # not on Windows
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise UserError(
-                        f"{self.root}: another training is writing here; wait, or choose another -o"
-                    ) from error
+        with ownership.lock(self.root, "another training is writing here; wait, or choose another -o"):
             yield
 
     def discard_newest_state(self) -> None:

@@ -8,6 +8,7 @@ counts the times the run went astray: it is what makes the retaken steps see oth
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -117,14 +118,18 @@ class Trainer:
         """Whether the last judgements brought nothing better."""
         return self._plateau.is_reached
 
-    def run(self, budget: Budget) -> Counters:
+    def run(self, budget: Budget, *, is_locked: bool = False) -> Counters:
         """Train until the budget is spent, a plateau is reached (if asked for) or `stop` is set, and save.
+
+        Args:
+            budget: how long.
+            is_locked: the caller has taken the folder's lock.
 
         Raises:
             DivergenceError: training went astray again and again; the last good state is on disk.
             UserError: another run writes into the same folder.
         """
-        with self.folder.lock():
+        with contextlib.nullcontext() if is_locked else self.folder.lock():
             return self._run(budget)
 
     def _run(self, budget: Budget) -> Counters:

@@ -21,6 +21,7 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.schedule import BackTranslationConfig
 
 PRECISIONS = ("float32", "bfloat16", "auto")
+_LONGEST_SECONDS = 60.0  # of a segment: a batch of them has to fit into memory
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class SegmentsConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.shards < 1 or self.batch_size % self.shards:
             raise ValueError(f"batch_size must be a multiple of shards, both at least 1: {self}")
+        if self.seconds > _LONGEST_SECONDS:
+            raise ValueError(f"seconds is {self.seconds:g}; expected at most {_LONGEST_SECONDS:g}")
         if self.moved_copies < 0:
             raise ValueError(f"moved_copies must not be negative: {self}")
 
@@ -125,7 +128,7 @@ def load(name_or_path: str) -> Recipe:
             f"no recipe named {name_or_path!r}, and no such file; shipped recipes are {', '.join(shipped())}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows may put a mark before it
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text in UTF-8 ({error}); a recipe is a TOML file") from error
     return parse(text, str(path))

@@ -229,7 +229,7 @@ def load(path: Path) -> Report:
     """
     path = path / FILE if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such report; make one with `moksori evaluate MODEL DATA -o REPORT`") from None
     except (OSError, ValueError) as error:

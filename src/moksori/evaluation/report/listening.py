@@ -224,7 +224,7 @@ def _harmless(cell: str) -> str:
 
 def _read_key(path: Path) -> dict[str, dict[str, str]]:
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: the key of the test cannot be read: {error}") from None

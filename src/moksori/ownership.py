@@ -1,0 +1,152 @@
+"""Whose a folder or a file is: nothing is replaced, deleted or built upon that no record of ours vouches for.
+
+    a folder   is ours if it holds our record (run.json, manifest.json, report.json), or nothing but what an
+               interrupted beginning leaves; else nothing in it is touched
+    a file     written beside others of ours is ours as long as it is as it was written (`vouch`, `is_ours`)
+    a moment   is ours while we hold the folder's lock; the system lets go of it when the process ends, however it ends
+
+Whatever a user names goes past `refuse_foreign` or `refuse_to_overwrite` before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from moksori import atomic
+from moksori.errors import UserError
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+_VOUCHED = ".written.json"  # SHA-256 of files by name, as they were written
+
+
+def others_in(folder: Path, own: Sequence[str] = ()) -> list[str]:
+    """What lies in a folder besides locks, half-written files of ours and names of `own`; nothing where there is none.
+
+    Raises:
+        OSError: it is no folder, or cannot be listed.
+    """
+    try:
+        found = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [name for name in found if name not in (LOCK, _VOUCHED, *own) and not atomic.is_part(name)]
+
+
+def refuse_foreign(
+    folder: Path, record: str, what: str, own: Sequence[str] = (), error: type[UserError] = UserError
+) -> None:
+    """Refuse a folder that holds anything but is none of ours.
+
+    Args:
+        folder: need not exist.
+        record: name of the file that says that it is ours.
+        what: the folder would be, "a run".
+        own: names that may lie there before the record does.
+        error: to be raised.
+
+    Raises:
+        UserError: so it is, or it is no folder, or cannot be listed.
+    """
+    if os.path.lexists(folder / record):
+        return
+    try:
+        others = others_in(folder, own)
+    except OSError as problem:
+        raise error(
+            f"{folder}: cannot be used as {what} ({problem.strerror}); choose another folder with -o"
+        ) from problem
+    if others:
+        raise error(
+            f"{folder}: holds {', '.join(others[:3])} but no {record}, so it is not {what}; nothing in it is replaced, "
+            "choose another folder with -o"
+        )
+
+
+def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) -> None:
+    """Refuse to write over what is there, or where something else of the same call is read or written.
+
+    Raises:
+        UserError: so it would be.
+    """
+    if any(is_same(path, other) for other in others):
+        raise UserError(f"{path}: is itself read or written by this call; choose another place")
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a folder; name a file")
+    if os.path.lexists(path) and not force:
+        raise UserError(f"{path}: exists already; use --force to overwrite it, or choose another place")
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file: through links, by another spelling, or as two names of it."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def vouch(folder: Path, names: Iterable[str]) -> None:
+    """Note how files look that were just written into a folder, see `is_ours`.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    sums = _vouched(folder) | {name: _sum(folder / name) for name in names}
+    atomic.write(folder / _VOUCHED, json.dumps(sums, ensure_ascii=False, indent=1).encode())
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is as it was when `vouch` was told of it."""
+    try:
+        return _vouched(path.parent).get(path.name) == _sum(path)
+    except OSError:
+        return False
+
+
+def _vouched(folder: Path) -> dict[str, str]:
+    try:
+        found = json.loads((folder / _VOUCHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _sum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def lock(folder: Path, refusal: str, *, is_shared: bool = False) -> Iterator[None]:
+    """Keep others out of a folder, which has to exist.
+
+    A file system that knows no locks, or lets nothing be written, has none; nor has Windows.
+
+    Args:
+        folder: whose lock is taken.
+        refusal: what is said where somebody else has it.
+        is_shared: others may have it too, if they share it.
+
+    Raises:
+        UserError: somebody else has it.
+    """
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(open(folder / LOCK, "a", encoding="utf-8"))
+                try:
+                    fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(f"{folder}: {refusal}") from None
+        yield
