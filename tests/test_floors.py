@@ -59,7 +59,7 @@ ORDER = {
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
-    "generation.songs": "windows latents chunks scheduler codes features detail",
+    "generation.songs": "windows latents chunks base scheduler codes features detail solo",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder "

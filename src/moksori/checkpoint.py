@@ -86,7 +86,7 @@ class Trained(Generic[AnyModel]):
 class _Described:
     """The header's settings of a model, of whichever kind."""
 
-    config: kinds.Config
+    config: kinds.AnyConfig
 
 
 def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Frozen settings from plain mappings and back, strictly.
 
-Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs; where
-several Configs may stand, the key `kind` chooses). Recipes arrive
-as TOML, model files carry JSON; both pass through `build`, which refuses what it does not know instead of ignoring it.
+Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs; where several
+Configs may stand, see `OneOf`, the key `kind` chooses). Recipes arrive as TOML, model files carry JSON; both pass
+through `build`, which refuses what it does not know instead of ignoring it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,22 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 from moksori.errors import UserError
 
 Settings = TypeVar("Settings")
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """A note on a field's type, `Annotated[A | B, OneOf(choices)]`: the key `kind` chooses one of several dataclasses.
+
+    The choices are asked for when a table is read, so they may grow; the first is the one where no kind is named.
+    """
+
+    choices: Callable[[], Sequence[Any]]
 
 
 def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
@@ -43,7 +53,7 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settin
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise UserError(f"{where}: unknown key {', '.join(unknown)}; known keys are {', '.join(fields)}")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     built = {name: _value(hints[name], value, f"{where}, key {name}") for name, value in values.items()}
     missing = [name for name, field in fields.items() if name not in built and _is_required(field)]
     if missing:
@@ -71,7 +81,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _of_kind(choices: list[Any], value: Any, where: str) -> Any:
+def _of_kind(choices: Sequence[Any], value: Any, where: str) -> Any:
     """The dataclass whose default `kind` is the one that a table names; the first one where it names none."""
     if not isinstance(value, Mapping):
         return choices[0]
@@ -84,11 +94,15 @@ def _of_kind(choices: list[Any], value: Any, where: str) -> Any:
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Check one value against its annotation; an integer may stand where a fraction is asked for."""
+    if typing.get_origin(hint) is Annotated:
+        hint, *notes = typing.get_args(hint)
+        for note in notes:
+            if isinstance(note, OneOf):
+                hint = _of_kind(note.choices(), value, where)
     if isinstance(hint, types.UnionType):
         if value is None and type(None) in hint.__args__:
             return None
-        choices = [choice for choice in hint.__args__ if choice is not type(None)]
-        hint = choices[0] if len(choices) == 1 else _of_kind(choices, value, where)
+        (hint,) = (choice for choice in hint.__args__ if choice is not type(None))  # of several, see `OneOf`
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: expected a table of settings, not {value!r}")

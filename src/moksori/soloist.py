@@ -8,15 +8,15 @@ a recording to go on from --> codes ----------------------------'
 
 from __future__ import annotations
 
+import functools
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from moksori import checkpoint, run_files
 from moksori.audio import features, frames, level, mulaw, resample
@@ -24,8 +24,9 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.errors import UserError
-from moksori.generation import generator, priming
-from moksori.generation.backends import sampling
+from moksori.generation import generator
+from moksori.generation.songs import scheduler
+from moksori.generation.songs.solo import SoloRequest, SoloSong
 from moksori.models import kinds
 from moksori.models.solo import N_MELODY_ROWS, Solo
 
@@ -54,8 +55,7 @@ class SoloOptions:
     streams: int = 48  # clips generated in lockstep
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"temperature is {self.temperature}; expected a number from 0 (tame) to 1 (as learned)")
+        generator.check_temperature(self.temperature)
         if self.streams < 1:
             raise ValueError(f"streams must be at least 1, not {self.streams}")
 
@@ -103,48 +103,20 @@ class Soloist(Trained[Solo]):
                 singer, or a length that is not positive or longer than what is told.
         """
         options = options or SoloOptions()
-        jobs = [self._job(number, wish) for number, wish in enumerate(wishes)]
-        groups: dict[int, list[_Job]] = defaultdict(list)  # in lockstep the first new code comes for all at once
-        for job in sorted(jobs, key=lambda job: job.n_samples):  # streams of a group wait for its longest
-            groups[len(job.heard)].append(job)
-        n_streams, done = options.streams, 0.0
+        jobs = [self._job(number, wish, options.seed) for number, wish in enumerate(wishes)]
+        told = _Progress(progress, sum(job.request.n_samples for job in jobs))
+        # Streams of a group wait for its longest, and only clips that go on from equally many codes share one.
+        order = sorted(jobs, key=lambda job: (len(job.request.heard), job.request.n_samples))
+        openers = [functools.partial(SoloSong, self._model, job.request, told.add) for job in order]
+        backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
         clips: dict[int, Clip] = {}
-        total = sum(job.n_samples for job in jobs)
-        for alike in groups.values():
-            for start in range(0, len(alike), n_streams):
-                group = alike[start : start + n_streams]
-                share = sum(job.n_samples for job in group) / max(total, 1)
-                for job, codes in zip(group, self._sing(group, options, _part(progress, done, share)), strict=True):
-                    sound = level.apply_gain(mulaw.decode(codes[: job.n_samples]).cpu().numpy(), -job.gain_db)
-                    clips[job.number] = Clip(sound, self.sample_rate)
-                done += share
+        turns = scheduler.sing(openers, backend, options.temperature, options.streams)
+        for job, (turn, codes) in zip(order, turns, strict=True):
+            sound = np.concatenate(list(turn.song.sound(codes)))
+            clips[job.request.number] = Clip(level.apply_gain(sound, -job.gain_db), self.sample_rate)
         return [clips[number] for number in range(len(wishes))]
 
-    @torch.inference_mode()
-    def _sing(self, group: list[_Job], options: SoloOptions, progress: Progress | None) -> Tensor:
-        """Codes of a group of jobs `[B, T]`, T the longest."""
-        n_samples, n_heard = max(job.n_samples for job in group), len(group[0].heard)
-        n_frames = frames.n_frames(n_samples + n_heard, self._model.config.hop_samples)
-        vectors = torch.stack([job.vector for job in group])
-        # Behind the end of a shorter clip nobody listens: there it may be told anything.
-        rows = [functional.pad(job.told, (0, n_frames - job.told.shape[1])) for job in group]
-        conditioning = self._model.conditioning(torch.stack(rows).to(vectors), vectors)
-        uniforms = torch.stack([sampling.uniforms(options.seed, job.number, 0, n_samples) for job in group])
-        backend = generator.backend_for(self._model.decoder, options.backend, self.provenance.layer_peaks)
-        done = 0
-
-        def told(n_steps: int) -> None:
-            nonlocal done
-            done += n_steps
-            if progress is not None:
-                progress(done / n_samples)
-
-        if not n_heard:
-            return generator.generate(backend, conditioning, uniforms, options.temperature, told)
-        heard = torch.stack([job.heard for job in group]).to(vectors.device)
-        return priming.go_on(backend, conditioning, heard, uniforms, options.temperature, told)
-
-    def _job(self, number: int, wish: Wish) -> _Job:
+    def _job(self, number: int, wish: Wish, seed: int) -> _Job:
         """Check a wish, and make it numbers."""
         vector = self._vector(wish.singer)
         told, gain_db = self._told(wish)
@@ -155,11 +127,13 @@ class Soloist(Trained[Solo]):
             told = torch.zeros(0, frames.n_frames(n_samples, hop))
         told = told[:, : frames.n_frames(n_samples, hop)]
         if wish.prime is None:
-            return _Job(number, n_samples, told, vector, torch.zeros(0, dtype=torch.int64), gain_db)
+            nothing = torch.zeros(0, dtype=torch.int64)
+            return _Job(SoloRequest(told, vector, nothing, n_samples, seed, number), gain_db)
         prime_db = self._gain_db(wish.prime)
         heard, before = self._primed(wish.prime, prime_db)
         both = torch.cat([before, told], dim=1)
-        return _Job(number, n_samples, both, vector, heard, gain_db if wish.like is not None else prime_db)
+        request = SoloRequest(both, vector, heard, n_samples, seed, number)
+        return _Job(request, gain_db if wish.like is not None else prime_db)
 
     def _vector(self, singer: str | Mapping[str, float] | None) -> Tensor:
         model = self._model
@@ -169,8 +143,7 @@ class Soloist(Trained[Solo]):
             return model.singers.table.weight.new_zeros(0)
         if singer is None:
             raise UserError(f"this WaveNet is told who sings; name one of {', '.join(self.singers)}")
-        with torch.no_grad():
-            return model.singers.mix({singer: 1.0} if isinstance(singer, str) else singer)
+        return model.singers.vector(singer)
 
     def _told(self, wish: Wish) -> tuple[Tensor | None, float]:
         """Rows of the recording or of the wish, and the gain that the recording was given; None if none is told."""
@@ -238,25 +211,28 @@ class Soloist(Trained[Solo]):
         return resample.resample(raised, recording.sample_rate, self.sample_rate)
 
     def _gain_db(self, recording: Clip) -> float:
-        measured = level.measure(recording.samples, recording.sample_rate)
-        return level.gain_for_singing(measured, self.provenance.level_dbfs)
+        return level.gain_of(recording, self.provenance.level_dbfs)
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
     """A wish as numbers."""
 
-    number: int
-    n_samples: int  # to be generated
-    told: Tensor  # [R, F], of what is heard first and of what follows
-    vector: Tensor  # [E]
-    heard: Tensor  # codes [P] to go on from
+    request: SoloRequest
     gain_db: float  # that the recording was given
 
 
-def _part(progress: Progress | None, before: float, share: float) -> Progress | None:
-    """Progress of a part of the work, as that of the whole."""
-    return None if progress is None else lambda done: progress(before + share * done)
+class _Progress:
+    """Samples that are done, told as a share of all."""
+
+    def __init__(self, progress: Progress | None, n_samples: int) -> None:
+        self._progress, self._n_samples, self._done = progress, max(n_samples, 1), 0
+
+    def add(self, n_samples: int) -> None:
+        """So many more are done."""
+        self._done += n_samples
+        if self._progress is not None:
+            self._progress(self._done / self._n_samples)
 
 
 def load(path: str | Path, device: str = "cpu") -> Soloist:

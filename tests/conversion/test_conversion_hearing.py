@@ -114,7 +114,7 @@ def test_levels_of_frames_are_those_of_training() -> None:
     config = FeatureConfig(8000, 80)
     blocks = [samples[start : start + 999] for start in range(0, len(samples), 999)]
     heard = hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0, config=config)
-    melody = hearing.melody(heard, None, HERE, config)
+    melody = hearing.melody(heard, None, HERE, config).told
     own = resample.resample(level.apply_gain(samples, heard.gain_db), RATE, 8000)
     expected = features.level_dbfs(own, config)
     assert melody.rows.shape == (2, len(expected))
@@ -123,6 +123,6 @@ def test_levels_of_frames_are_those_of_training() -> None:
     assert (
         hearing.melody(
             hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0), None, HERE, config
-        ).level_dbfs
+        ).told.level_dbfs
         is None
     )

@@ -13,7 +13,6 @@ from moksori.models.kinds import KINDS, Kind
 
 SRC = Path(__file__).parents[2] / "src" / "moksori"
 CLASSES = {each.__name__ for kind in KINDS.values() for each in (kind.config, kind.model)}
-STILL_ASK = {"training"}  # what differs by kind there
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
@@ -26,7 +25,9 @@ def test_a_kind_is_built_by_its_settings_which_tell_what_all_tell(kind: Kind) ->
     assert config.sample_rate > 0 and config.latent_hop_samples > 0 and config.depth > 0
     assert (config.receptive_field is None) == (config.longest_cycle == 0)
     assert kinds.converts(config) == kinds.is_converter(model) == hasattr(model, "encoder")
-    assert [kinds.is_autoencoder(model), kinds.is_source_filter(model), kinds.is_solo(model)].count(True) == 1
+    assert kinds.is_solo(model) is not kind.converts
+    assert not kind.converts or kinds.samples_codes(model) == (config.receptive_field is not None)
+    assert callable(kind.medium()) and (not kind.converts or callable(kind.song()))
 
 
 def test_depth_counts_the_layers_of_the_published_system() -> None:
@@ -45,4 +46,4 @@ def test_nobody_else_looks_at_classes_of_models() -> None:
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "isinstance"
         if CLASSES & {node.id for node in ast.walk(call.args[1]) if isinstance(node, ast.Name)}
     }
-    assert {name for name in asking if name.split("/")[0] not in STILL_ASK} == {"models/kinds.py"}
+    assert asking == {"models/kinds.py"}

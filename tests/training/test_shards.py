@@ -127,3 +127,14 @@ def test_an_error_in_a_part_is_an_error() -> None:
 
     with pytest.raises(KeyError, match="second part"):
         shards.Team(2).side_by_side(work, range(2))
+
+
+def test_half_precision_hears_a_step_at_once() -> None:
+    """Weights in half precision were kept while any thread was inside: a step in between was heard by chance."""
+    layer, sound = torch.nn.Linear(4, 1, bias=False), torch.ones(1, 4)
+    team = shards.Team(2, is_half=True)
+    with team.forward():
+        before = layer(sound).item()
+        with torch.no_grad():
+            layer.weight += 1.0
+        assert layer(sound).item() == pytest.approx(before + 4.0, abs=0.05)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moksori.audio import frames
-from moksori.audio.clip import Samples
+from moksori.audio.clip import Clip, Samples
 
 Levels = npt.NDArray[np.float64]
 """One level per frame, `[F]`, in dBFS."""
@@ -327,6 +327,11 @@ def gain_for_singing(measured: Measurement, target_dbfs: float) -> float:
     if sung <= FLOOR_DBFS:
         return 0.0
     return gain_to(sung, measured.gain_peak_dbfs, target_dbfs=target_dbfs, ceiling_dbfs=_CEILING_DBFS)
+
+
+def gain_of(clip: Clip, target_dbfs: float) -> float:
+    """The same for a clip that was not measured yet."""
+    return gain_for_singing(measure(clip.samples, clip.sample_rate), target_dbfs)
 
 
 def is_lower_than_a_voice(measured: Measurement, above: Measurement) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from moksori.audio import features, frames, highpass, level, transposition
 from moksori.audio.clip import Samples
@@ -25,7 +24,7 @@ from moksori.audio.resample import StreamResampler
 from moksori.audio.transposition import Outside
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
-from moksori.models import kinds
+from moksori.generation.songs.base import Melody
 from moksori.models.kinds import Converter
 
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
@@ -156,23 +155,15 @@ def check_length(melody: PitchTrack, seconds: float) -> None:
 
 
 @dataclass(frozen=True)
-class Melody:
-    """What a voice is told of a song."""
+class Moved:
+    """What a voice is told of a song, and how far its pitch was moved for that."""
 
-    f0_hz: npt.NDArray[np.float64]  # [F], the pitch to be sung, 0 where unvoiced
-    level_dbfs: npt.NDArray[np.float64] | None  # [F], of the source, where it was asked for
+    told: Melody
     transpose_semitones: float  # from the source's pitch to the one to be sung
     outside: list[Outside]  # where that leaves the singer's range
-    source_f0_hz: npt.NDArray[np.float64]  # [F], of the recording itself, 0 where unvoiced
-
-    @property
-    def rows(self) -> npt.NDArray[np.float64]:
-        """Pitch and level, `[2, F]`, where both were asked for."""
-        assert self.level_dbfs is not None
-        return np.stack([self.f0_hz, self.level_dbfs])
 
 
-def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Melody:
+def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Moved:
     """The melody of a recording whose pitch was heard, moved to the singer.
 
     Args:
@@ -194,7 +185,7 @@ def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, con
         found = heard.levels_dbfs[:n_frames] + heard.gain_db
         level_dbfs[: len(found)] = np.maximum(found, features.FLOOR_DBFS)
     source_f0_hz = features.f0_of(heard.source_track or heard.track, n_frames, config)
-    return Melody(f0_hz, level_dbfs, semitones, outside, source_f0_hz)
+    return Moved(Melody(f0_hz, source_f0_hz, level_dbfs), semitones, outside)
 
 
 def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:
@@ -257,11 +248,9 @@ def range_of(singer: str | Mapping[str, float], known: Mapping[str, PitchRange])
 
 def is_told_the_pitch(model: Converter) -> bool:
     """Whether the melody comes from a pitch tracker, so that it can be transposed."""
-    return kinds.is_source_filter(model) or model.is_told_the_melody
+    return model.config.melody_hop_samples > 0
 
 
 def melody_config(model: Converter) -> FeatureConfig:
     """How often a model is told the melody."""
-    if kinds.is_source_filter(model):
-        return model.config.features
     return FeatureConfig(model.config.sample_rate, model.config.melody_hop_samples)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,8 +34,7 @@ class ConvertOptions:
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"temperature is {self.temperature}; expected a number from 0 (tame) to 1 (as learned)")
+        generator.check_temperature(self.temperature)
         if self.detail is not None and not 0 <= self.detail <= 1:
             raise UserError(f"detail is {self.detail}; expected a number from 0 (all anew) to 1 (all of it goes along)")
         is_known = self.transpose in TRANSPOSE if isinstance(self.transpose, str) else abs(self.transpose) <= _FURTHEST

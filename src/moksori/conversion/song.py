@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from moksori.audio import breaths, frames, level
 from moksori.audio.clip import Samples
@@ -28,12 +26,10 @@ from moksori.conversion import hearing
 from moksori.conversion.hearing import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.generation.generator import Backend
+from moksori.generation.songs import base as songs
+from moksori.generation.songs.base import Part, Request
 from moksori.generation.songs.chunks import Codes
-from moksori.generation.songs.codes import CodeSong
-from moksori.generation.songs.detail import DetailSong
-from moksori.generation.songs.features import FeatureSong
 from moksori.generation.songs.latents import Encode
-from moksori.generation.songs.scheduler import Part
 from moksori.models import kinds
 from moksori.models.kinds import Converter
 
@@ -54,7 +50,7 @@ class Instrument:
 
 
 class Song:
-    """A recording that was heard once, and is ready to be sung; see `scheduler.Song`.
+    """A recording that was heard once, and is ready to be sung; see `generation.songs.base.Scheduled`.
 
     Args:
         instrument: what to sing it with.
@@ -80,17 +76,21 @@ class Song:
         melody: PitchTrack | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
-        vector = vector_of(model, singer)  # refuses before any work, and before `hearing` relies on the shares
-        is_told = hearing.is_told_the_pitch(model)
+        vector = model.singers.vector(singer)  # refuses before any work, and before `hearing` relies on the shares
+        config, is_told = model.config, hearing.is_told_the_pitch(model)
         if not is_told:
             hearing.refuse_melody(melody)
         tracker = instrument.tracker if is_told or options.keep_breaths else None
-        config = hearing.melody_config(model) if is_told and not kinds.is_source_filter(model) else None
-        has_detail = kinds.is_source_filter(model) and model.config.decoder.has_detail
+        levels = hearing.melody_config(model) if is_told and kinds.samples_codes(model) else None
         self._heard = heard = hearing.hear(
-            _attended(recording, progress), tracker, provenance.level_dbfs, melody, config, always_tracks=has_detail
+            _attended(recording, progress),
+            tracker,
+            provenance.level_dbfs,
+            melody,
+            levels,
+            always_tracks=config.has_detail,
         )
-        self._options, self._progress, self._model_rate = options, progress, model.config.sample_rate
+        self._options, self._model_rate = options, config.sample_rate
         self._has_headroom = recording.has_headroom and heard.measured.peak_dbfs > 0
         if heard.is_high_passed:
             recording = hearing.high_passed(recording)
@@ -99,50 +99,44 @@ class Song:
 
         self.report.remarks += hearing.remarks(heard)
 
-        moved = None
+        told = None
         if is_told:
             singer_range = hearing.range_of(singer, provenance.ranges)
             moved = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
             self.report.transpose_semitones, self.report.outside = moved.transpose_semitones, moved.outside
+            told = moved.told
         else:
             hearing.refuse_transposition(options)
-        self._sung: CodeSong | FeatureSong
-        if kinds.is_source_filter(model):
-            assert moved is not None
-            if has_detail:
-                self._sung = DetailSong(model, vector, moved.f0_hz, moved.source_f0_hz, options.seed, options.detail)
-            else:
-                hearing.refuse_detail(options)
-                self._sung = FeatureSong(model, vector, moved.f0_hz, options.seed)
-        else:
+        if not config.has_detail:
             hearing.refuse_detail(options)
-            assert instrument.encode is not None
-            self._sung = CodeSong(
+        self._sung = songs.open_song(
+            Request(
                 model,
-                instrument.encode,
                 vector,
-                None if moved is None else torch.from_numpy(moved.rows).float(),
                 options.seed,
-                options.chunks,
+                self._source,
                 heard.measured,
-                self._source(),
+                told,
+                options.detail,
+                options.chunks,
+                instrument.encode,
                 progress,
             )
-            self.report.seams = self._sung.seams
+        )
+        self.report.seams = self._sung.seams
 
     @property
     def n_parts(self) -> int:
         """How many parts are sung code by code; none where nothing is."""
-        return self._sung.n_parts if isinstance(self._sung, CodeSong) else 0
+        return self._sung.n_parts
 
     def parts(self) -> Iterator[Part]:
         """Its parts in order, each made when it is asked for."""
-        return self._sung.parts() if isinstance(self._sung, CodeSong) else iter(())
+        return self._sung.parts()
 
     def progressed(self, n_samples: int) -> None:
         """So many more samples of its parts are sung."""
-        if isinstance(self._sung, CodeSong):
-            self._sung.progressed(n_samples)
+        self._sung.progressed(n_samples)
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song in another voice, at the rate of the recording and of its length to the sample.
@@ -150,11 +144,7 @@ class Song:
         Args:
             codes: of its parts, in order.
         """
-        options, track = self._options, self._heard.track
-        if isinstance(self._sung, CodeSong):
-            sung = self._sung.sound(codes)
-        else:
-            sung = self._sung.converted(self._source, self._progress)
+        options, track, sung = self._options, self._heard.track, self._sung.sound(codes)
         if options.keep_breaths and track is not None:
             shares = breaths.shares(track.f0_hz, track.hop_seconds)
             sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)
@@ -172,7 +162,7 @@ class Song:
 
     def _limited(self, samples: Samples) -> Samples:
         """Codes know no more than full scale; a synthesiser does, and so do recordings of floats."""
-        if self._has_headroom or not isinstance(self._sung, FeatureSong):
+        if self._has_headroom or not self._sung.needs_limit:
             return samples
         if self._heard.measured.peak_dbfs > 0:
             self.report.n_clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
@@ -219,13 +209,3 @@ def _at_model_rate(recording: Recording, gain_db: float, model_rate: int) -> Ite
     for block in recording.read():
         yield into_model.push(level.apply_gain(block, gain_db))
     yield into_model.flush()
-
-
-def vector_of(model: Converter, singer: str | Mapping[str, float]) -> Tensor:
-    """The embedding `[E]` of a singer, or of a mix of singers.
-
-    Raises:
-        UserError: an unknown singer, or a share that is not positive.
-    """
-    with torch.no_grad():
-        return model.singers.mix({singer: 1.0} if isinstance(singer, str) else singer)

@@ -28,7 +28,7 @@ from moksori.conversion.hearing import Recording
 from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.preview import Loudest
-from moksori.conversion.song import Instrument, Song, vector_of
+from moksori.conversion.song import Instrument, Song
 from moksori.errors import ModelFileError, UserError
 from moksori.generation import generator
 from moksori.generation.songs import latents
@@ -243,8 +243,8 @@ class Voice(Trained[Converter]):
 
         Codes: through the model's rate, level and codes. A voice that is told the pitch has no such limit but its rate.
         """
-        gain_db = self._gain_db_of(clip)
-        if kinds.is_source_filter(self._model):
+        gain_db = level.gain_of(clip, self.provenance.level_dbfs)
+        if not kinds.samples_codes(self._model):
             own = resample.resample(clip.samples, clip.sample_rate, self.sample_rate)
             return Clip(_at_rate_of(clip, own, self.sample_rate, 0.0), clip.sample_rate)
         samples = mulaw.decode(self._codes(clip, gain_db)).numpy()
@@ -266,9 +266,6 @@ class Voice(Trained[Converter]):
             for singer in singers
         ]
 
-    def _gain_db_of(self, clip: Clip) -> float:
-        return level.gain_for_singing(level.measure(clip.samples, clip.sample_rate), self.provenance.level_dbfs)
-
     def _codes(self, clip: Clip, gain_db: float) -> Tensor:
         """Codes `[T]` of a clip at the model's rate and level."""
         samples = resample.resample(level.apply_gain(clip.samples, gain_db), clip.sample_rate, self.sample_rate)
@@ -280,13 +277,13 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: an unknown singer, or a share that is not positive.
         """
-        return vector_of(self._model, singer)
+        return self._model.singers.vector(singer)
 
     def _instrument(self, asked: str) -> Instrument:
         """What songs are sung with on a backend, see `backend_name`: made once, since that may take half a second."""
         generator.check_name(asked)
         model, provenance = self._model, self.provenance
-        if kinds.is_source_filter(model):
+        if not kinds.samples_codes(model):
             if asked != generator.AUTO:
                 raise UserError(
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "

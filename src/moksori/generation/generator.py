@@ -8,6 +8,7 @@ in shares, one a thread; which share a stream is in changes nothing in it.
 from __future__ import annotations
 
 import functools
+import math
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,16 @@ def usual_backend(decoder: WaveNet) -> str:
     verdict = trial.verdict() if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
     is_able = verdict is not None and verdict.usual_precision in verdict.precisions
     return verdict.usual_precision if verdict is not None and is_able else "streaming"
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature that no law of codes has.
+
+    Raises:
+        UserError: it is negative, without bounds, or no number.
+    """
+    if not 0 <= temperature < math.inf:
+        raise UserError(f"temperature is {temperature}; expected a number from 0 (tame) to 1 (as learned)")
 
 
 def check_name(name: str) -> None:

@@ -48,6 +48,11 @@ class ModelConfig:
         return self.encoder.hop_samples
 
     @property
+    def has_detail(self) -> bool:
+        """All that is sung goes through the latent."""
+        return False
+
+    @property
     def depth(self) -> int:
         """Layers of encoder and decoder."""
         return self.encoder.blocks * self.encoder.layers + self.decoder.blocks * self.decoder.layers

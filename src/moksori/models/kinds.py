@@ -1,7 +1,8 @@
 """The registry of kinds of model, by the `kind` of their settings: where a recipe or a model file becomes a net.
 
 A kind is one record here. What stands on higher floors it names, and it is found when it is asked for: the class in
-`training.media` that trains it.
+`training.media` that trains it, and what in `generation.songs` makes a song of a recording. Both are looked up by name,
+as entry points of packages are: nothing here imports upwards, and nobody on the way asks which kind it has.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from moksori import settings
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.solo import Solo, SoloConfig
 from moksori.models.swift import Swift, SwiftConfig
@@ -39,6 +41,14 @@ class Settings(Protocol):
         """Samples a latent frame lasts."""
 
     @property
+    def melody_hop_samples(self) -> int:
+        """How often the model is told pitch and level; 0: it is not, and hears for itself."""
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether some of the song's own sound goes along, so that the pitch of the recording itself is needed."""
+
+    @property
     def depth(self) -> int:
         """Layers of the nets that convert, all together."""
 
@@ -58,19 +68,27 @@ class Kind:
     name: str  # `kind` in its settings
     config: type[Any]  # its settings, see `Settings`
     model: type[Any]  # made of settings and the singers' names
-    converts: bool  # makes another voice of a recording
-    trained_by: str  # "module:class", a `training.media.base.Medium`
+    trained_by: str  # "module:name" of a `training.media.base.Medium`
+    sung_by: str = ""  # "module:name" that makes a `generation.songs.base.Song` of a request; "": it converts nothing
 
-    def medium(self) -> type[Any]:
+    @property
+    def converts(self) -> bool:
+        """Whether it makes another voice of a recording."""
+        return bool(self.sung_by)
+
+    def medium(self) -> Any:
         """The class that trains such models."""
         return _found(self.trained_by)
 
+    def song(self) -> Any:
+        """What makes a song of a request."""
+        return _found(self.sung_by)
 
-def _found(name: str) -> type[Any]:
-    """The class of a `module:class`."""
+
+def _found(name: str) -> Any:
+    """What a `module:name` names."""
     module, _, attribute = name.partition(":")
-    found: type[Any] = getattr(importlib.import_module(module), attribute)
-    return found
+    return getattr(importlib.import_module(module), attribute)
 
 
 KINDS: dict[str, Kind] = {
@@ -80,25 +98,27 @@ KINDS: dict[str, Kind] = {
             "wavenet",
             ModelConfig,
             Autoencoder,
-            converts=True,
             trained_by="moksori.training.media.codes:CodeMedium",
+            sung_by="moksori.generation.songs.codes:song",
         ),
         Kind(
             "source-filter",
             SwiftConfig,
             Swift,
-            converts=True,
             trained_by="moksori.training.media.features:FeatureMedium",
+            sung_by="moksori.generation.songs.detail:song",
         ),
         Kind(
             "wavenet-alone",
             SoloConfig,
             Solo,
-            converts=False,
             trained_by="moksori.training.media.solo:SoloMedium",
         ),
     )
 }
+
+AnyConfig = Annotated[Config, settings.OneOf(lambda: [kind.config for kind in KINDS.values()])]
+"""Settings of any kind, for `settings.build`: that of the record whose name they give as their `kind`."""
 
 
 def build(config: Config, singer_names: Sequence[str]) -> Model:
@@ -136,10 +156,10 @@ def are_of_autoencoder(config: Config) -> TypeIs[ModelConfig]:
 
 
 def is_source_filter(model: Model) -> TypeIs[Swift]:
-    """Whether a model says controls of harmonics and noise, so that no codes are sampled."""
+    """Whether a model says controls of harmonics and noise."""
     return isinstance(model, Swift)
 
 
-def is_autoencoder(model: Model) -> TypeIs[Autoencoder]:
-    """Whether a model converts by sampling codes."""
+def samples_codes(model: Converter) -> TypeIs[Autoencoder]:
+    """Whether a model converts by sampling codes, so that a backend has something to compute."""
     return isinstance(model, Autoencoder)

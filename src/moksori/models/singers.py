@@ -53,6 +53,11 @@ class SingerTable(nn.Module):
             raise UserError(f"this model has no singer named {name!r}; it knows {', '.join(self.names)}")
         return self.names.index(name)
 
+    def vector(self, singer: str | Mapping[str, float]) -> Tensor:
+        """The vector `[E]` of a singer by name, or of a mix of singers, with no gradient; see `mix`."""
+        with torch.no_grad():
+            return self.mix({singer: 1.0} if isinstance(singer, str) else singer)
+
     def mix(self, shares: Mapping[str, float]) -> Tensor:
         """The vector of one singer, or of a voice between several.
 

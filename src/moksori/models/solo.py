@@ -82,6 +82,16 @@ class SoloConfig:
         return self.hop_samples
 
     @property
+    def melody_hop_samples(self) -> int:
+        """How often the melody is told; 0: it is not."""
+        return self.hop_samples if self.is_told_melody else 0
+
+    @property
+    def has_detail(self) -> bool:
+        """Nothing of a song goes along."""
+        return False
+
+    @property
     def depth(self) -> int:
         """Layers of the decoder."""
         return self.decoder.blocks * self.decoder.layers

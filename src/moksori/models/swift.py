@@ -55,6 +55,16 @@ class SwiftConfig:
         return self.hop_samples * self.encoder.pool_frames
 
     @property
+    def melody_hop_samples(self) -> int:
+        """How often the melody is told: with every frame."""
+        return self.hop_samples
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether the song's own envelopes are corrected."""
+        return self.decoder.has_detail
+
+    @property
     def depth(self) -> int:
         """Layers of encoder and decoder."""
         return self.encoder.layers + self.decoder.layers

@@ -12,9 +12,8 @@ from typing import Any
 
 from moksori import settings
 from moksori.errors import UserError
+from moksori.models import kinds
 from moksori.models.autoencoder import ModelConfig
-from moksori.models.solo import SoloConfig
-from moksori.models.swift import SwiftConfig
 from moksori.training.learner import OptimiserConfig
 from moksori.training.losses import LossWeights
 from moksori.training.perturb import PerturbConfig
@@ -79,7 +78,7 @@ class Recipe:
     name: str = ""
     description: str = ""
     precision: str = "float32"  # of the forward pass; auto: bfloat16 where the hardware is fast at it
-    model: ModelConfig | SwiftConfig | SoloConfig = field(default_factory=ModelConfig)
+    model: kinds.AnyConfig = field(default_factory=ModelConfig)
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     critic_optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)  # where the model has a critic

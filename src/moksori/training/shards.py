@@ -55,8 +55,12 @@ class Team:
         self._threads = [ThreadPoolExecutor(1) for _ in range(n_parts)] if n_parts > 1 else []
 
     def forward(self) -> torch.autocast:
-        """The mixed precision of a forward pass, to be entered in the thread that computes it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half)
+        """The mixed precision of a forward pass, to be entered in the thread that computes it.
+
+        Nothing is kept of a weight in half precision: that memory is one for all threads and is emptied by none of them
+        while another is inside, so after a learner's step it would hold weights of before.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half, cache_enabled=False)
 
     def side_by_side(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """Do the same work on at most `n_parts` parts, each in a thread of its own; results in order.

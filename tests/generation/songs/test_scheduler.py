@@ -17,7 +17,8 @@ from torch import Tensor
 from moksori.data import threads
 from moksori.generation import generator
 from moksori.generation.songs import scheduler
-from moksori.generation.songs.scheduler import Part, Turn
+from moksori.generation.songs.base import Part
+from moksori.generation.songs.scheduler import Turn
 from moksori.models.conditions import Conditioning
 
 HOP = 4

@@ -15,9 +15,9 @@ from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
 from moksori.generation.backends import sampling
 from moksori.generation.songs import chunks
+from moksori.generation.songs.base import Part, Request, Song
 from moksori.generation.songs.chunks import ChunkConfig, Codes, Joiner, SeamCount
 from moksori.generation.songs.latents import Encode, Latents
-from moksori.generation.songs.scheduler import Part
 from moksori.generation.songs.windows import Window
 from moksori.models.autoencoder import Autoencoder
 
@@ -25,7 +25,7 @@ from moksori.models.autoencoder import Autoencoder
 _TO_HEAR, _TO_SING = 1, 2
 
 
-class CodeSong:
+class CodeSong(Song):
     """One song, to be sung by one singer; see `scheduler` for how its parts are sung.
 
     Args:
@@ -39,6 +39,8 @@ class CodeSong:
         source: the song in blocks, at the model's rate and level.
         progress: told the share done.
     """
+
+    needs_limit = False  # codes know no more than full scale
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class CodeSong:
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 
     def progressed(self, n_samples: int) -> None:
-        """See `scheduler.Song.progressed`."""
+        """See `base.Scheduled.progressed`."""
         self._n_sung += n_samples
         share = (_TO_HEAR * self._n_heard + _TO_SING * self._n_sung) / self._to_do
         if self._progress is not None and share > self._share_told:
@@ -104,6 +106,22 @@ class CodeSong:
         for chunk, own in zip(self._plan, codes, strict=True):
             yield joiner.push(chunk, own)
         yield joiner.finish(self._n_samples)
+
+
+def song(request: Request) -> CodeSong:
+    """The song of a request, see `base.open_song`."""
+    assert request.encode is not None
+    return CodeSong(
+        request.model,
+        request.encode,
+        request.vector,
+        None if request.melody is None else request.melody.rows,
+        request.seed,
+        request.chunks,
+        request.measured,
+        request.source(),
+        request.progress,
+    )
 
 
 def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from moksori.audio import envelopes, features, shapes
 from moksori.audio.clip import Samples
+from moksori.generation.songs.base import Request, WholeSong
 from moksori.generation.songs.features import STRETCH_FRAMES, FeatureSong, controls_of
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
@@ -109,3 +110,16 @@ class DetailSong(FeatureSong):
     def _controls(self, heard: Tensor, first: int, last: int) -> Controls:
         excerpt = features.with_gain(heard[None], self._gain).to(self._vector.device)
         return controls_of(self._model, excerpt, self._vector)
+
+
+def song(request: Request) -> WholeSong:
+    """The song of a request to a source-filter model, with a detail path or without; see `songs.base.open_song`."""
+    model, melody = request.model, request.melody
+    assert melody is not None
+    if model.config.has_detail:
+        own: FeatureSong = DetailSong(
+            model, request.vector, melody.f0_hz, melody.source_f0_hz, request.seed, request.detail
+        )
+    else:
+        own = FeatureSong(model, request.vector, melody.f0_hz, request.seed)
+    return WholeSong(lambda: own.converted(request.source, request.progress))

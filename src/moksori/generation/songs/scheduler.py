@@ -17,8 +17,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,44 +25,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from moksori.data import threads
-from moksori.generation import generator
+from moksori.generation import generator, priming
+from moksori.generation.songs.base import Part, Scheduled
 from moksori.generation.songs.chunks import Codes
 from moksori.models.conditions import Conditioning
 
 _STREAM_SAMPLES = 2**20  # that a stream of a group may have on the average: 65 s at 16 kHz, 16 MB
 
 
-@dataclass(frozen=True)
-class Part:
-    """What a stream is to sing."""
-
-    conditioning: Conditioning  # frames [1, C, F]
-    uniforms: Tensor  # [T], T at most F * hop
-
-    @property
-    def n_samples(self) -> int:
-        """T."""
-        return len(self.uniforms)
-
-
-class Song(Protocol):
-    """What is asked of a song."""
-
-    @property
-    def n_parts(self) -> int:
-        """How many parts it has."""
-
-    def parts(self) -> Iterator[Part]:
-        """Its parts in order, each made when it is asked for."""
-
-    def progressed(self, n_samples: int) -> None:
-        """Told now and then that so many more samples of its parts are sung, or with 0 that another part is made.
-
-        An exception that it raises ends everything.
-        """
-
-
-S = TypeVar("S", bound=Song)
+S = TypeVar("S", bound=Scheduled)
 
 Opener = Callable[[], S]
 """Makes a song ready to be sung; what hinders it, it raises."""
@@ -120,7 +90,7 @@ class Turn(Generic[S]):
 
 
 def sing(
-    openers: Iterable[Opener[S]], backend: generator.Backend, temperature: float = 1.0
+    openers: Iterable[Opener[S]], backend: generator.Backend, temperature: float = 1.0, n_streams: int | None = None
 ) -> Iterator[tuple[Turn[S], Iterator[Codes]]]:
     """Sing songs, in their order.
 
@@ -128,6 +98,7 @@ def sing(
         openers: of songs of one model.
         backend: of that model.
         temperature: see `sampling.pick`.
+        n_streams: at most so many parts side by side; None for as many as keep every core busy.
 
     Yields:
         Every song's turn, and the codes `[T]` of its parts, which are sung as they are asked for. Whoever goes on to
@@ -137,12 +108,12 @@ def sing(
     Raises:
         NonFiniteError: the scores of the model are not finite.
     """
-    waiting, n_streams = _Waiting(openers), generator.lockstep_streams(backend)
+    waiting, n_at_once = _Waiting(openers), n_streams or generator.lockstep_streams(backend)
 
     def codes_of(turn: Turn[S]) -> Iterator[Codes]:
         for _ in range(turn.song.n_parts):
             while (codes := turn.take()) is None:
-                _sing_group(_group(waiting, n_streams), backend, temperature)
+                _sing_group(_group(waiting, n_at_once), backend, temperature)
             yield codes
 
     while (turn := waiting.next_turn()) is not None:
@@ -200,12 +171,17 @@ class _Waiting(Generic[S]):
 
 
 def _group(waiting: _Waiting[S], n_streams: int) -> list[tuple[Turn[S], Part]]:
-    """The next parts, as many as there are streams for and as fit into memory; at least one."""
+    """The next parts, as many as there are streams for and as fit into memory; at least one.
+
+    Those of a group have equally many codes to go on from: in lockstep the first new code comes for all at once.
+    """
     group: list[tuple[Turn[S], Part]] = []
     longest = 0
     while len(group) < n_streams and (following := waiting.peek()) is not None:
         longest = max(longest, following[1].n_samples)
         if group and (len(group) + 1) * longest > n_streams * _STREAM_SAMPLES:
+            break
+        if group and len(following[1].heard) != len(group[0][1].heard):
             break
         group.append(following)
         waiting.take()
@@ -233,6 +209,10 @@ def _sing_group(group: list[tuple[Turn[S], Part]], backend: generator.Backend, t
         done += n_steps
 
     conditioning = Conditioning(frames, group[0][1].conditioning.hop_samples)
-    codes = generator.generate(backend, conditioning, uniforms, temperature, progressed, lengths=lengths)
+    heard = torch.stack([part.heard for _, part in group]).to(frames.device)  # [B, P]
+    if heard.shape[1]:
+        codes = priming.go_on(backend, conditioning, heard, uniforms, temperature, progressed)
+    else:
+        codes = generator.generate(backend, conditioning, uniforms, temperature, progressed, lengths=lengths)
     for (turn, part), row in zip(group, codes.cpu().numpy(), strict=True):
         turn.push(row[: part.n_samples].astype(np.uint8))
