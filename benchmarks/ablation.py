@@ -16,7 +16,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,11 @@ from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import panel as scoring
 from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.judges.panel import Analysis, Panel
-from moksori.evaluation.measures import bootstrap, mel_cepstrum, melody, syllables
-from moksori.evaluation.measures.bootstrap import Figure
+from moksori.evaluation.measures import mel_cepstrum, melody, syllables
 from moksori.evaluation.pairs import Pair, Texts
+from moksori.evaluation.report import arms as arms_table
 from moksori.evaluation.report import data as report
-from moksori.evaluation.report.data import METRICS
+from moksori.evaluation.report.arms import Scores
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.logging.journal import Journal
@@ -47,9 +47,7 @@ from moksori.training.run import RunOptions, open_run
 
 RECIPE = Path(__file__).with_suffix(".toml")
 FULL = "full"
-PROBE, MOVEMENT = "probe_accuracy", "movement"
-LABELS = {PROBE: "singer read from the latent", MOVEMENT: "moves as the source does"}
-UNITS = {PROBE: "%", MOVEMENT: "%"}
+PROBE, MOVEMENT = arms_table.PROBE, arms_table.MOVEMENT
 COLUMNS = (
     "identified",
     "leak",
@@ -61,9 +59,6 @@ COLUMNS = (
     "truth_distance_db",
     PROBE,
 )
-
-Scores = list[dict[str, object]]
-"""What was found of one run: a row for each score, with metric, recording and value."""
 
 
 def arms(full: Recipe) -> dict[str, Recipe]:
@@ -190,83 +185,6 @@ class Jury:
         return self._panel
 
 
-def tables(found: Mapping[str, Mapping[int, Scores]]) -> str:
-    """Two tables: figures of each arm, and differences to the whole method by seed, recording and target."""
-    values = {arm: {seed: _by_clip(scores) for seed, scores in runs.items()} for arm, runs in found.items()}
-    named = [name for name in COLUMNS if any(name in run for runs in values.values() for run in runs.values())]
-    head = ["| arm | seeds | " + " | ".join(_label(name) for name in named) + " |", "| --- " * (2 + len(named)) + "|"]
-    lines = [*head, *(_row(arm, runs, named) for arm, runs in values.items())]
-    full = values.get(FULL, {})
-    others = {arm: _less(runs, full) for arm, runs in values.items() if arm != FULL}
-    lines += ["", "Less the whole method:", "", *head]
-    lines += [_row(arm, runs, named, is_difference=True) for arm, runs in others.items() if runs]
-    return "\n".join(lines) + "\n"
-
-
-Run = dict[str, dict[tuple[str, str], float]]
-"""Values of a run by metric, recording and target."""
-
-
-def _by_clip(scores: Scores) -> Run:
-    run: Run = {}
-    for row in scores:
-        clip = (str(row["recording"]), str(row["target"]))
-        run.setdefault(str(row["metric"]), {})[clip] = float(str(row["value"]))
-    return run
-
-
-def _less(runs: Mapping[int, Run], full: Mapping[int, Run]) -> dict[int, Run]:
-    """Values less those of the whole method of the same seed, where both have one."""
-    return {
-        seed: {
-            metric: {
-                clip: value - full[seed][metric][clip] for clip, value in by_clip.items() if clip in full[seed][metric]
-            }
-            for metric, by_clip in run.items()
-            if metric in full[seed]
-        }
-        for seed, run in runs.items()
-        if seed in full
-    }
-
-
-def _row(arm: str, runs: Mapping[int, Run], named: Sequence[str], *, is_difference: bool = False) -> str:
-    cells = [_cell(name, figure, is_difference) if (figure := _figure(runs, name)) else "–" for name in named]
-    return f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |"
-
-
-def _figure(runs: Mapping[int, Run], metric: str) -> Figure | None:
-    rows = [(value, str(seed), clip[0]) for seed, clip, value in _values(runs, metric)]
-    if not rows:
-        return None
-    values, seeds, recordings = zip(*rows, strict=True)
-    return bootstrap.crossed(values, seeds, recordings, seed=0)
-
-
-def _values(runs: Mapping[int, Run], metric: str) -> Iterator[tuple[int, tuple[str, str], float]]:
-    for seed, run in runs.items():
-        for clip, value in run.get(metric, {}).items():
-            yield seed, clip, value
-
-
-def _cell(metric: str, figure: Figure, is_difference: bool) -> str:
-    """Mean and interval; a difference whose interval leaves out 0 is bold."""
-    scale, form = (100, ".1f" if is_difference else ".0f") if _unit(metric) == "%" else (1, ".2f")
-    sign = "+" if is_difference else ""
-    mean, low, high = (f"{scale * value:{sign}{form}}" for value in (figure.mean, figure.low, figure.high))
-    is_clear = is_difference and (figure.low > 0 or figure.high < 0)
-    return f"**{mean}** ({low} to {high})" if is_clear else f"{mean} ({low} to {high})"
-
-
-def _label(metric: str) -> str:
-    label = LABELS.get(metric) or METRICS[metric].label
-    return f"{label}, {_unit(metric)}"
-
-
-def _unit(metric: str) -> str:
-    return UNITS.get(metric) or METRICS[metric].unit
-
-
 def main() -> None:
     """Train, judge, gather."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -297,7 +215,8 @@ def main() -> None:
             print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is trained", flush=True)
         for arm, run in runs.items():
             found[arm][seed] = jury.judge(run, seed)
-            done = tables({arm: judged for arm, judged in found.items() if judged})
+            judged_so_far = {arm: judged for arm, judged in found.items() if judged}
+            done = arms_table.tables(judged_so_far, COLUMNS, FULL)
             atomic.write(given.out / "ablation.md", done.encode())
             print(f"{time.monotonic() - began:.0f} s: {arm}, seed {seed} is judged\n{done}", flush=True)
 

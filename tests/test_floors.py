@@ -38,8 +38,10 @@ FLOORS = {
     "benchmark": 5,
     "checkup": 5,
     "studio": 6,
-    "cli": 7,
-    "__main__": 8,
+    "workflow": 6,
+    "sweep": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 
 # Inside a room a module may import those that stand before it.
@@ -72,7 +74,7 @@ ORDER = {
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
-    "evaluation.report": "data verdict next_steps scales gather figures pages song_page listening compare",
+    "evaluation.report": "data verdict next_steps scales gather arms figures pages song_page listening compare",
     "studio": "words store guard wishes errands worker crew songs jobs voices trainer trainings app server",
 }
 

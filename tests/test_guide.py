@@ -117,7 +117,12 @@ def test_korean_is_korean() -> None:
     for page in PAGES:
         if page in ("api.md", "glossary.md"):
             continue
-        prose = re.sub(r"```.*?```|`[^`]*`|\([^)]*\)|<[^>]*>|\$[^$]*\$", "", text_of("ko", page), flags=re.S)
+        prose = re.sub(
+            r"```.*?```|`[^`]*`|\([^)]*\)|<[^>]*>|\$[^$]*\$|^:::.*(\n    .*)*",
+            "",
+            text_of("ko", page),
+            flags=re.S | re.M,
+        )
         hangul, latin = len(re.findall(r"[가-힣]", prose)), len(re.findall(r"[A-Za-z]", prose))
         assert hangul > 2 * latin, f"{page}: {hangul} Hangul, {latin} Latin letters"
 
@@ -285,6 +290,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     theirs.mkdir()
     taken = next((desk / "takes" / "anna").glob("*.wav"))
     shutil.copy(taken, theirs / "a.wav")
+    rows = [f"{path.relative_to(desk / 'takes').as_posix()},train" for path in (desk / "takes").rglob("*.wav")]
+    rows = [row.replace(",train", ",test") if number % 3 == 0 else row for number, row in enumerate(sorted(rows))]
+    (desk / "splits.csv").write_text("file,split\n" + "\n".join(rows) + "\n", encoding="utf-8")
     (theirs / "table.csv").write_text(f"conversion,source,target\na.wav,{taken},minho\n", encoding="utf-8")
     return desk
 
@@ -303,6 +311,10 @@ def _smaller(line: str) -> list[str]:
             recipe = recipe if words[at] == "swift" else "tiny.toml"
             del words[at - 1 : at + 1]
         words += ["--recipe", recipe]
+    if words[0] == "sweep":
+        at = words.index("--for")
+        words[at : at + 2] = ["--max-steps", "1", "--clips", "1", "--recipe", "tiny-swift.toml"]
+        words[words.index("--seeds") + 1] = "1"
     if words[0] == "convert" or "generate" in words[:2]:
         words.append("--force")
     if words[0] == "evaluate":

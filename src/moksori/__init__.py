@@ -2,7 +2,7 @@
 
 >>> import moksori
 >>> sorted(moksori.__all__)
-['Clip', 'Soloist', 'UserError', 'Voice', '__version__', 'load', 'load_wavenet']
+['Clip', 'Soloist', 'UserError', 'Voice', '__version__', 'evaluate', 'load', 'load_wavenet', 'train']
 
 The names below are loaded when they are first asked for, so that `import moksori` costs nothing and no import circle
 can start here; nobody inside the package imports the package itself. What it does do is to keep dependencies from
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from moksori import surroundings
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "Soloist", "UserError", "Voice", "__version__", "load", "load_wavenet"]
+__all__ = ["Clip", "Soloist", "UserError", "Voice", "__version__", "evaluate", "load", "load_wavenet", "train"]
 
 surroundings.forbid_telemetry()
 
@@ -26,8 +26,10 @@ _HOMES = {
     "Soloist": ("moksori.soloist", "Soloist"),
     "UserError": ("moksori.errors", "UserError"),
     "Voice": ("moksori.conversion", "Voice"),
+    "evaluate": ("moksori.workflow", "evaluate"),
     "load": ("moksori.conversion", "load"),
     "load_wavenet": ("moksori.soloist", "load"),
+    "train": ("moksori.workflow", "train"),
 }
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from moksori.errors import UserError
     from moksori.soloist import Soloist
     from moksori.soloist import load as load_wavenet
+    from moksori.workflow import evaluate, train
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -254,3 +257,50 @@ def test_a_model_file_remembers_ranges_and_kind(swift_voice: Voice, tmp_path: Pa
     assert again.is_told_the_pitch and again.provenance.ranges == RANGES
     one, two = (v.convert(vowel(), RATE, singer="bass") for v in (swift_voice, again))
     np.testing.assert_array_equal(one, two)
+
+
+class TestLookingInside:
+    """What a notebook asks of a voice, beside a conversion."""
+
+    def test_the_latent_is_that_of_the_conversion_for_both_kinds(self, voice: Voice, swift_voice: Voice) -> None:
+        for one in (voice, swift_voice):
+            config = one.model.config
+            n_samples = round(0.5 * one.sample_rate)
+            z = one.encode(song(n_samples, one.sample_rate), one.sample_rate)
+            assert z.shape == (config.encoder.latent_channels, -(-n_samples // config.latent_hop_samples))
+            assert np.isfinite(z).all() and z.std() > 0
+
+    def test_the_latent_of_codes_is_what_the_encoder_says_of_them(self, voice: Voice) -> None:
+        samples = song(800, MODEL_RATE)
+        z = voice.encode(samples, MODEL_RATE)
+        codes = voice._codes(Clip(samples, MODEL_RATE), voice._gain_db_of(Clip(samples, MODEL_RATE)))
+        with torch.no_grad():
+            expected = voice.model.encoder(codes[None])[0].numpy()  # type: ignore[operator]
+        np.testing.assert_allclose(z[:, : expected.shape[1]], expected, atol=1e-4)
+
+    def test_controls_have_the_pitch_that_is_asked_for_and_the_singers_envelopes(self, swift_voice: Voice) -> None:
+        found = {
+            singer: swift_voice.controls(vowel(), RATE, singer=singer, options=ConvertOptions(transpose=12))
+            for singer in swift_voice.singers
+        }
+        bass, tenor = found.values()
+        n_bands = swift_voice.model.config.synthesiser.n_bands  # type: ignore[union-attr]
+        assert bass["harmonics"].shape == bass["noise"].shape == (n_bands, len(bass["f0_hz"]))
+        voiced = bass["f0_hz"][bass["f0_hz"] > 0]
+        assert np.median(voiced) == pytest.approx(440, rel=0.01)  # an octave above the song
+        assert not np.allclose(bass["harmonics"], tenor["harmonics"])
+
+    def test_what_samples_codes_has_no_controls(self, voice: Voice) -> None:
+        with pytest.raises(UserError, match="so no synthesiser is told anything"):
+            voice.controls(song(400, MODEL_RATE), MODEL_RATE, singer="bass")
+
+    def test_a_voice_and_a_clip_show_themselves_in_a_notebook(self, swift_voice: Voice) -> None:
+        assert "bass</td><td>D#2 to D#3" in swift_voice._repr_html_()
+        clip = Clip(vowel(), RATE)
+        shown = clip._repr_html_()
+        content = base64.b64decode(shown.split("base64,")[1].split('"')[0])
+        with wave.open(io.BytesIO(content)) as file:
+            assert (file.getframerate(), file.getnframes(), file.getnchannels()) == (RATE, clip.n_samples, 1)
+            heard = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+        np.testing.assert_allclose(heard, clip.samples, atol=1 / 32767)
+        assert repr(clip) == f"<Clip of 1.50 s at 22050 Hz, peak {np.abs(clip.samples).max():.3f}>"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import wave
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +40,22 @@ class Clip:
             raise ValueError("samples hold NaN or infinity")
         if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate < 1:
             raise ValueError(f"sample_rate is {self.sample_rate!r}; expected a positive integer in Hz")
+
+    def __repr__(self) -> str:
+        """How long, at which rate, how loud; not the samples."""
+        peak = float(np.abs(self.samples).max(initial=0.0))
+        return f"<Clip of {self.seconds:.2f} s at {self.sample_rate} Hz, peak {peak:.3f}>"
+
+    def _repr_html_(self) -> str:
+        """A player, for notebooks; the sound is in the page as 16-bit WAV."""
+        content = io.BytesIO()
+        with wave.open(content, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(self.sample_rate)
+            file.writeframes(np.round(self.samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        data = base64.b64encode(content.getvalue()).decode()
+        return f'<audio controls src="data:audio/wav;base64,{data}"></audio> {self.seconds:.2f} s'
 
     @property
     def n_samples(self) -> int:

@@ -26,6 +26,7 @@ from moksori.cli import (
     singers,
     studio,
     study,
+    sweep,
     train,
     wavenet,
 )
@@ -72,6 +73,7 @@ app.add_typer(listen.app, name="listen")
 app.command("export")(export.command)
 app.command("pack")(pack.pack)
 app.command("import")(pack.receive)
+app.command("sweep")(sweep.command)
 app.command("info")(info.command)
 app.command("singers")(singers.command)
 app.command("bench")(bench.command)

@@ -27,7 +27,7 @@ from moksori.conversion.hearing import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.generation.generator import Backend
 from moksori.generation.songs import base as songs
-from moksori.generation.songs.base import Part, Request
+from moksori.generation.songs.base import Part, Request, Told
 from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.latents import Encode
 from moksori.models import kinds
@@ -137,6 +137,10 @@ class Song:
     def progressed(self, n_samples: int) -> None:
         """So many more samples of its parts are sung."""
         self._sung.progressed(n_samples)
+
+    def told(self) -> Told:
+        """What is inside, in place of singing; see `generation.songs.base.Song.told`."""
+        return self._sung.told()
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song in another voice, at the rate of the recording and of its length to the sample.

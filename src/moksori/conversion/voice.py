@@ -8,6 +8,7 @@ What is asked, and what there is to say afterwards, stands in `options.py`.
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -21,7 +22,7 @@ from torch import Tensor
 from moksori import checkpoint, hub, run_files
 from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import hearing, many, preview
 from moksori.conversion.hearing import Recording
@@ -63,6 +64,19 @@ class Voice(Trained[Converter]):
         origin = self.provenance
         recipe = f"recipe {origin.recipe}" if origin.recipe else "no named recipe"
         return f"<Voice of {', '.join(told)}; {self.sample_rate} Hz, {recipe}, {origin.steps:,} steps>"
+
+    def _repr_html_(self) -> str:
+        """A table of the singers, for notebooks: where each sang in training; and how the voice was made."""
+        ranges, origin = self.provenance.ranges, self.provenance
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{_notes(ranges.get(name))}</td></tr>" for name in self.singers
+        )
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in origin.figures.items())
+        facts = [f"{self.sample_rate} Hz", f"recipe {origin.recipe or 'without a name'}", f"{origin.steps:,} steps"]
+        facts += [figures] if figures else []
+        facts += [f"terms: {origin.licence_note}"] if origin.licence_note else []
+        head = "<tr><th>singer</th><th>sang in training</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table><p>{html.escape('; '.join(facts))}</p>"
 
     @property
     def is_told_the_pitch(self) -> bool:
@@ -115,20 +129,74 @@ class Voice(Trained[Converter]):
                 scale of integers, or have more than 64 channels: then time and channels are most likely the wrong way
                 round.
         """
-        given = np.asarray(samples)
-        if not np.issubdtype(given.dtype, np.floating):
-            raise ValueError(f"samples are {given.dtype}; expected floats in [-1, 1], so divide 16-bit ones by 32768")
-        found = given.astype(np.float32)
-        if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
-            raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
-        if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
-            raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
+        found = _checked(samples)
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         options = options or ConvertOptions()
         instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
         opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
         (converted,) = (many.whole(*turn) for turn in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
+
+    def encode(self, samples: npt.NDArray[np.floating], sample_rate: int) -> npt.NDArray[np.float32]:
+        """What the encoder says of a recording: its latent, which should know words and no singer.
+
+        Args:
+            samples: see `convert`.
+            sample_rate: Hz.
+
+        Returns:
+            `[D, F]`, a column for each `model.config.latent_hop_samples` at the model's rate.
+
+        Raises:
+            UserError: this kind of voice has none.
+            ValueError: see `convert`.
+        """
+        latent = self._song(samples, sample_rate, self.singers[0], None).told().latent
+        if latent is None:
+            raise UserError("this kind of voice has no latent to look at")
+        return _array(latent)
+
+    def controls(
+        self,
+        samples: npt.NDArray[np.floating],
+        sample_rate: int,
+        *,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions | None = None,
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """What the synthesiser would be told by `convert`, frame by frame.
+
+        Args:
+            samples: see `convert`.
+            sample_rate: Hz.
+            singer: see `convert`.
+            options: see `ConvertOptions`.
+
+        Returns:
+            "f0_hz" `[F]`, 0 where unvoiced; "harmonics" and "noise" `[bands, F]`, natural logarithms of amplitude and
+            RMS, at the level of the training data. Frames are `model.config.hop_samples` apart at the model's rate.
+
+        Raises:
+            UserError: the voice samples codes and has no synthesiser, or see `convert`.
+            ValueError: see `convert`.
+        """
+        controls = self._song(samples, sample_rate, singer, options).told().controls
+        if controls is None:
+            raise UserError("this voice samples codes, so no synthesiser is told anything; take one of recipe swift")
+        found = {"f0_hz": controls.f0_hz, "harmonics": controls.harmonics, "noise": controls.noise}
+        return {name: _array(values[0]) for name, values in found.items()}
+
+    def _song(
+        self,
+        samples: npt.NDArray[np.floating],
+        sample_rate: int,
+        singer: str | Mapping[str, float],
+        options: ConvertOptions | None,
+    ) -> Song:
+        """A recording that was heard, and waits to be sung."""
+        found, options = _checked(samples), options or ConvertOptions()
+        mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
+        return Song(self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
 
     def convert_file(
         self,
@@ -302,6 +370,31 @@ class Voice(Trained[Converter]):
             encode = latents.encode_for(model.encoder, name)
             self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
         return self._made
+
+
+def _notes(sung: PitchRange | None) -> str:
+    return f"{pitch.note_name(sung.low_hz)} to {pitch.note_name(sung.high_hz)}" if sung else "unknown"
+
+
+def _array(values: Tensor) -> npt.NDArray[np.float32]:
+    return values.detach().float().cpu().numpy()
+
+
+def _checked(samples: npt.NDArray[np.floating]) -> Samples:
+    """The same as float32 `[T]` or `[T, channels]`.
+
+    Raises:
+        ValueError: they are no sound; see `Voice.convert`.
+    """
+    given = np.asarray(samples)
+    if not np.issubdtype(given.dtype, np.floating):
+        raise ValueError(f"samples are {given.dtype}; expected floats in [-1, 1], so divide 16-bit ones by 32768")
+    found = given.astype(np.float32)
+    if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
+        raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
+    if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
+        raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
+    return found
 
 
 def _mono(samples: Samples, sample_rate: int) -> Samples:

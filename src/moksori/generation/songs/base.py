@@ -21,6 +21,7 @@ from moksori.generation.songs.chunks import ChunkConfig, Codes, SeamCount
 from moksori.generation.songs.latents import Encode
 from moksori.models import kinds
 from moksori.models.conditions import Conditioning
+from moksori.models.synthesiser import Controls
 
 Curve = npt.NDArray[np.float64]
 
@@ -56,6 +57,14 @@ class Scheduled(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is inside of a song, for those who look; a kind of model may have neither."""
+
+    latent: Tensor | None = None  # [D, F], of the whole song
+    controls: Controls | None = None  # that a synthesiser is told
+
+
 class Song(Scheduled, Protocol):
     """A recording on its way through a model."""
 
@@ -68,6 +77,10 @@ class Song(Scheduled, Protocol):
         Args:
             codes: of its parts, in order.
         """
+
+    def told(self) -> Told:
+        """What is inside, at once and in place of singing; memory grows with the song."""
+        return Told()
 
 
 @dataclass(frozen=True)
@@ -112,9 +125,9 @@ class WholeSong(Song):
 
     needs_limit = True
 
-    def __init__(self, sing: Callable[[], Iterator[Samples]]) -> None:
-        """`sing` gives its sound, in blocks at the model's rate."""
-        self.seams, self._sing = SeamCount(), sing
+    def __init__(self, sing: Callable[[], Iterator[Samples]], look: Callable[[], Told] = Told) -> None:
+        """`sing` gives its sound, in blocks at the model's rate; `look` what is inside, in place of singing."""
+        self.seams, self._sing, self._look = SeamCount(), sing, look
 
     @property
     def n_parts(self) -> int:
@@ -131,3 +144,7 @@ class WholeSong(Song):
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """See `Song.sound`."""
         return self._sing()
+
+    def told(self) -> Told:
+        """See `Song.told`."""
+        return self._look()

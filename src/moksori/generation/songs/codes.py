@@ -15,7 +15,7 @@ from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
 from moksori.generation.backends import sampling
 from moksori.generation.songs import chunks
-from moksori.generation.songs.base import Part, Request, Song
+from moksori.generation.songs.base import Part, Request, Song, Told
 from moksori.generation.songs.chunks import ChunkConfig, Codes, Joiner, SeamCount
 from moksori.generation.songs.latents import Encode, Latents
 from moksori.generation.songs.windows import Window
@@ -76,9 +76,7 @@ class CodeSong(Song):
 
     def parts(self) -> Iterator[Part]:
         """The chunks, each encoded when it is asked for."""
-        hop, rate = self._model.config.latent_hop_samples, self._model.config.sample_rate
-        n_frames = frames.n_frames(self._n_samples, hop)
-        latents = Latents(self._encode, self._model.config.encoder, rate, Window(self._source), n_frames)
+        hop, latents = self._model.config.latent_hop_samples, self._latents()
         for chunk in self._plan:
             n_samples = chunk.last - chunk.first
             n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
@@ -91,6 +89,16 @@ class CodeSong(Song):
             conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody)
             self._n_heard = latents.n_encoded * hop
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
+
+    def told(self) -> Told:
+        """See `Song.told`."""
+        n_frames = frames.n_frames(self._n_samples, self._model.config.latent_hop_samples)
+        return Told(self._latents().read(0, n_frames))
+
+    def _latents(self) -> Latents:
+        config = self._model.config
+        n_frames = frames.n_frames(self._n_samples, config.latent_hop_samples)
+        return Latents(self._encode, config.encoder, config.sample_rate, Window(self._source), n_frames)
 
     def progressed(self, n_samples: int) -> None:
         """See `base.Scheduled.progressed`."""

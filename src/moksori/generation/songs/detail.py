@@ -17,8 +17,8 @@ from torch import Tensor
 
 from moksori.audio import envelopes, features, shapes
 from moksori.audio.clip import Samples
-from moksori.generation.songs.base import Request, WholeSong
-from moksori.generation.songs.features import STRETCH_FRAMES, FeatureSong, controls_of
+from moksori.generation.songs.base import Request, Told, WholeSong
+from moksori.generation.songs.features import STRETCH_FRAMES, FeatureSong
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
 from moksori.models.swift import Swift
@@ -62,6 +62,11 @@ class DetailSong(FeatureSong):
         """See `FeatureSong.converted`."""
         self._analyse(source())
         yield from super().converted(source, told)
+
+    def told(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
+        """See `FeatureSong.told`."""
+        self._analyse(source())
+        return super().told(source)
 
     def _analyse(self, source: Iterator[Samples]) -> None:
         """Refine the pitch, of the source and of what is sung alike, and measure the mean shape."""
@@ -107,9 +112,8 @@ class DetailSong(FeatureSong):
         excerpt = features.excerpt(features.of_envelopes(measured, self._model.config.features), self._mean)
         return features.with_f0(excerpt, self._f0_hz[first:last].float())
 
-    def _controls(self, heard: Tensor, first: int, last: int) -> Controls:
-        excerpt = features.with_gain(heard[None], self._gain).to(self._vector.device)
-        return controls_of(self._model, excerpt, self._vector)
+    def _excerpt(self, heard: Tensor, first: int, last: int) -> Tensor:
+        return features.with_gain(heard[None], self._gain).to(self._vector.device)
 
 
 def song(request: Request) -> WholeSong:
@@ -122,4 +126,4 @@ def song(request: Request) -> WholeSong:
         )
     else:
         own = FeatureSong(model, request.vector, melody.f0_hz, request.seed)
-    return WholeSong(lambda: own.converted(request.source, request.progress))
+    return WholeSong(lambda: own.converted(request.source, request.progress), lambda: Told(*own.told(request.source)))

@@ -88,6 +88,16 @@ class FeatureSong:
             if told is not None:
                 told(stop / n_frames)
 
+    @torch.inference_mode()
+    def told(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
+        """The latent `[D, F']` and the controls of the whole song at once, for those who look; memory grows with it.
+
+        They are those that `converted` sings of.
+        """
+        n_frames = len(self._f0_hz)
+        excerpt = self._excerpt(self._listen(Window(source()), 0, n_frames), 0, n_frames)
+        return self._model.encode(excerpt)[0], controls_of(self._model, excerpt, self._vector)
+
     def _listen(self, window: Window, first: int, last: int) -> Tensor:
         """Log-mel and level of frames `[first, last)`, `[M + 1, n]`."""
         config = self._model.config
@@ -102,19 +112,19 @@ class FeatureSong:
     @torch.inference_mode()
     def _sound(self, heard: Tensor, first: int, last: int) -> Samples:
         config = self._model.config
-        controls = self._controls(heard, first, last)
+        controls = controls_of(self._model, self._excerpt(heard, first, last), self._vector)
         hop = config.hop_samples
         white = sampling.white_noise(self._seed, 0, first * hop, (last - first) * hop)
         stretch = self._oscillation.stretch(first, last)
         sound = synthesiser.render(controls.on("cpu"), config.synthesiser, stretch, white)
         return sound.numpy()
 
-    def _controls(self, heard: Tensor, first: int, last: int) -> Controls:
-        """What to sing in frames `[first, last)`, of what was heard there."""
+    def _excerpt(self, heard: Tensor, first: int, last: int) -> Tensor:
+        """Features `[1, N, last - first]` of what was heard in frames `[first, last)`, told the pitch to be sung."""
         excerpt = features.with_heard(torch.zeros(1, features.N_VALUES, last - first), heard[None, :-1])
         excerpt = features.with_f0(excerpt, self._f0_hz[None, first:last].float())
         excerpt[:, features.LEVEL] = heard[-1]
-        return controls_of(self._model, excerpt.to(self._vector.device), self._vector)
+        return excerpt.to(self._vector.device)
 
 
 def controls_of(model: Swift, excerpt: Tensor, vector: Tensor) -> Controls:
