@@ -38,9 +38,9 @@ def told_of(model: Autoencoder | Solo, clips: Tensor, singer: Tensor) -> tuple[T
     vectors = model.singers(singer)
     if isinstance(model, Solo):
         alone = SoloMedium(model)
-        return alone.codes(clips), model.conditioning(alone.told(clips), vectors)
+        return alone.codes(clips), model.conditioning(alone.local_features(clips), vectors)
     medium = CodeMedium(model)
-    return medium.codes(clips), model.conditioning(medium.encode(clips), vectors, medium.told(clips))
+    return medium.codes(clips), model.conditioning(medium.encode(clips), vectors, medium.melody(clips))
 
 
 def scores(model: Autoencoder | Solo, peaks: tuple[float, ...], codes: Tensor, told: Conditioning) -> None:

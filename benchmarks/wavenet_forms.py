@@ -40,7 +40,7 @@ from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.pairs import Texts
 from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNetConfig
-from moksori.soloist import SoloOptions, Wish
+from moksori.soloist import Request, SoloOptions
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.learner import OptimiserConfig
@@ -86,11 +86,11 @@ def train(corpus: Corpus, run: Path, form: str, n_steps: int, note: str) -> None
     print(f"{form}: {trainer.counters.step} steps in {trainer.counters.seconds:.0f} s", flush=True)
 
 
-def wish(form: str, recording: Clip, singer: str) -> Wish:
-    """As long as a recording, and told of it what the form is told."""
+def request_for(form: str, recording: Clip, singer: str) -> Request:
+    """As long as a recording, and conditioned on what the form asks for."""
     told = FORMS[form]
     is_local = "mel" in told or "melody" in told
-    return Wish(recording.seconds, singer if "singer" in told else None, recording if is_local else None)
+    return Request(recording.seconds, singer if "singer" in told else None, recording if is_local else None)
 
 
 def as_codes(recording: Clip, sample_rate: int) -> Clip:
@@ -149,7 +149,7 @@ def generate(run: Path, form: str, recordings: Mapping[str, tuple[Clip, str]]) -
     folder = run / f"clips-{soloist.provenance.steps}"
     places = {name: folder / f"{number:03d}.flac" for number, name in enumerate(recordings)}
     if not all(place.exists() for place in places.values()):
-        made = soloist.generate_all([wish(form, *one) for one in recordings.values()], SoloOptions(seed=1))
+        made = soloist.generate_all([request_for(form, *one) for one in recordings.values()], SoloOptions(seed=1))
         folder.mkdir(exist_ok=True)
         for place, clip in zip(places.values(), made, strict=True):
             files.write(place, clip)
@@ -232,7 +232,9 @@ def make_clips(singers: Path, out: Path, docs: Path, n_steps: int, seconds: floa
     clips = {"recording": as_codes(source, recipes.load("wavenet").model.sample_rate)}
     for form in ("nothing", "mel"):
         train(corpus, out / form, form, n_steps, note)
-        clips[form] = moksori.load_wavenet(out / form).generate(wish(form, source, recording.singer), SoloOptions(1))
+        clips[form] = moksori.load_wavenet(out / form).generate(
+            request_for(form, source, recording.singer), SoloOptions(1)
+        )
     (docs / "audio").mkdir(exist_ok=True)
     for name, clip in clips.items():
         loud = level.apply_gain(clip.samples, -23.0 - level.rms_dbfs(clip.samples)).clip(-1.0, 1.0)

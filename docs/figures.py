@@ -29,7 +29,7 @@ from moksori.audio import features, files, mulaw, resample, signals, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTracker
 from moksori.audio.spectral import SpectralConfig
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import bins_hz, reading
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 from moksori.training.phases import mixup
@@ -498,10 +498,10 @@ def _voice() -> moksori.Voice:
     return moksori.load()
 
 
-def _swift() -> Swift:
+def _swift() -> SourceFilterModel:
     """The shipped voice's nets."""
     model = _voice().model
-    assert isinstance(model, Swift)
+    assert isinstance(model, SourceFilterModel)
     return model
 
 

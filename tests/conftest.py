@@ -16,7 +16,7 @@ from tiny_recipes import TINY_RECIPE, TINY_SWIFT
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
 
@@ -83,12 +83,12 @@ def tiny_swift_recipe() -> Recipe:
 
 
 @pytest.fixture
-def tiny_swift(tiny_swift_recipe: Recipe) -> Swift:
+def tiny_swift(tiny_swift_recipe: Recipe) -> SourceFilterModel:
     """A fresh model of that recipe for two singers, always the same; its decoder is not silent."""
-    assert isinstance(tiny_swift_recipe.model, SwiftConfig)
+    assert isinstance(tiny_swift_recipe.model, SourceFilterModelConfig)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Swift(tiny_swift_recipe.model, ["bass", "tenor"])
+        model = SourceFilterModel(tiny_swift_recipe.model, ["bass", "tenor"])
         torch.nn.init.normal_(model.decoder.last.weight, std=0.3)
         torch.nn.init.constant_(model.decoder.last.bias, -4.0)  # type: ignore[arg-type]
     return model

@@ -82,22 +82,24 @@ class GainMedium(Medium):
     def plan(self, given: Ingredients) -> Plan:
         return SinglePhase(Prediction(self, given.batches))
 
-    def told(self, clips: Tensor) -> Tensor:
+    def local_features(self, clips: Tensor) -> Tensor:
         return mulaw.decode(clips)
 
-    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
-        return (self._model(told, singer_vectors) - 0.5 * told).square().mean() / told.square().mean()
+    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
+        return (
+            self._model(local_features, singer_vectors) - 0.5 * local_features
+        ).square().mean() / local_features.square().mean()
 
     @torch.no_grad()
     def figures(self, segments: Sequence[Segment]) -> dict[str, float]:
         clips, singer = base.stacked(self.singers, segments)
-        return {"loss": self.loss(clips, self.told(clips), self.singers(singer)).item()}
+        return {"loss": self.loss(clips, self.local_features(clips), self.singers(singer)).item()}
 
     @torch.no_grad()
     def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
         clips, _ = base.stacked(self.singers, segments)
         yield from base.conversions(
-            self.singers, segments, 8000, lambda vectors: list(self._model(self.told(clips), vectors).numpy())
+            self.singers, segments, 8000, lambda vectors: list(self._model(self.local_features(clips), vectors).numpy())
         )
 
     def layer_peaks(self, segments: Sequence[Segment]) -> tuple[float, ...]:
@@ -159,7 +161,7 @@ def test_it_is_trained_saved_resumed_loaded_and_converts(tiny_corpus: Corpus, tm
         assert trainer.counters.step == n_steps
     assert losses[1] < 0.1 * losses[0]
     voice = load(tmp_path / "run")
-    assert voice.singers == tiny_corpus.singers and not voice.is_told_the_pitch and voice.backend_name() == ""
+    assert voice.singers == tiny_corpus.singers and not voice.is_pitch_conditioned and voice.backend_name() == ""
     clip = signals.glide(200.0, 300.0, 0.5, 16000, amplitude=0.1)
     sung = voice.convert(clip.samples, 16000, singer=voice.singers[0])
     gain = float(voice.model.singers.table.weight[0].detach().exp())
@@ -175,7 +177,7 @@ def test_it_refuses_what_it_cannot(tiny_corpus: Corpus, tmp_path: Path) -> None:
     open_run(RunFolder(tmp_path / "run"), tiny_corpus, recipes.parse(RECIPE, "it"), RunOptions()).run(Budget(1))
     voice, silence = load(tmp_path / "run"), np.zeros(800, np.float32)
     for options, message in (
-        (ConvertOptions(transpose=2), "is not told the pitch"),
+        (ConvertOptions(transpose=2), "is not conditioned on the pitch"),
         (ConvertOptions(detail=0.5), "has no detail path"),
         (ConvertOptions(backend="float32"), "samples no codes"),
     ):

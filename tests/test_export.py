@@ -26,7 +26,7 @@ from moksori.generation.songs.features import HEADROOM_DB
 from moksori.models import conditions, synthesiser
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.source_filter import SourceFilterConfig
-from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 from moksori.training import recipe as recipes
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -36,13 +36,13 @@ N_FRAMES = 37  # odd, and not what the graphs are traced at
 ROOT = Path(__file__).parents[1]
 
 
-def _model(has_detail: bool) -> Swift:
+def _model(has_detail: bool) -> SourceFilterModel:
     config = recipes.parse(TINY_SWIFT, "tiny").model
-    assert isinstance(config, SwiftConfig)
+    assert isinstance(config, SourceFilterModelConfig)
     decoder = SourceFilterConfig(64 if has_detail else 24, 8, 2, has_detail=has_detail)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Swift(dataclasses.replace(config, decoder=decoder), ["bass", "tenor"])
+        model = SourceFilterModel(dataclasses.replace(config, decoder=decoder), ["bass", "tenor"])
         torch.nn.init.normal_(model.decoder.last.weight, std=0.3)
         if model.singers.measured is not None:
             torch.nn.init.normal_(model.singers.measured, std=0.5)
@@ -51,12 +51,12 @@ def _model(has_detail: bool) -> Swift:
 
 
 @pytest.fixture(scope="module")
-def detailed() -> Swift:
+def detailed() -> SourceFilterModel:
     return _model(has_detail=True)
 
 
 @pytest.fixture(scope="module")
-def folder(detailed: Swift, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(detailed: SourceFilterModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx")
     export.write(folder, detailed, Provenance("moksori 0", level_dbfs=-23.0, licence_note="free to all"))
     return folder
@@ -79,7 +79,7 @@ def _same(found: torch.Tensor, expected: torch.Tensor, within: float = 1e-4) -> 
 
 
 @torch.no_grad()
-def test_nets_with_a_detail_path_say_the_same(detailed: Swift, folder: Path) -> None:
+def test_nets_with_a_detail_path_say_the_same(detailed: SourceFilterModel, folder: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     f0_hz, envelope = _f0(generator), detailed.config.features.envelope
     curves = torch.randn(2, 1, 64, N_FRAMES, generator=generator) - 5.0
@@ -90,7 +90,7 @@ def test_nets_with_a_detail_path_say_the_same(detailed: Swift, folder: Path) -> 
     mean = torch.randn(1, 128, generator=generator)
     described = {"shape": shape, "level": level, "f0_hz": f0_hz, "mean_shape": mean}
     (z,) = _run(folder, "encoder", **described)
-    _same(z, detailed.encoder(detailed.heard_of(shape, level, f0_hz, mean[:, :, None])))
+    _same(z, detailed.encoder(detailed.encoder_input_of(shape, level, f0_hz, mean[:, :, None])))
     vector, gain = detailed.singers(torch.tensor([1])), torch.tensor([0.3])
     harmonics, noise = _run(folder, "decoder", latent=z, **described, singer=vector, gain=gain)
     sung = detailed.controls_of(z, shape, level, f0_hz, mean[:, :, None], vector, gain)
@@ -99,7 +99,7 @@ def test_nets_with_a_detail_path_say_the_same(detailed: Swift, folder: Path) -> 
 
 
 @torch.no_grad()
-def test_the_synthesiser_makes_the_same_sound(detailed: Swift, folder: Path) -> None:
+def test_the_synthesiser_makes_the_same_sound(detailed: SourceFilterModel, folder: Path) -> None:
     generator, config = torch.Generator().manual_seed(2), detailed.config.synthesiser
     f0_hz = _f0(generator)
     curves = 0.3 * torch.randn(2, 1, 64, N_FRAMES, generator=generator) - torch.tensor([3.0, 6.0])[:, None, None, None]
@@ -138,7 +138,7 @@ def test_nets_without_a_detail_path_say_the_same(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "voice.json").read_text(encoding="utf-8"))["kind"] == "log-mel"
 
 
-def test_voice_json_tells_what_a_program_needs(detailed: Swift, folder: Path) -> None:
+def test_voice_json_tells_what_a_program_needs(detailed: SourceFilterModel, folder: Path) -> None:
     import onnx
 
     told = json.loads((folder / "voice.json").read_text(encoding="utf-8"))
@@ -157,7 +157,7 @@ def _song() -> Clip:
 
 
 def test_the_example_sings_what_the_library_sings_and_loads_no_torch(
-    detailed: Swift, folder: Path, tmp_path: Path
+    detailed: SourceFilterModel, folder: Path, tmp_path: Path
 ) -> None:
     files.write(tmp_path / "song.wav", _song())
     script = ROOT / "demo" / "sing_by_onnx.py"
@@ -189,13 +189,17 @@ def test_codes_are_refused(tiny_model: Autoencoder, tmp_path: Path) -> None:
         export.write(tmp_path, tiny_model, Provenance())
 
 
-def test_without_onnx_the_extra_is_named(detailed: Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnx_the_extra_is_named(
+    detailed: SourceFilterModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"pip install 'moksori\[onnx\]'"):
         export.write(tmp_path, detailed, Provenance())
 
 
-def test_the_command_refuses_what_is_there(detailed: Swift, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_what_is_there(
+    detailed: SourceFilterModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from typer.testing import CliRunner
 
     from moksori.cli.app import app

@@ -57,7 +57,7 @@ ORDER = {
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
-        "singers autoencoder swift solo kinds roster"
+        "singers autoencoder source_filter_model solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
@@ -70,7 +70,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
-    "conversion": "options hearing song many preview voice catalogue",
+    "conversion": "options analysis song many preview voice catalogue",
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",

@@ -27,7 +27,7 @@ from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.phases.backtranslate import BackTranslation, Translated
 from moksori.training.phases.predict import Prediction
 from moksori.training.phases.reconstruct import Reconstruction
-from moksori.training.phases.schedule import Turns
+from moksori.training.phases.schedule import PhaseSchedule
 from moksori.training.recipe import LoopConfig, Recipe, SegmentsConfig
 
 
@@ -48,14 +48,14 @@ def test_every_shipped_recipe_is_built_and_stepped_once(name: str) -> None:
     learners = medium.learners(recipe)
     batch = Batch(_clips(model), torch.tensor([0, 1]))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    translated = Translated(batch.clips, batch.singer, heard=batch.clips.flip(0))
+    translated = Translated(batch.clips, batch.singer, inputs=batch.clips.flip(0))
     is_criticised = isinstance(medium, FeatureMedium)
     phase_1 = (
         CriticisedReconstruction(medium, no_batches, [110.0, 220.0])
         if isinstance(medium, FeatureMedium)
         else Reconstruction(medium, no_batches)
     )
-    phase_2 = BackTranslation(medium, no_batches, Turns(recipe.back_translation))
+    phase_2 = BackTranslation(medium, no_batches, PhaseSchedule(recipe.back_translation))
     generator = torch.Generator().manual_seed(0)
     steps = 3 if is_criticised else 1  # its last layer begins at 0, and lets nothing through in the first step
     for step in range(steps):
@@ -90,7 +90,7 @@ def _clips(model: kinds.Converter) -> torch.Tensor:
     chance = torch.Generator().manual_seed(0)
     if isinstance(model, Autoencoder):
         codes = torch.randint(0, 256, (2, 2 * model.config.latent_hop_samples), generator=chance)
-        if not model.is_told_the_melody:
+        if not model.is_melody_conditioned:
             return codes
         rows = torch.tensor([[220.0], [-23.0]]).expand(2, -1, codes.shape[1])
         return torch.cat([codes[:, None].float(), rows], dim=1)

@@ -1,6 +1,6 @@
 """How fast a model encodes, generates and learns on this machine, beside what the machine could do at best.
 
-Machines are shared, so nothing here is a time alone: in every round each way of generating has its turn, after a
+Machines are shared, so nothing here is a time alone: in every round each way of generating is measured, after a
 reading of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
 stream of ring buffers in torch, is the median of the ratios within the rounds. On a GPU there are no yardsticks.
 """
@@ -147,14 +147,14 @@ def measure(
     Args:
         config: sizes.
         name: of the model, for the record.
-        rounds: turns of every way, at least 1.
-        seconds: a turn lasts about this long.
+        rounds: measurements of every way, at least 1.
+        seconds: a measurement lasts about this long.
         is_training_measured: whether a training step is timed, too.
         device: a GPU, of CUDA; by default the CPU.
         progress: see `Progress`.
     """
     device = device or torch.device("cpu")
-    model, told = _model(config, device)
+    model, conditioning = _model(config, device)
     decoder = model.decoder
     if device.type == "cpu":
         verdict, usual = trial.verdict(), generator.backend_for(decoder)
@@ -162,23 +162,25 @@ def measure(
     else:
         verdict = Verdict(reason="it is made for CPUs")
         ways = gpu_ways(has_triton=importlib.util.find_spec("triton") is not None)
-    peaks = calibration.layer_peaks(decoder, torch.zeros(1, told.n_samples, dtype=torch.int64, device=device), told)
-    turns = {way: _Turn(decoder, way, told, peaks, seconds) for way in ways}
-    heard = [_EncoderTurn(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
+    peaks = calibration.layer_peaks(
+        decoder, torch.zeros(1, conditioning.n_samples, dtype=torch.int64, device=device), conditioning
+    )
+    measurements = {way: _Measurement(decoder, way, conditioning, peaks, seconds) for way in ways}
+    encoders = [_EncoderMeasurement(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
     yardsticks = _Yardsticks(verdict)
     for done in range(rounds):
         for way in ways:
             if progress is not None:
                 progress(f"{way.backend}, {way.n_streams} streams, {way.n_workers} threads", done, rounds)
             yardsticks.read()
-            turns[way].take()
-        for encoder in heard:
+            measurements[way].take()
+        for encoder in encoders:
             if progress is not None:
                 progress(f"{encoder.backend}, the encoder", done, rounds)
             encoder.take()
     bare, tile = yardsticks.best()
-    rates = [_rate(turns[way], turns[ways[0]], config.sample_rate, verdict, bare) for way in ways]
-    encoding = [_encoding_rate(encoder, heard[0], config, verdict, bare) for encoder in heard]
+    rates = [_rate(measurements[way], measurements[ways[0]], config.sample_rate, verdict, bare) for way in ways]
+    encoding = [_encoding_rate(encoder, encoders[0], config, verdict, bare) for encoder in encoders]
     training = _training(config, device, bare.get("float32")) if is_training_measured else None
     return Speed(
         name,
@@ -267,13 +269,15 @@ def _peak_memory_mb(device: torch.device) -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-class _Turn:
-    """One way of generating, and how its turns went."""
+class _Measurement:
+    """One way of generating, and how its measurements went."""
 
-    def __init__(self, decoder: WaveNet, way: Way, told: Conditioning, peaks: list[float], seconds: float) -> None:
+    def __init__(
+        self, decoder: WaveNet, way: Way, conditioning: Conditioning, peaks: list[float], seconds: float
+    ) -> None:
         self.way = way
         self._backend = generator.backend_for(decoder, way.backend, peaks)
-        self._told = Conditioning(told.frames.expand(way.n_streams, -1, -1), told.hop_samples)
+        self._told = Conditioning(conditioning.frames.expand(way.n_streams, -1, -1), conditioning.hop_samples)
         self._n_samples = 4
         took = min(self._generate()[0] for _ in range(2))  # the first call may compile
         self._n_samples = max(4, min(self._told.n_samples, round(seconds / max(took, 1e-6) * 4)))
@@ -281,7 +285,7 @@ class _Turn:
         self.busy: list[float] = []  # samples a CPU second
 
     def take(self) -> None:
-        """Have a turn."""
+        """Measure once more."""
         wall, busy = self._generate()
         n_samples = self.way.n_streams * self._n_samples
         self.wall.append(n_samples / wall)
@@ -291,7 +295,7 @@ class _Turn:
         """What a stream remembers between two samples."""
         state = self._backend.start(Conditioning(self._told.frames[:1, :, :1], self._told.hop_samples))
         arrays = getattr(state, "arrays", None)
-        remembered = [*state.rings, state.heard] if arrays is None else arrays
+        remembered = [*state.rings, state.recent] if arrays is None else arrays
         return sum(each.nbytes for each in remembered)
 
     def _generate(self) -> tuple[float, float]:
@@ -302,8 +306,8 @@ class _Turn:
         return time.perf_counter() - wall, time.process_time() - busy
 
 
-class _EncoderTurn:
-    """One way of encoding, and how its turns went."""
+class _EncoderMeasurement:
+    """One way of encoding, and how its measurements went."""
 
     def __init__(self, encoder: Encoder, backend: str, seconds: float) -> None:
         self.backend = backend
@@ -316,7 +320,7 @@ class _EncoderTurn:
         self.busy: list[float] = []  # samples a CPU second
 
     def take(self) -> None:
-        """Have a turn."""
+        """Measure once more."""
         wall, busy = self._run()
         self.wall.append(self._codes.numel() / wall)
         self.busy.append(self._codes.numel() / busy)
@@ -359,29 +363,35 @@ class _Yardsticks:
     def _note(self, best: dict[str, float], name: str, run: Callable[[int], None], products: int) -> None:
         if name not in best:
             run(1)  # compiles
-        turns = int(self._PRODUCTS / products)
+        measurements = int(self._PRODUCTS / products)
         began = time.thread_time()
-        run(turns)
-        rate = turns * products / max(time.thread_time() - began, 1e-9) / 1e9
+        run(measurements)
+        rate = measurements * products / max(time.thread_time() - began, 1e-9) / 1e9
         best[name] = max(best.get(name, 0.0), rate)
 
 
-def _rate(turn: _Turn, plain: _Turn, sample_rate: int, verdict: Verdict, bare: dict[str, float]) -> Rate:
-    way, wall, busy = turn.way, statistics.median(turn.wall), statistics.median(turn.busy)
-    products = getattr(turn._backend, "multiply_adds", None)
+def _rate(
+    measurement: _Measurement, plain: _Measurement, sample_rate: int, verdict: Verdict, bare: dict[str, float]
+) -> Rate:
+    way, wall, busy = measurement.way, statistics.median(measurement.wall), statistics.median(measurement.busy)
+    products = getattr(measurement._backend, "multiply_adds", None)
     share = None if products is None else _share_of_bare(busy * products, way.backend, verdict, bare)
-    ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
-    return Rate(way, wall, busy, wall / sample_rate, ratio, share, turn.bytes_a_stream())
+    ratio = statistics.median(own / other for own, other in zip(measurement.wall, plain.wall, strict=True))
+    return Rate(way, wall, busy, wall / sample_rate, ratio, share, measurement.bytes_a_stream())
 
 
 def _encoding_rate(
-    turn: _EncoderTurn, plain: _EncoderTurn, config: ModelConfig, verdict: Verdict, bare: dict[str, float]
+    measurement: _EncoderMeasurement,
+    plain: _EncoderMeasurement,
+    config: ModelConfig,
+    verdict: Verdict,
+    bare: dict[str, float],
 ) -> EncodingRate:
-    wall = statistics.median(turn.wall)
-    products = statistics.median(turn.busy) * encoder_multiply_adds(config.encoder)
-    ratio = statistics.median(own / other for own, other in zip(turn.wall, plain.wall, strict=True))
-    share = _share_of_bare(products, turn.precision, verdict, bare)
-    return EncodingRate(turn.backend, wall, wall / config.sample_rate, ratio, share)
+    wall = statistics.median(measurement.wall)
+    products = statistics.median(measurement.busy) * encoder_multiply_adds(config.encoder)
+    ratio = statistics.median(own / other for own, other in zip(measurement.wall, plain.wall, strict=True))
+    share = _share_of_bare(products, measurement.precision, verdict, bare)
+    return EncodingRate(measurement.backend, wall, wall / config.sample_rate, ratio, share)
 
 
 def _share_of_bare(products: float, precision: str, verdict: Verdict, bare: dict[str, float]) -> float | None:
@@ -403,11 +413,11 @@ def _training(config: ModelConfig, device: torch.device, bare: float | None) -> 
     codes = torch.randint(0, 256, (n_clips, n_samples), generator=torch.Generator().manual_seed(0)).to(device)
     vectors = model.singers(torch.zeros(n_clips, dtype=torch.int64, device=device))
     melody_frames = n_samples // config.melody_hop_samples if config.melody_hop_samples else 0
-    told = torch.zeros(n_clips, 2, melody_frames, device=device) if melody_frames else None
+    conditioning = torch.zeros(n_clips, 2, melody_frames, device=device) if melody_frames else None
     learnt, found = [*model.encoder.parameters(), *model.decoder.parameters()], []
     for _ in range(3):
         began = clock()
-        loss = losses.reconstruction(model.logits(codes, model.encode(codes), vectors.detach(), told), codes)
+        loss = losses.reconstruction(model.logits(codes, model.encode(codes), vectors.detach(), conditioning), codes)
         torch.autograd.grad(loss, learnt, allow_unused=True)[0].cpu()  # waits for a GPU
         found.append(clock() - began)
     products = encoder_multiply_adds(config.encoder) + decoder_multiply_adds(config.decoder)

@@ -35,7 +35,7 @@ from moksori.errors import UserError
 from moksori.generation.songs.features import HEADROOM_DB
 from moksori.models import conditions, kinds, synthesiser
 from moksori.models.kinds import Model
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls, SynthesiserConfig
 
 OPSET = 18
@@ -43,7 +43,7 @@ FORMAT = 1
 _EXAMPLE_FRAMES, _EXAMPLE_HARMONICS = 24, 7  # sizes that the graphs are traced at; both stay open
 _NOISE_WINDOW = 512  # samples, as in `models.synthesiser`
 
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 """Told the name of a file before it is made."""
 
 
@@ -60,14 +60,14 @@ class _Graph:
     outputs: tuple[str, ...]
 
 
-def write(folder: Path, model: Model, provenance: Provenance, told: Told | None = None) -> list[Path]:
+def write(folder: Path, model: Model, provenance: Provenance, notify: Notify | None = None) -> list[Path]:
     """Write a voice as ONNX files; each appears under its name when it is complete.
 
     Args:
         folder: exists.
         model: of a source-filter kind, on the CPU.
         provenance: whose level, ranges and terms go along.
-        told: see `Told`.
+        notify: see `Notify`.
 
     Returns:
         The files.
@@ -87,8 +87,8 @@ def write(folder: Path, model: Model, provenance: Provenance, told: Told | None 
         raise UserError("exporting needs onnx and onnxscript; pip install 'moksori[onnx]'") from error
     written = []
     for name, graph in _graphs(model.eval()).items():
-        if told is not None:
-            told(name)
+        if notify is not None:
+            notify(name)
         path = folder / f"{name}.onnx"
         _save(path, _exported(graph, onnx))
         written.append(path)
@@ -104,7 +104,7 @@ def _save(path: Path, content: bytes) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 
 
-def _facts(model: Swift, provenance: Provenance) -> dict[str, Any]:
+def _facts(model: SourceFilterModel, provenance: Provenance) -> dict[str, Any]:
     config, origin = model.config, settings.plain(provenance)
     numbers = torch.arange(len(model.singers.names))
     with torch.no_grad():
@@ -130,7 +130,7 @@ def _facts(model: Swift, provenance: Provenance) -> dict[str, Any]:
     }
 
 
-def _graphs(model: Swift) -> dict[str, _Graph]:
+def _graphs(model: SourceFilterModel) -> dict[str, _Graph]:
     """The nets of a voice by name."""
     config, n_frames = model.config, _EXAMPLE_FRAMES
     n_bands, n_vector = config.decoder.n_bands, model.singers(torch.zeros(1, dtype=torch.int64)).shape[1]
@@ -159,7 +159,7 @@ def _graphs(model: Swift) -> dict[str, _Graph]:
         ("sound",),
     )
     if not config.decoder.has_detail:
-        mel = (noise(1, features.WINDOWS[features.HEARD], n_frames), {2: "F"})
+        mel = (noise(1, features.WINDOWS[features.ENCODER_WINDOW], n_frames), {2: "F"})
         return {
             "encoder": _Graph(_MelEncoder(model), {"log_mel": mel}, ("latent",)),
             "decoder": _Graph(
@@ -221,7 +221,7 @@ def _exported(graph: _Graph, onnx: Any) -> bytes:
 class _Shape(nn.Module):
     """Log envelopes -> shape and level in nepers."""
 
-    def __init__(self, model: Swift) -> None:
+    def __init__(self, model: SourceFilterModel) -> None:
         super().__init__()
         self._config = model.config.features.envelope
 
@@ -233,19 +233,19 @@ class _Shape(nn.Module):
 class _ShapeEncoder(nn.Module):
     """Shape and level -> latent."""
 
-    def __init__(self, model: Swift) -> None:
+    def __init__(self, model: SourceFilterModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, shape: Tensor, level: Tensor, f0_hz: Tensor, mean_shape: Tensor) -> Tensor:
-        z: Tensor = self.model.encoder(self.model.heard_of(shape, level, f0_hz, mean_shape[:, :, None]))
+        z: Tensor = self.model.encoder(self.model.encoder_input_of(shape, level, f0_hz, mean_shape[:, :, None]))
         return z
 
 
 class _MelEncoder(nn.Module):
     """Log-mel -> latent."""
 
-    def __init__(self, model: Swift) -> None:
+    def __init__(self, model: SourceFilterModel) -> None:
         super().__init__()
         self.model = model
 
@@ -257,7 +257,7 @@ class _MelEncoder(nn.Module):
 class _Held(nn.Module):
     """What decoders share: each latent frame is held for those that it stands for, so that both axes stay open."""
 
-    def __init__(self, model: Swift) -> None:
+    def __init__(self, model: SourceFilterModel) -> None:
         super().__init__()
         self.model = model
         self._pool = model.config.encoder.pool_frames

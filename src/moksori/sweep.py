@@ -34,7 +34,7 @@ COLUMNS = (
     "distill_mos",
 )
 
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 """Is told what is going on, a line at a time."""
 
 
@@ -102,7 +102,7 @@ def parse_arm(text: str) -> Arm:
     return Arm(name.strip(), tuple(change.strip() for change in changes.split(",") if change.strip()))
 
 
-def run(source: Path, output: Path, sweep: Sweep, tell: Told = print) -> str:
+def run(source: Path, output: Path, sweep: Sweep, tell: Notify = print) -> str:
     """Train and judge every arm with every seed, and put them side by side.
 
     Args:

@@ -50,10 +50,10 @@ def test_silence_lies_at_the_floor() -> None:
 
 def test_another_sound_for_the_encoder_leaves_the_rest() -> None:
     whole = torch.randn(2, features.N_VALUES, 5)
-    other = torch.randn(2, features.WINDOWS[features.HEARD], 5)
-    changed = features.with_heard(whole, other)
-    assert torch.equal(features.mels(changed)[features.HEARD], other)
-    for window in set(features.WINDOWS) - {features.HEARD}:
+    other = torch.randn(2, features.WINDOWS[features.ENCODER_WINDOW], 5)
+    changed = features.with_encoder_mel(whole, other)
+    assert torch.equal(features.mels(changed)[features.ENCODER_WINDOW], other)
+    for window in set(features.WINDOWS) - {features.ENCODER_WINDOW}:
         assert torch.equal(features.mels(changed)[window], features.mels(whole)[window])
     assert torch.equal(changed[:, -2:], whole[:, -2:])
 

@@ -22,7 +22,7 @@ from calling import Moksori, write_song
 from moksori import checkpoint
 from moksori.checkpoint import Provenance
 from moksori.data.corpus import Corpus
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.workers import actors
 from moksori.workers.places import Place
 
@@ -34,7 +34,7 @@ needs_s3 = pytest.mark.skipif(
 
 
 @pytest.fixture
-def swift_file(tiny_swift: Swift, tmp_path: Path) -> Path:
+def swift_file(tiny_swift: SourceFilterModel, tmp_path: Path) -> Path:
     path = tmp_path / "swift.safetensors"
     checkpoint.write_model(path, tiny_swift, Provenance("moksori 0", "tiny", 7, 3.0, "f" * 64))
     return path

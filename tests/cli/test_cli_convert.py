@@ -21,7 +21,7 @@ from moksori.audio import files
 from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
 from moksori.cli import convert
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 
 SCRIPT = Path(sys.executable).with_name("moksori")
 
@@ -261,7 +261,7 @@ class TestMelody:
     """A voice that is told the pitch."""
 
     @pytest.fixture
-    def swift_file(self, tiny_swift: Swift, tmp_path: Path) -> Path:
+    def swift_file(self, tiny_swift: SourceFilterModel, tmp_path: Path) -> Path:
         ranges = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
         checkpoint.write_model(tmp_path / "swift.safetensors", tiny_swift, Provenance(ranges=ranges))
         return tmp_path / "swift.safetensors"

@@ -14,13 +14,13 @@ from calling import Moksori
 from moksori import checkpoint
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 
 BASS = PitchRange(100.0, 150.0, 200.0)
 
 
 @pytest.fixture
-def voice(tiny_swift: Swift, tmp_path: Path) -> Path:
+def voice(tiny_swift: SourceFilterModel, tmp_path: Path) -> Path:
     path = tmp_path / "voice.safetensors"
     checkpoint.write_model(path, tiny_swift, Provenance(ranges={"bass": BASS}))
     return path

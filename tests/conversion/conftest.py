@@ -7,7 +7,7 @@ from singing import RANGES, build
 
 from moksori.checkpoint import Provenance
 from moksori.conversion import Voice
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training.recipe import Recipe
 
 
@@ -17,5 +17,5 @@ def voice(tiny_recipe: Recipe) -> Voice:
 
 
 @pytest.fixture
-def swift_voice(tiny_swift: Swift) -> Voice:
+def swift_voice(tiny_swift: SourceFilterModel) -> Voice:
     return Voice(tiny_swift, Provenance(ranges=RANGES))

@@ -18,13 +18,13 @@ from moksori.checkpoint import Provenance
 from moksori.conversion import SongFile, catalogue, load
 from moksori.conversion.catalogue import Job, Kit
 from moksori.errors import UserError
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.workers.places import Place
 from moksori.workers.pool import Lost, ThreadPool
 
 
 @pytest.fixture
-def model(tiny_swift: Swift, tmp_path: Path) -> bytes:
+def model(tiny_swift: SourceFilterModel, tmp_path: Path) -> bytes:
     path = tmp_path / "voice.safetensors"
     checkpoint.write_model(path, tiny_swift, Provenance("moksori 0", "tiny", 7, 3.0, "f" * 64))
     return path.read_bytes()

@@ -254,7 +254,7 @@ def test_length_and_channels_stay(swift_voice: Voice) -> None:
 def test_a_model_file_remembers_ranges_and_kind(swift_voice: Voice, tmp_path: Path) -> None:
     checkpoint.write_model(tmp_path / "model.safetensors", swift_voice.model, swift_voice.provenance)
     again = conversion.load(tmp_path)
-    assert again.is_told_the_pitch and again.provenance.ranges == RANGES
+    assert again.is_pitch_conditioned and again.provenance.ranges == RANGES
     one, two = (v.convert(vowel(), RATE, singer="bass") for v in (swift_voice, again))
     np.testing.assert_array_equal(one, two)
 
@@ -291,7 +291,7 @@ class TestLookingInside:
         assert not np.allclose(bass["harmonics"], tenor["harmonics"])
 
     def test_what_samples_codes_has_no_controls(self, voice: Voice) -> None:
-        with pytest.raises(UserError, match="so no synthesiser is told anything"):
+        with pytest.raises(UserError, match="has no controls of a synthesiser"):
             voice.controls(song(400, MODEL_RATE), MODEL_RATE, singer="bass")
 
     def test_a_voice_and_a_clip_show_themselves_in_a_notebook(self, swift_voice: Voice) -> None:

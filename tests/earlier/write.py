@@ -70,7 +70,7 @@ def outputs(model) -> dict[str, list[float]]:
     singer = model.singers(torch.tensor([1]))
     f0, level = torch.full((1, 8), 220.0), torch.full((1, 8), -20.0)
     if config.kind == "source-filter":
-        mel = torch.linspace(-8.0, 2.0, 8 * features.WINDOWS[features.HEARD]).reshape(1, -1, 8)
+        mel = torch.linspace(-8.0, 2.0, 8 * features.WINDOWS[features.ENCODER_WINDOW]).reshape(1, -1, 8)
         z = model.encoder(conditions.mel(mel))
         controls = model.decoder(z, f0, level, singer)
         made = {"latent": z, "harmonics": controls.harmonics, "noise": controls.noise}

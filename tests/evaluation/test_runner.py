@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,7 +36,7 @@ from moksori.evaluation.report.data import Item, Report
 from moksori.evaluation.report.gather import Origin
 from moksori.generation import generator
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training.recipe import Recipe
 
 ORIGIN = Origin("moksori evaluate", "2026-01-02", "moksori 0")
@@ -45,30 +46,37 @@ def _ignore(stage: str, done: int, total: int) -> None:
     pass
 
 
-@pytest.fixture(autouse=True)
-def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(singer_judge, "_N_STEPS", 150)
-    monkeypatch.setattr(singer_judge, "_N_CLIPS", 12)
-    monkeypatch.setattr(recogniser, "_N_STEPS", 250)
-    monkeypatch.setattr(recogniser, "_N_CLIPS", 8)
+@pytest.fixture(scope="module", autouse=True)
+def quick_judges() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(singer_judge, "_N_STEPS", 150)
+        patch.setattr(singer_judge, "_N_CLIPS", 12)
+        patch.setattr(recogniser, "_N_STEPS", 250)
+        patch.setattr(recogniser, "_N_CLIPS", 8)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def corpus(sung: tuple[Corpus, dict[str, str]]) -> Corpus:
     return sung[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def texts(sung: tuple[Corpus, dict[str, str]]) -> Texts:
     return Texts(sung[1])
 
 
-@pytest.fixture
-def voice(corpus: Corpus, tiny_recipe: Recipe) -> Voice:
+def _voice(corpus: Corpus, tiny_recipe: Recipe) -> Voice:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Autoencoder(dataclasses.replace(tiny_recipe.model, sample_rate=1000), corpus.singers)
     return Voice(model, Provenance(data_fingerprint=corpus.fingerprint))
+
+
+@pytest.fixture
+def voice(corpus: Corpus, tiny_recipe: Recipe) -> Voice:
+    """A voice that samples codes, always the same."""
+    return _voice(corpus, tiny_recipe)
 
 
 def _mean(told: Report, row: str, metric: str) -> float:
@@ -78,15 +86,17 @@ def _mean(told: Report, row: str, metric: str) -> float:
 
 
 class TestAVoiceThatIsToldThePitch:
-    @pytest.fixture
-    def told(self, corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path: Path) -> Report:
+    @pytest.fixture(scope="class")
+    def told(self, corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Report:
+        torch.set_num_threads(1)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = Swift(tiny_swift_recipe.model, corpus.singers)  # type: ignore[arg-type]
+            model = SourceFilterModel(tiny_swift_recipe.model, corpus.singers)  # type: ignore[arg-type]
         torch.nn.init.constant_(model.decoder.last.bias, -3.0)  # type: ignore[arg-type]
         low = PitchRange(60.0, 70.0, 80.0)
         voice = Voice(model, Provenance(data_fingerprint=corpus.fingerprint, ranges={corpus.singers[0]: low}))
-        return runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1))
+        folder = tmp_path_factory.mktemp("of-features")
+        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, _ignore, options=Options(per_singer=1))
 
     def test_it_is_asked_for_the_melody_where_its_target_sings(self, told: Report, corpus: Corpus) -> None:
         moved = {(i.source_singer, i.target_singer): i.transpose_semitones for i in told.items if i.row == "conversion"}
@@ -105,11 +115,11 @@ class TestAVoiceThatIsToldThePitch:
         assert by_its_own_tracker == (importlib.util.find_spec("librosa") is None)
 
     def test_it_has_no_backend_and_is_asked_for_none(
-        self, told: Report, corpus: Corpus, tiny_swift: Swift, tmp_path: Path
+        self, told: Report, corpus: Corpus, tiny_swift: SourceFilterModel, tmp_path: Path
     ) -> None:
         assert told.model["backend"] == ""
         assert not any("backend" in note for note in told.notes)
-        voice = Voice(Swift(tiny_swift.config, corpus.singers), Provenance())
+        voice = Voice(SourceFilterModel(tiny_swift.config, corpus.singers), Provenance())
         with pytest.raises(UserError, match="samples no codes"):
             runner.evaluate_voice(
                 voice, corpus, tmp_path / "other", ORIGIN, _ignore, options=Options(backend="float32")
@@ -204,11 +214,21 @@ class TestWords:
 
 
 class TestAModel:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Where the report lies that all tests of the class read; who goes on with it takes a copy."""
+        return tmp_path_factory.mktemp("of-codes")
+
+    @pytest.fixture(scope="class")
+    def told(self, corpus: Corpus, texts: Texts, tiny_recipe: Recipe, folder: Path) -> Report:
+        torch.set_num_threads(1)
+        voice, options = _voice(corpus, tiny_recipe), Options(per_singer=1)
+        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, _ignore, options=options, texts=texts)
+
     @pytest.fixture
-    def told(self, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path) -> Report:
-        return runner.evaluate_voice(
-            voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1), texts=texts
-        )
+    def copied(self, told: Report, folder: Path, tmp_path: Path) -> Path:
+        """A copy of the report's folder, with the times of its files."""
+        return shutil.copytree(folder, tmp_path / "copy")
 
     def test_controls_have_the_figures_they_must_have(self, told: Report) -> None:
         assert _mean(told, report.COPY, "identified") <= 0.1
@@ -228,12 +248,12 @@ class TestAModel:
     def test_an_untrained_model_keeps_no_melody(self, told: Report) -> None:
         assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") < 0.3
 
-    def test_every_pair_is_there_with_its_sounds(self, told: Report, tmp_path: Path) -> None:
+    def test_every_pair_is_there_with_its_sounds(self, told: Report, folder: Path) -> None:
         made = [item for item in told.items if item.row in (report.CONVERSION, report.RECONSTRUCTION)]
         assert {(item.source_singer, item.target_singer) for item in made} == {(a, b) for a in "ab" for b in "ab"}
         for item in made:
             assert set(item.files) == {"source", "conversion", "target"}
-            source, conversion = (files.read(tmp_path / item.files[kind]) for kind in ("source", "conversion"))
+            source, conversion = (files.read(folder / item.files[kind]) for kind in ("source", "conversion"))
             assert source.n_samples == conversion.n_samples
         assert sum(map(sum, told.confusion["own"])) == 2
 
@@ -243,13 +263,13 @@ class TestAModel:
         assert "Inside the model, on held-out recordings" in told.tables
         assert told.verdict
 
-    def test_the_backend_is_a_choice_and_told(self, told: Report, voice: Voice, corpus: Corpus, tmp_path: Path) -> None:
+    def test_the_backend_is_a_choice_and_told(self, told: Report, voice: Voice, corpus: Corpus, copied: Path) -> None:
         usual = voice.backend_name()
         assert usual in generator.BACKENDS
         assert told.model["backend"] == usual and any(f"backend {usual}." in note for note in told.notes)
-        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "audio").glob("*-to-*.flac")}
+        made = {path: path.stat().st_mtime_ns for path in (copied / "audio").glob("*-to-*.flac")}
         options = Options(per_singer=1, backend="reference")
-        other = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options)
+        other = runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options)
         assert other.model["backend"] == "reference" and any("backend reference." in note for note in other.notes)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
@@ -262,20 +282,20 @@ class TestAModel:
         assert not list(tmp_path.iterdir())
 
     def test_conversions_are_kept_for_the_same_voice_only(
-        self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, tmp_path: Path
+        self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, copied: Path
     ) -> None:
         made = {
             path: path.stat().st_mtime_ns
-            for path in (tmp_path / "audio").glob("*-to-*.flac")
+            for path in (copied / "audio").glob("*-to-*.flac")
             if not path.name.startswith("back-")
         }
         options = Options(per_singer=1)
-        again = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options, texts=texts)
+        again = runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options, texts=texts)
         assert {path: path.stat().st_mtime_ns for path in made} == made
         assert again == told
         with torch.no_grad():
             voice.model.singers.table.weight += 1.0
-        runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=options, texts=texts)
+        runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options, texts=texts)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
 
@@ -436,6 +456,6 @@ def test_an_interrupted_conversion_leaves_what_is_done(
 def test_more_is_judged_where_singers_are_few_and_the_voice_is_fast(n_singers: int, fast: int, slow: int) -> None:
     """Once two singers were judged by five conversions, though twenty recordings were held out."""
     corpus = SimpleNamespace(singers=("x",) * n_singers)
-    told, codes = (SimpleNamespace(is_told_the_pitch=is_told) for is_told in (True, False))
+    told, codes = (SimpleNamespace(is_pitch_conditioned=is_told) for is_told in (True, False))
     assert runner._usual_clips(told, corpus) == fast  # type: ignore[arg-type]
     assert runner._usual_clips(codes, corpus) == slow  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from moksori.evaluation import scorer
 from moksori.evaluation.scorer import ConversionScorer
 from moksori.models import kinds
 from moksori.models.kinds import Model
-from moksori.models.swift import SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModelConfig
 
 
 def _silent(done: int, total: int) -> None:
@@ -35,7 +35,7 @@ def held(sung: tuple[Corpus, dict[str, str]]) -> ConversionScorer:
 def model() -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return kinds.build(SwiftConfig(sample_rate=16000, hop_samples=160), ["a", "b"])
+        return kinds.build(SourceFilterModelConfig(sample_rate=16000, hop_samples=160), ["a", "b"])
 
 
 def _singing(monkeypatch: pytest.MonkeyPatch, sing: Any) -> None:

@@ -32,13 +32,13 @@ def one_chance() -> Iterator[None]:
         yield
 
 
-def learn(decoder: WaveNet, codes: Tensor, told: Conditioning | None, n_steps: int) -> list[float]:
+def learn(decoder: WaveNet, codes: Tensor, conditioning: Conditioning | None, n_steps: int) -> list[float]:
     """Train on one batch over and over; the losses."""
     optimiser = torch.optim.Adam(decoder.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1, 2 * (n_steps - step) / n_steps))
     losses = []
     for _ in range(n_steps):
-        loss = functional.cross_entropy(decoder(codes, told), codes)
+        loss = functional.cross_entropy(decoder(codes, conditioning), codes)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -47,11 +47,11 @@ def learn(decoder: WaveNet, codes: Tensor, told: Conditioning | None, n_steps: i
     return losses
 
 
-def sing(decoder: WaveNet, told: Conditioning) -> Tensor:
+def sing(decoder: WaveNet, conditioning: Conditioning) -> Tensor:
     """Waveforms `[B, T]`, sampled freely."""
-    n_streams = told.frames.shape[0]
-    uniforms = torch.stack([sampling.uniforms(0, stream, 0, told.n_samples) for stream in range(n_streams)])
-    return mulaw.decode(generator.generate(generator.backend_for(decoder), told, uniforms))
+    n_streams = conditioning.frames.shape[0]
+    uniforms = torch.stack([sampling.uniforms(0, stream, 0, conditioning.n_samples) for stream in range(n_streams)])
+    return mulaw.decode(generator.generate(generator.backend_for(decoder), conditioning, uniforms))
 
 
 def power(waveform: Tensor, hz: float, width_hz: float = 6) -> float:
@@ -94,9 +94,9 @@ def test_note_and_singer_are_controlled_apart_and_in_time() -> None:
     """Two by two: the local condition says what, the global one by whom; the note changes where it is told to."""
     takes = [(singer, notes) for singer in (0, 1) for notes in ([0, 0, 1, 1, 1, 0], [1, 1, 0, 0, 0, 1])]
     codes = torch.stack([mulaw.encode(voice(*take)) for take in takes])
-    told = Conditioning(torch.cat([telling(*take) for take in takes]), HOP)
+    conditioning = Conditioning(torch.cat([telling(*take) for take in takes]), HOP)
     decoder = WaveNet(WaveNetConfig(blocks=1, layers=6, residual_channels=16, skip_channels=32), 4)
-    losses = learn(decoder, codes, told, n_steps=150)
+    losses = learn(decoder, codes, conditioning, n_steps=150)
     assert losses[-1] < 0.1 * losses[0]
 
     notes = [0] * 8 + [1] * 8  # longer notes than any it has heard

@@ -19,7 +19,7 @@ def critic() -> Critic:
 
 def test_an_untaught_critic_guesses_among_recorded_and_made(critic: Critic) -> None:
     mel, singer = torch.randn(6, 10, 40) - 5.0, torch.arange(6) % 3
-    for loss in (critic.recorded(mel, singer), critic.made(mel, singer)):
+    for loss in (critic.loss_real(mel, singer), critic.loss_fake(mel, singer)):
         assert loss.item() == pytest.approx(math.log(6), abs=0.3)
 
 
@@ -35,23 +35,23 @@ def test_it_learns_who_sings_and_what_is_made(critic: Critic) -> None:
         return mel, singer
 
     for _ in range(60):
-        loss = critic.recorded(*sounds(False)) + critic.made(*sounds(True))
+        loss = critic.loss_real(*sounds(False)) + critic.loss_fake(*sounds(True))
         adam.zero_grad(), loss.backward(), adam.step()
     mel, singer = sounds(False)
-    assert critic.recorded(mel, singer).item() < 0.3
-    assert critic.recorded(mel, (singer + 1) % 3).item() > 2.0
-    assert critic.made(mel, singer).item() > 2.0
+    assert critic.loss_real(mel, singer).item() < 0.3
+    assert critic.loss_real(mel, (singer + 1) % 3).item() > 2.0
+    assert critic.loss_fake(mel, singer).item() > 2.0
 
 
 def test_both_nets_have_a_say(critic: Critic) -> None:
     mel, singer = torch.randn(2, 10, 40) - 5.0, torch.tensor([0, 1])
-    critic.recorded(mel, singer).backward()
+    critic.loss_real(mel, singer).backward()
     assert all(p.grad is not None and p.grad.any() for p in critic.parameters())
 
 
 def test_steady_sounds_have_finite_gradients(critic: Critic) -> None:
     mel = torch.full((1, 10, 40), -5.0, requires_grad=True)  # no spread at all
-    critic.recorded(mel, torch.tensor([0])).backward()
+    critic.loss_real(mel, torch.tensor([0])).backward()
     assert mel.grad is not None and torch.isfinite(mel.grad).all()
 
 

@@ -11,14 +11,16 @@ from moksori.models.autoencoder import ModelConfig
 from moksori.models.kinds import Model
 from moksori.models.solo import SoloConfig
 from moksori.models.source_filter import SourceFilterConfig
-from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 
 
-def _swift() -> Swift:
-    config = SwiftConfig(decoder=SourceFilterConfig(channels=8, layers=1, has_detail=True), singer_channels=4)
+def _swift() -> SourceFilterModel:
+    config = SourceFilterModelConfig(
+        decoder=SourceFilterConfig(channels=8, layers=1, has_detail=True), singer_channels=4
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Swift(config, ["a", "b", "c"])
+        model = SourceFilterModel(config, ["a", "b", "c"])
     assert model.singers.measured is not None
     model.singers.measured.normal_(generator=torch.Generator().manual_seed(0))
     return model

@@ -162,7 +162,7 @@ def test_it_hears_what_its_settings_say_and_nothing_else(singer: int, melody: bo
 
 def test_rows_that_are_missing_are_refused() -> None:
     config = SoloConfig(sample_rate=8000, hop_samples=80, mel_window_samples=512, decoder=SMALL)
-    with pytest.raises(ValueError, match=r"is told 62 rows of a recording, not 2"):
+    with pytest.raises(ValueError, match=r"is conditioned on 62 rows of a recording, not 2"):
         Solo(config, ["a"]).conditioning(torch.zeros(1, 2, 4), torch.zeros(1, 0))
 
 

@@ -11,7 +11,7 @@ from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.source_filter import SourceFilterConfig
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
 from moksori.training.media.features import FeatureMedium
@@ -30,36 +30,36 @@ def recipe(tiny_swift_recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def batches(tiny_corpus: Corpus, model: Swift) -> Batches:
+def batches(tiny_corpus: Corpus, model: SourceFilterModel) -> Batches:
     table = FeatureMedium(model, PerturbConfig()).table(tiny_corpus, "train", 1920, moved_copies=1)
     return Batches(table, 4, seed=0, is_augmented=False)
 
 
 @pytest.fixture
-def model(tiny_corpus: Corpus, recipe: Recipe) -> Swift:
+def model(tiny_corpus: Corpus, recipe: Recipe) -> SourceFilterModel:
     """Untrained: it corrects nothing."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        swift = Swift(recipe.model, tiny_corpus.singers)  # type: ignore[arg-type]
+        swift = SourceFilterModel(recipe.model, tiny_corpus.singers)  # type: ignore[arg-type]
     FeatureMedium(swift, PerturbConfig()).measure(tiny_corpus)
     assert swift.singers.measured is not None and swift.singers.measured.any()
     return swift
 
 
-def _heard(medium: FeatureMedium, batch: Batch) -> torch.Tensor:
-    return medium.disturbed(batch.clips, torch.Generator().manual_seed(0))
+def _inputs(medium: FeatureMedium, batch: Batch) -> torch.Tensor:
+    return medium.perturbed(batch.clips, torch.Generator().manual_seed(0))
 
 
-def test_gains_are_drawn_with_both_ends_among_them(model: Swift, batches: Batches) -> None:
+def test_gains_are_drawn_with_both_ends_among_them(model: SourceFilterModel, batches: Batches) -> None:
     clips = batches.batch(0).clips[:1].repeat(1000, 1, 1)
-    gains = features.gain(FeatureMedium(model, PerturbConfig()).disturbed(clips, torch.Generator().manual_seed(0)))
+    gains = features.gain(FeatureMedium(model, PerturbConfig()).perturbed(clips, torch.Generator().manual_seed(0)))
     assert (gains == 0).float().mean() == pytest.approx(0.2, abs=0.04)
     assert (gains == 1).float().mean() == pytest.approx(0.3, abs=0.05)
     between = gains[(gains > 0) & (gains < 1)]
     assert between.mean() == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_conversion_by_mean_swap_has_no_detail_distance(model: Swift, batches: Batches) -> None:
+def test_a_conversion_by_mean_swap_has_no_detail_distance(model: SourceFilterModel, batches: Batches) -> None:
     medium, batch = FeatureMedium(model, PerturbConfig()), batches.batch(0)
     vectors = medium.singers(1 - batch.singer)
     whole = features.with_gain(batch.clips, torch.ones(4))
@@ -72,11 +72,11 @@ def test_a_conversion_by_mean_swap_has_no_detail_distance(model: Swift, batches:
     assert float(medium.detail_distance(anew, batch.clips, none, vectors)) == 0.0
 
 
-def test_what_is_sung_is_heard_again_as_that_singers_recording(model: Swift, batches: Batches) -> None:
+def test_what_is_sung_is_heard_again_as_that_singers_recording(model: SourceFilterModel, batches: Batches) -> None:
     medium, batch = FeatureMedium(model, PerturbConfig()), batches.batch(0)
     vectors = medium.singers(1 - batch.singer)
     controls = medium.controls(batch.clips, medium.encode(batch.clips), vectors)
-    again = medium.as_heard(batch.clips, controls, vectors)
+    again = medium.with_sound(batch.clips, controls, vectors)
     torch.testing.assert_close(features.mean_shape(again)[..., 0], model.singers.measured[1 - batch.singer])  # type: ignore[index]
     torch.testing.assert_close(features.densities(again), model.densities(controls))
     assert torch.equal(again[:, : features.LEVEL + 1], batch.clips[:, : features.LEVEL + 1])
@@ -85,7 +85,7 @@ def test_what_is_sung_is_heard_again_as_that_singers_recording(model: Swift, bat
     assert not made.requires_grad
 
 
-def test_conversions_are_held_to_the_detail_in_phase_one(model: Swift, batches: Batches) -> None:
+def test_conversions_are_held_to_the_detail_in_phase_one(model: SourceFilterModel, batches: Batches) -> None:
     phase = CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), batches, [110.0, 220.0])
     *_, update = phase.updates(batches.batch(0), 0, torch.Generator().manual_seed(0))
     assert set(update.losses) == {"reconstruction", "confusion", "adversarial", "cycle", "envelope", "detail"}
@@ -94,7 +94,7 @@ def test_conversions_are_held_to_the_detail_in_phase_one(model: Swift, batches: 
         assert moved.any()
 
 
-def test_without_words_of_a_gain_the_configs_is_sung(model: Swift, batches: Batches) -> None:
+def test_without_words_of_a_gain_the_configs_is_sung(model: SourceFilterModel, batches: Batches) -> None:
     clips = batches.batch(0).clips
     said, unsaid = (
         model.controls(model.encode(c), c, model.singers(torch.zeros(4, dtype=torch.int64)))

@@ -17,7 +17,7 @@ from moksori.data.prepare import PrepareConfig, prepare
 from moksori.errors import UserError
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.source_filter import SourceFilterConfig
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import enrol
 from moksori.training.enrol import EnrolConfig
 from moksori.training.media.features import FeatureMedium
@@ -45,11 +45,11 @@ def recipe(tiny_swift_recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def voice(recipe: Recipe) -> Swift:
+def voice(recipe: Recipe) -> SourceFilterModel:
     """A voice whose singers' vectors make a difference to what it says."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Swift(recipe.model, ["bass", "tenor"])  # type: ignore[arg-type]
+        model = SourceFilterModel(recipe.model, ["bass", "tenor"])  # type: ignore[arg-type]
         torch.nn.init.normal_(model.decoder.last.weight, std=0.3)
         torch.nn.init.normal_(model.decoder.timbre.weight, std=0.3)
     assert model.singers.measured is not None
@@ -57,7 +57,7 @@ def voice(recipe: Recipe) -> Swift:
     return model
 
 
-def test_whoever_was_there_sings_as_before_bit_for_bit(voice: Swift, takes: Corpus, recipe: Recipe) -> None:
+def test_whoever_was_there_sings_as_before_bit_for_bit(voice: SourceFilterModel, takes: Corpus, recipe: Recipe) -> None:
     before = {name: tensor.clone() for name, tensor in voice.state_dict().items()}
     grown, provenance = enrol.enrol(
         voice, Provenance(ranges={"bass": KNOWN}, licence_note="Free."), takes, recipe, EnrolConfig(5), "By consent."
@@ -74,11 +74,13 @@ def test_whoever_was_there_sings_as_before_bit_for_bit(voice: Swift, takes: Corp
     assert provenance.lineage == (f"mina: enrolled, the vector alone; data {takes.fingerprint[:16]}",)
 
 
-def test_the_vector_is_measured_and_learned_of_the_takes(voice: Swift, takes: Corpus, recipe: Recipe) -> None:
+def test_the_vector_is_measured_and_learned_of_the_takes(
+    voice: SourceFilterModel, takes: Corpus, recipe: Recipe
+) -> None:
     table = FeatureMedium(voice, PerturbConfig()).table(takes, "train", recipe.segment_samples)
     clips = torch.stack([segment.clip for segment in table.fixed_items(4)])
 
-    def distance(model: Swift) -> float:
+    def distance(model: SourceFilterModel) -> float:
         medium = FeatureMedium(model, PerturbConfig())
         with torch.no_grad():
             vectors = medium.singers(torch.full((len(clips),), 2))
@@ -92,7 +94,7 @@ def test_the_vector_is_measured_and_learned_of_the_takes(voice: Swift, takes: Co
     assert distance(learned) < distance(measured)
 
 
-def test_the_same_seed_learns_the_same_vector(voice: Swift, takes: Corpus, recipe: Recipe) -> None:
+def test_the_same_seed_learns_the_same_vector(voice: SourceFilterModel, takes: Corpus, recipe: Recipe) -> None:
     rows = [
         enrol.enrol(voice, Provenance(), takes, recipe, EnrolConfig(3, seed=seed))[0].singers.table.weight[2]
         for seed in (0, 0, 1)
@@ -101,7 +103,12 @@ def test_the_same_seed_learns_the_same_vector(voice: Swift, takes: Corpus, recip
 
 
 def test_what_cannot_be_enrolled_is_refused(
-    voice: Swift, tiny_model: Autoencoder, takes: Corpus, recipe: Recipe, tiny_corpus: Corpus, tmp_path: Path
+    voice: SourceFilterModel,
+    tiny_model: Autoencoder,
+    takes: Corpus,
+    recipe: Recipe,
+    tiny_corpus: Corpus,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(UserError, match="only a voice of recipe swift"):
         enrol.enrol(tiny_model, Provenance(), takes, recipe, EnrolConfig())

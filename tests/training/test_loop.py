@@ -570,9 +570,9 @@ def test_losses_are_told_by_phase(open_run: Open, tiny_recipe: Recipe) -> None:
     loop = replace(tiny_recipe.loop, log_every_steps=4, validate_every_steps=100)
     trainer, listener = open_run(recipe=replace(tiny_recipe, back_translation=turns, loop=loop))
     trainer.run(Budget(8))
-    told = [(event.step, event.phase, sorted(event.losses)) for event in listener.of(Logged)]
+    logged = [(event.step, event.phase, sorted(event.losses)) for event in listener.of(Logged)]
     first, second = ["classifier", "confusion", "reconstruction"], ["back_translation"]
-    assert told == [
+    assert logged == [
         (step, phase, names)
         for step in (4, 8)
         for phase, names in (("back-translation", second), ("reconstruction", first))

@@ -57,8 +57,8 @@ def test_a_model_is_calibrated_when_it_is_written(tiny_corpus: Corpus, tiny_reci
     assert isinstance(model, Autoencoder)
     assert len(provenance.layer_peaks) == 3 and min(provenance.layer_peaks) > 0
     backend = generator.backend_for(model.decoder, "int8", provenance.layer_peaks)
-    told = model.conditioning(torch.zeros(1, 4, 2), model.singers(torch.tensor([0])))
-    assert generator.generate(backend, told, torch.full((1, 80), 0.5)).shape == (1, 80)
+    conditioning = model.conditioning(torch.zeros(1, 4, 2), model.singers(torch.tensor([0])))
+    assert generator.generate(backend, conditioning, torch.full((1, 80), 0.5)).shape == (1, 80)
 
 
 def test_two_runs_do_not_write_into_one_folder(tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path) -> None:

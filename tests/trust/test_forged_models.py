@@ -92,7 +92,7 @@ def test_weights_whose_sound_is_not_finite_are_told(tmp_path: Path, name: str, w
 def test_any_length_of_latent_frames_is_sung(tmp_path: Path, name: str, pool_frames: int) -> None:
     """Seven frames once ended in a bare ValueError about stretches; every stretch is whole latent frames now."""
     config = CONFIGS[name]
-    assert isinstance(config, kinds.SwiftConfig)
+    assert isinstance(config, kinds.SourceFilterModelConfig)
     encoder = dataclasses.replace(config.encoder, pool_frames=pool_frames)
     forging.forge(tmp_path / "m.safetensors", *forging.honest(dataclasses.replace(config, encoder=encoder)))
     assert sung_or_refused(tmp_path / "m.safetensors")

@@ -1,4 +1,4 @@
-"""Features: what a model that knows the melody is told of a sound, frame by frame.
+"""Acoustic features of a recording by frame, for models conditioned on the melody: log-mel, f0, level, envelopes.
 
     log-mel in three windows   the shortest one sees consonants, the longest one tells the harmonics of a deep voice
     f0                         from outside, by the pitch tracker
@@ -28,7 +28,7 @@ from moksori.audio.pitch import PitchTrack
 from moksori.audio.spectral import SpectralConfig
 
 WINDOWS = {2048: 100, 1024: 80, 512: 60}  # window in samples -> mel bands
-HEARD = 1024  # the window whose log-mel an encoder hears
+ENCODER_WINDOW = 1024  # samples, of the log-mel that an encoder gets
 N_BANDS = 64  # of each envelope
 N_MELS = sum(WINDOWS.values())
 N_VALUES = N_MELS + 2 + 2 * N_BANDS
@@ -115,10 +115,10 @@ def join(
     mels: list[Tensor], levels_dbfs: npt.NDArray[np.float64], measured: Envelopes, config: FeatureConfig
 ) -> Tensor:
     """Features of their parts: log-mels in the order of `WINDOWS`, level `[F]`, envelopes and their f0."""
-    told = torch.from_numpy(np.stack([measured.f0_hz, levels_dbfs]))
+    contours = torch.from_numpy(np.stack([measured.f0_hz, levels_dbfs]))
     log_envelopes = torch.from_numpy(np.concatenate([measured.harmonics, measured.noise]))
-    densities = shapes.densities(log_envelopes, told[0], config.envelope)
-    return torch.cat([*mels, told.float(), densities.float()])
+    densities = shapes.densities(log_envelopes, contours[0], config.envelope)
+    return torch.cat([*mels, contours.float(), densities.float()])
 
 
 def mels(features: Tensor) -> dict[int, Tensor]:
@@ -138,7 +138,7 @@ def levels_dbfs(features: Tensor) -> Tensor:
 
 
 def with_f0(features: Tensor, f0_hz: Tensor) -> Tensor:
-    """The same features, told another pitch `[..., F]`."""
+    """The same features, with another pitch `[..., F]`."""
     changed = features.clone()
     changed[..., _F0, :] = f0_hz
     return changed
@@ -154,9 +154,9 @@ def with_densities(features: Tensor, densities: Tensor) -> Tensor:
     return torch.cat([features[..., : N_MELS + 2, :], densities, features[..., N_VALUES:, :]], dim=-2)
 
 
-def with_heard(features: Tensor, mel: Tensor) -> Tensor:
-    """The same features, but another sound for the encoder: the log-mel of window `HEARD` is replaced."""
-    parts = mels(features) | {HEARD: mel}
+def with_encoder_mel(features: Tensor, mel: Tensor) -> Tensor:
+    """The same features, but another sound for the encoder: the log-mel of `ENCODER_WINDOW` is replaced."""
+    parts = mels(features) | {ENCODER_WINDOW: mel}
     return torch.cat([*parts.values(), features[..., N_MELS:, :]], dim=-2)
 
 

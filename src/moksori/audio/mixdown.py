@@ -22,7 +22,7 @@ import numpy.typing as npt
 from moksori.audio.clip import Samples
 
 _LOST_DB = 4.5
-_HEARD_DB = 30.0  # below the strongest: what is weaker does not count
+_AUDIBLE_DB = 30.0  # below the strongest: what is weaker does not count
 _ENOUGH_VALUES = 40  # of a spectrum, that tell the power of a band
 _LOUD_DB = 20.0  # the same, of stretches of time
 _STRETCH_SECONDS, _N_LOST = 0.5, 2  # length of such a stretch; so many have to be lost
@@ -146,7 +146,7 @@ class MixdownSurvey:
         if not stretches[:, best].max() > 0:
             return False
         power = stretches[:, : self._n].mean(axis=0)
-        if (np.delete(power, best) < power[best] * _below(_HEARD_DB)).all():
+        if (np.delete(power, best) < power[best] * _below(_AUDIBLE_DB)).all():
             return True  # the others are silent: their mean would only be softer
         # Channels with nothing in common would have a mean of this power; less is cancelled.
         lost = _below(_LOST_DB) / self._n**2
@@ -155,8 +155,8 @@ class MixdownSurvey:
         if n_lost >= min(_N_LOST, len(stretches)):
             return True
         bands = self._bands
-        heard = (bands[best] > bands[best].max() * _below(_HEARD_DB)) & (self._n_values >= _ENOUGH_VALUES)
-        if (bands[-1][heard] < lost * bands[: self._n, heard].sum(axis=0)).any():
+        audible = (bands[best] > bands[best].max() * _below(_AUDIBLE_DB)) & (self._n_values >= _ENOUGH_VALUES)
+        if (bands[-1][audible] < lost * bands[: self._n, audible].sum(axis=0)).any():
             return True
         return self._is_late(best) or self._is_covered(best)
 
@@ -164,7 +164,7 @@ class MixdownSurvey:
         """Whether some channel sounds about as much as the best one, but repeats nothing."""
         power = np.stack(self._stretches)[:, : self._n].mean(axis=0)
         share = self._voiced / np.maximum(self._voiced.max(), 1e-30) / np.maximum(power / power[best], 1e-30)
-        sounding = power > power[best] * _below(_HEARD_DB)
+        sounding = power > power[best] * _below(_AUDIBLE_DB)
         is_voice = self._voiced[best] > 0.1 * power[best] * self._n_windows
         return bool(is_voice and (sounding & (share < 0.02)).any())
 
@@ -173,7 +173,7 @@ class MixdownSurvey:
         furthest = max(1, round(_LATE_SECONDS * self._rate))
         windows = np.stack(self._windows)  # [N, W, channels]
         energy = np.square(windows, dtype=np.float64).sum(axis=1)  # [N, channels]
-        windows = windows[energy[:, best] > energy[:, best].max() * _below(_HEARD_DB)]
+        windows = windows[energy[:, best] > energy[:, best].max() * _below(_AUDIBLE_DB)]
         n_fft = 1 << int(np.ceil(np.log2(2 * self._window)))
         spectra = np.fft.rfft(windows, n_fft, axis=1)
         cross = np.fft.irfft(spectra * spectra[:, :, best : best + 1].conj(), axis=1)

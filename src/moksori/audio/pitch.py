@@ -137,16 +137,16 @@ def histogram(track: PitchTrack) -> Histogram:
     return found
 
 
-def range_of(heard: Histogram) -> PitchRange | None:
+def range_of(weights: Histogram) -> PitchRange | None:
     """The 5th percentile, median and 95th percentile of what was sung; None for an empty histogram.
 
-    The one rule by which ranges are found, of a song as of a singer: whoever sang many recordings is told by the sum of
-    their histograms, so that a long one counts for more, and frames that the tracker is unsure of for less.
+    The one rule by which ranges are found, of a song as of a singer: many recordings count by the sum of their
+    histograms, so that a long one counts for more, and frames that the tracker is unsure of for less.
     """
-    bins = sorted(pitched for pitched, weight in heard.items() if weight > 0)
+    bins = sorted(pitched for pitched, weight in weights.items() if weight > 0)
     if not bins:
         return None
-    until = np.cumsum([heard[pitched] for pitched in bins])
+    until = np.cumsum([weights[pitched] for pitched in bins])
     low, median, high = (bins[int(place)] for place in np.searchsorted(until, until[-1] * np.array([0.05, 0.5, 0.95])))
     return PitchRange(*(midi_to_hz(pitched * BIN_CENTS / 100.0) for pitched in (low, median, high)))
 

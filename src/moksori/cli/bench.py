@@ -15,8 +15,8 @@ def command(
     recipe: Annotated[
         str, typer.Option("-r", "--recipe", help="Whose sizes: a recipe's name, or a TOML file.")
     ] = "paper",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of every backend; medians are told.")] = 3,
-    seconds: Annotated[float, typer.Option(min=0.05, help="About how long a turn lasts.")] = 1.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of every backend; their medians are shown.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.05, help="About how long a measurement lasts.")] = 1.0,
     device: Annotated[str, typer.Option(help="cpu, or a GPU: cuda, cuda:1.")] = "cpu",
     training: Annotated[bool, typer.Option(help="Also time a training step.")] = True,
     output: Annotated[

@@ -59,15 +59,18 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _kind(config: dict[str, Any]) -> dict[str, str]:
-    """What a WaveNet by itself is told; nothing of a voice, which is what most model files are."""
+    """What a WaveNet by itself is conditioned on; nothing of a voice, which is what most model files are."""
     if config["kind"] != "wavenet-alone":
         return {}
-    told = {
+    conditioning = {
         "who sings": config["singer_channels"],
         "pitch and loudness": config["is_told_melody"],
         "log-mel (a vocoder)": config["mel_window_samples"],
     }
-    return {"kind": "a WaveNet by itself", "is told": ", ".join(name for name, on in told.items() if on) or "nothing"}
+    return {
+        "kind": "a WaveNet by itself",
+        "conditioned on": ", ".join(name for name, on in conditioning.items() if on) or "nothing",
+    }
 
 
 def _said(preset: Preset) -> dict[str, Any]:

@@ -27,12 +27,11 @@ def make(
 
     The page works from a disk or from any web server, sends nothing anywhere, and gives each rater a CSV at the end.
     """
-    from moksori.evaluation.report import data as report
-    from moksori.evaluation.report import listening
+    from moksori.evaluation.report import data, listening
 
-    told = report.load(source)
+    report = data.load(source)
     folder = source if source.is_dir() else source.parent
-    n_trials = listening.make(told, folder, output, listening.Options(per_row, repeats, seed, title))
+    n_trials = listening.make(report, folder, output, listening.Options(per_row, repeats, seed, title))
     typer.echo(f"{n_trials} clips for each rater. Publish {output / listening.PUBLISH}, keep {output / listening.KEY}.")
     typer.echo(f"Then: moksori listen analyse {output} ANSWERS.csv ...")
 

@@ -261,8 +261,10 @@ def _next_command(config: Config, output: Path, corpus: Corpus) -> str:
     run, singer = shlex.quote(str(output)), f" -s {shlex.quote(corpus.singers[0])}"
     if not kinds.are_of_solo(config):
         return f"Convert: moksori convert SONG -m {run}{singer}"
-    length = " --like RECORDING" if config.is_told_a_recording else " --seconds 4"
-    return f"Listen: moksori wavenet generate {run}{length}{singer if config.is_told_the_singer else ''} -o OUT.flac"
+    length = " --like RECORDING" if config.has_local_conditioning else " --seconds 4"
+    return (
+        f"Listen: moksori wavenet generate {run}{length}{singer if config.has_global_conditioning else ''} -o OUT.flac"
+    )
 
 
 def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) -> None:

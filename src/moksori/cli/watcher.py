@@ -56,10 +56,10 @@ def live_line(
         parts.append(f"{speed:.2f}/s")
     while len(parts) > 2 and _BAR[0] + len("  ".join(["", *parts])) > width:
         parts.pop()
-    told = "  ".join(["", *parts])
-    n_columns = max(0, min(_BAR[1], width - len(told)))
+    facts = "  ".join(["", *parts])
+    n_columns = max(0, min(_BAR[1], width - len(facts)))
     n_done = round(min(1.0, max(0.0, share)) * n_columns)
-    return ("━" * n_done + "─" * (n_columns - n_done) + told)[:width]
+    return ("━" * n_done + "─" * (n_columns - n_done) + facts)[:width]
 
 
 def horizon_text(speed: float, until: int, budget: Budget, found: list[Milestone], seconds: float) -> list[str]:
@@ -132,8 +132,8 @@ class Watcher:
             case events.Validated():
                 self._say(self._held_out(event))
             case events.Scored():
-                told = "  ".join(f"{SCORES[name]} {value:.0%}" for name, value in event.scores.items())
-                self._say(f"step {event.step}: {told}{'  best so far' if event.is_best else ''}")
+                scores = "  ".join(f"{SCORES[name]} {value:.0%}" for name, value in event.scores.items())
+                self._say(f"step {event.step}: {scores}{'  best so far' if event.is_best else ''}")
             case events.RolledBack():
                 self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
             case events.Unrecorded():
@@ -194,7 +194,7 @@ class Watcher:
         figures, said = event.figures, f"step {event.step}: held-out {event.figures['loss']:.3f} {self._unit}"
         heard = figures.get("classifier_accuracy")
         if "shuffled_loss" in figures:
-            what = "what is told of another clip" if heard is None else "another clip's latent"
+            what = "the conditioning of another clip" if heard is None else "another clip's latent"
             said += f" (with {what} {figures['shuffled_loss']:.3f})"
         if heard is not None:
             said += f"; the latent tells the singer in {heard:.0%} (chance {1 / self._n_singers:.0%})"

@@ -17,7 +17,7 @@ from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.audio.clip import Clip
-    from moksori.soloist import Wish
+    from moksori.soloist import Request
     from moksori.training.recipe import Recipe
 
 app = typer.Typer(
@@ -89,19 +89,19 @@ def generate(
 
     import moksori
     from moksori.audio import files
-    from moksori.soloist import SoloOptions, Wish
+    from moksori.soloist import Request, SoloOptions
     from moksori.training import run
 
     torch.set_num_threads(1)  # the steps of one sample are too small to share
     soloist = moksori.load_wavenet(model, run.check_device(device))
     heard = {path: files.read(path) for path in [*(like or []), *([prime] if prime else [])]}
     primed = heard[prime] if prime else None
-    wishes: list[Wish] = []
+    requests: list[Request] = []
     names: list[str] = []
     paths: list[Path | None] = [*like] if like else [None]
     voices: list[str | None] = [*singers] if singers else [None]
     for path, singer, number in itertools.product(paths, voices, range(count)):
-        wishes.append(Wish(seconds, singer, heard[path] if path else None, None, primed))
+        requests.append(Request(seconds, singer, heard[path] if path else None, None, primed))
         names.append(
             ".".join(
                 [path.stem if path else "clip", *([console.file_label(singer)] if singer else []), f"{number:02d}"]
@@ -111,14 +111,14 @@ def generate(
     console.make_folder(places[0].parent)
     with console.counted("generating") as progress:
         clips = soloist.generate_all(
-            wishes,
+            requests,
             SoloOptions(seed, temperature),
             lambda share: progress(round(100 * share), 100, "%"),
         )
-    for place, wish, clip in zip(places, wishes, clips, strict=True):
+    for place, request, clip in zip(places, requests, clips, strict=True):
         files.write(place, _behind(primed, clip) if primed is not None and keep_prime else clip)
         if as_json:
-            typer.echo(json.dumps({"result": str(place), "singer": wish.singer, "seconds": clip.seconds}))
+            typer.echo(json.dumps({"result": str(place), "singer": request.singer, "seconds": clip.seconds}))
         else:
             typer.echo(f"{place} ({clip.seconds:.1f} s at {clip.sample_rate} Hz)")
 

@@ -1,7 +1,7 @@
 """Songs of one call: sung side by side where that is faster, and each becomes what it becomes alone.
 
 Those of a model that samples codes share the streams of a backend (`generation/songs/scheduler.py`); those of a model
-that is told the melody go each on a core of its own.
+of the source-filter kind go each on a core of its own.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
 from moksori.audio.pitch import PitchTrack
-from moksori.conversion.hearing import Recording
+from moksori.conversion.analysis import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.song import Instrument, Song
 from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation.songs import scheduler
 from moksori.generation.songs.chunks import Codes
-from moksori.generation.songs.scheduler import Opener, Turn
+from moksori.generation.songs.scheduler import Opener, Slot
 
 R = TypeVar("R")
 
@@ -40,15 +40,15 @@ class SongFile:
     destination: Path
     singer: str | Mapping[str, float]
     transpose: float | str | None = None  # in place of what the options say
-    melody: PitchTrack | None = None  # is sung in the place of the one that is heard; of the stretch, if there is one
+    melody: PitchTrack | None = None  # is sung in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
 
 
 SongsProgress = Callable[[int, float], None]
 """Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
 
-Singing = tuple[Turn[Song], Iterator[Codes]]
-"""A song's turn, and the codes of its parts; see `scheduler.sing`."""
+Singing = tuple[Slot[Song], Iterator[Codes]]
+"""A song's slot, and the codes of its parts; see `scheduler.sing`."""
 
 _Numbered = tuple[int, Singing]
 """The same, with the song's number among those of the call."""
@@ -57,13 +57,13 @@ _Numbered = tuple[int, Singing]
 def sing(openers: Iterable[Opener[Song]], instrument: Instrument, temperature: float) -> Iterator[Singing]:
     """Songs in order with the codes of their parts; see `scheduler.sing`."""
     if instrument.backend is None:
-        return ((Turn(opener), iter(())) for opener in openers)
+        return ((Slot(opener), iter(())) for opener in openers)
     return scheduler.sing(openers, instrument.backend, temperature)
 
 
-def whole(turn: Turn[Song], codes: Iterator[Codes]) -> Samples:
+def whole(slot: Slot[Song], codes: Iterator[Codes]) -> Samples:
     """A song's sound in one piece, `[T]`."""
-    return np.concatenate(list(turn.song.sound(codes)))
+    return np.concatenate(list(slot.song.sound(codes)))
 
 
 def convert_files(
@@ -82,9 +82,9 @@ def convert_files(
     def opener(number: int) -> Opener[Song]:
         song, rate = songs[number], plans[number][0].sample_rate
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
-        told = None if progress is None else functools.partial(progress, number)
+        own = None if progress is None else functools.partial(progress, number)
         recording = Recording(lambda: _until(stop, _blocks_of(song, rate)), rate, plans[number][1].is_float)
-        return functools.partial(Song, instrument, recording, song.singer, how, told, song.melody)
+        return functools.partial(Song, instrument, recording, song.singer, how, own, song.melody)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered
@@ -94,9 +94,9 @@ def convert_files(
             return number, error
 
     openers = [opener(number) for number in order]
-    turns = zip(order, sing(openers, instrument, options.temperature), strict=True)
+    slots = zip(order, sing(openers, instrument, options.temperature), strict=True)
     try:
-        yield from _each(outcome, turns, len(order), instrument, stop)
+        yield from _each(outcome, slots, len(order), instrument, stop)
     finally:
         stop.set()  # songs that were being opened beside are of no use any more
 
@@ -117,32 +117,32 @@ def convert_clips(
         options: how to convert each; of one temperature.
         progress: told the share done of all.
     """
-    told = None if progress is None else _in_all(len(clips), progress)
+    in_all = None if progress is None else _in_all(len(clips), progress)
 
     def opener(clip: Clip, singer: str | Mapping[str, float], how: ConvertOptions, number: int) -> Opener[Song]:
-        own = None if told is None else functools.partial(told, number)
+        own = None if in_all is None else functools.partial(in_all, number)
         recording = Recording(lambda: iter([clip.samples]), clip.sample_rate)
         return functools.partial(Song, instrument, recording, singer, how, own)
 
     openers = [opener(*job) for job in zip(clips, singers, options, range(len(clips)), strict=True)]
     order = sorted(range(len(clips)), key=lambda number: clips[number].seconds)  # as in `convert_files`
     temperature = options[0].temperature if options else 1.0
-    turns = zip(order, sing([openers[number] for number in order], instrument, temperature), strict=True)
-    sung = dict(_each(lambda turn: (turn[0], whole(*turn[1])), turns, len(order), instrument))
+    slots = zip(order, sing([openers[number] for number in order], instrument, temperature), strict=True)
+    sung = dict(_each(lambda slot: (slot[0], whole(*slot[1])), slots, len(order), instrument))
     return [Clip(sung[number], clip.sample_rate) for number, clip in enumerate(clips)]
 
 
 def _each(
     work: Callable[[_Numbered], R],
-    turns: Iterable[_Numbered],
+    slots: Iterable[_Numbered],
     n_songs: int,
     instrument: Instrument,
     stop: Event | None = None,
 ) -> Iterator[R]:
-    """Do the same with every song's turn, in order; where songs share no streams, each on a core of its own."""
+    """Do the same with every song's slot, in order; where songs share no streams, each on a core of its own."""
     if instrument.backend is None and n_songs > 1:
-        return threads.map_in_order(work, turns, workers=0, stop=stop)
-    return map(work, turns)
+        return threads.map_in_order(work, slots, workers=0, stop=stop)
+    return map(work, slots)
 
 
 def _blocks_of(song: SongFile, sample_rate: int) -> Iterator[Samples]:
@@ -169,9 +169,9 @@ def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
     return info, like if song.destination.suffix.lower() == like.suffix else files.encoding_for(song.destination)
 
 
-def _write(turn: Turn[Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
+def _write(slot: Slot[Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
     """Write what becomes of a song; it appears under its name when it is complete."""
-    song = turn.song
+    song = slot.song
     with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
         for block in song.sound(codes):
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
@@ -185,8 +185,8 @@ def _in_all(n_songs: int, progress: Progress) -> SongsProgress:
     """Tells how far all songs are, from how far each is."""
     shares = [0.0] * n_songs
 
-    def told(number: int, share: float) -> None:
+    def progressed(number: int, share: float) -> None:
         shares[number] = share
         progress(sum(shares) / n_songs)
 
-    return told
+    return progressed

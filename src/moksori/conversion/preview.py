@@ -11,8 +11,8 @@ from pathlib import Path
 
 from moksori.audio import files, level, pitch
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
-from moksori.conversion import hearing
-from moksori.conversion.hearing import Recording
+from moksori.conversion import analysis
+from moksori.conversion.analysis import Recording
 from moksori.conversion.many import SongFile
 from moksori.conversion.options import ConvertOptions
 
@@ -38,11 +38,11 @@ def loudest(path: Path, seconds: float, tracker: PitchTracker | None) -> Loudest
         AudioFileError: the song cannot be read.
     """
     info = files.probe(path)
-    heard = hearing.hear(Recording(lambda: files.read_mono_blocks(path), info.sample_rate), tracker, 0.0)
-    measured = heard.measured
+    analysed = analysis.analyse(Recording(lambda: files.read_mono_blocks(path), info.sample_rate), tracker, 0.0)
+    measured = analysed.measured
     frame_seconds = measured.hop_samples / measured.sample_rate
     start = level.loudest_stretch(measured.frame_dbfs, max(1, round(seconds / frame_seconds))) * frame_seconds
-    return Loudest(start, min(seconds, info.seconds - start), heard.track)
+    return Loudest(start, min(seconds, info.seconds - start), analysed.track)
 
 
 def part_of(song: SongFile, found: Loudest, singer: PitchRange | None, options: ConvertOptions) -> SongFile:
@@ -56,7 +56,7 @@ def part_of(song: SongFile, found: Loudest, singer: PitchRange | None, options: 
     """
     track, transpose = found.track if song.melody is None else song.melody, song.transpose
     if track is not None:
-        transpose = hearing.transpose_semitones(track, singer, options)
+        transpose = analysis.transpose_semitones(track, singer, options)
     given = None if song.melody is None else pitch.excerpt(song.melody, found.start_seconds, found.seconds)
     stretch = (found.start_seconds, found.start_seconds + found.seconds)
     return replace(song, transpose=transpose, melody=given, stretch_seconds=stretch)

@@ -3,8 +3,8 @@
     resample -> level -> codes    -> encoder -> z -> generator   -> codes -> level -> resample
                   '----> features -> encoder -> z -> synthesiser -------------^
 
-It is read twice, and never in memory as a whole: once to be heard, which tells the gain, where to cut and the melody,
-and once to be sung, a stretch at a time. What comes out has the length of what went in, to the sample.
+It is read twice, and never in memory as a whole: once to be analysed, which tells the gain, where to cut and the
+melody, and once to be sung, a stretch at a time. What comes out has the length of what went in, to the sample.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
-from moksori.conversion import hearing
-from moksori.conversion.hearing import Recording
+from moksori.conversion import analysis
+from moksori.conversion.analysis import Recording
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.generation.generator import Backend
 from moksori.generation.songs import base as songs
-from moksori.generation.songs.base import Part, Request, Told
+from moksori.generation.songs.base import Intermediates, Part, Request
 from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.latents import Encode
 from moksori.models import kinds
@@ -38,7 +38,7 @@ _FADE_SECONDS = 0.02  # at the edges of digital silence
 
 @dataclass(frozen=True)
 class Instrument:
-    """What songs are sung with."""
+    """Inference session: a model with all that songs are sung with."""
 
     model: Converter
     provenance: Provenance
@@ -50,7 +50,7 @@ class Instrument:
 
 
 class Song:
-    """A recording that was heard once, and is ready to be sung; see `generation.songs.base.Scheduled`.
+    """A recording that was analysed, and is ready to be sung; see `generation.songs.base.Scheduled`.
 
     Args:
         instrument: what to sing it with.
@@ -58,7 +58,7 @@ class Song:
         singer: a name, or a mix of singers.
         options: how to convert.
         progress: told the share done.
-        melody: is sung in the place of the one that is heard; transposed like that.
+        melody: is sung in the place of the one that is tracked; transposed like that.
 
     Raises:
         AudioFileError: the recording cannot be read.
@@ -76,13 +76,13 @@ class Song:
         melody: PitchTrack | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
-        vector = model.singers.vector(singer)  # refuses before any work, and before `hearing` relies on the shares
-        config, is_told = model.config, hearing.is_told_the_pitch(model)
-        if not is_told:
-            hearing.refuse_melody(melody)
-        tracker = instrument.tracker if is_told or options.keep_breaths else None
-        levels = hearing.melody_config(model) if is_told and kinds.samples_codes(model) else None
-        self._heard = heard = hearing.hear(
+        vector = model.singers.vector(singer)  # refuses before any work, and before `analysis` relies on the shares
+        config, is_conditioned = model.config, analysis.is_pitch_conditioned(model)
+        if not is_conditioned:
+            analysis.refuse_melody(melody)
+        tracker = instrument.tracker if is_conditioned or options.keep_breaths else None
+        levels = analysis.melody_config(model) if is_conditioned and kinds.samples_codes(model) else None
+        self._analysis = analysed = analysis.analyse(
             _attended(recording, progress),
             tracker,
             provenance.level_dbfs,
@@ -91,32 +91,32 @@ class Song:
             always_tracks=config.has_detail,
         )
         self._options, self._model_rate = options, config.sample_rate
-        self._has_headroom = recording.has_headroom and heard.measured.peak_dbfs > 0
-        if heard.is_high_passed:
-            recording = hearing.high_passed(recording)
-        self._source = functools.partial(_at_model_rate, recording, heard.gain_db, self._model_rate)
-        self.report = Report(heard.measured.n_samples, recording.sample_rate, heard.gain_db)
+        self._has_headroom = recording.has_headroom and analysed.measured.peak_dbfs > 0
+        if analysed.is_high_passed:
+            recording = analysis.high_passed(recording)
+        self._source = functools.partial(_at_model_rate, recording, analysed.gain_db, self._model_rate)
+        self.report = Report(analysed.measured.n_samples, recording.sample_rate, analysed.gain_db)
 
-        self.report.remarks += hearing.remarks(heard)
+        self.report.remarks += analysis.remarks(analysed)
 
-        told = None
-        if is_told:
-            singer_range = hearing.range_of(singer, provenance.ranges)
-            moved = hearing.melody(heard, singer_range, options, hearing.melody_config(model))
+        conditioning = None
+        if is_conditioned:
+            singer_range = analysis.range_of(singer, provenance.ranges)
+            moved = analysis.melody(analysed, singer_range, options, analysis.melody_config(model))
             self.report.transpose_semitones, self.report.outside = moved.transpose_semitones, moved.outside
-            told = moved.told
+            conditioning = moved.melody
         else:
-            hearing.refuse_transposition(options)
+            analysis.refuse_transposition(options)
         if not config.has_detail:
-            hearing.refuse_detail(options)
+            analysis.refuse_detail(options)
         self._sung = songs.open_song(
             Request(
                 model,
                 vector,
                 options.seed,
                 self._source,
-                heard.measured,
-                told,
+                analysed.measured,
+                conditioning,
                 options.detail,
                 options.chunks,
                 instrument.encode,
@@ -138,9 +138,9 @@ class Song:
         """So many more samples of its parts are sung."""
         self._sung.progressed(n_samples)
 
-    def told(self) -> Told:
-        """What is inside, in place of singing; see `generation.songs.base.Song.told`."""
-        return self._sung.told()
+    def intermediates(self) -> Intermediates:
+        """What is inside, in place of singing; see `generation.songs.base.Song.intermediates`."""
+        return self._sung.intermediates()
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song in another voice, at the rate of the recording and of its length to the sample.
@@ -148,15 +148,15 @@ class Song:
         Args:
             codes: of its parts, in order.
         """
-        options, track, sung = self._options, self._heard.track, self._sung.sound(codes)
+        options, track, sung = self._options, self._analysis.track, self._sung.sound(codes)
         if options.keep_breaths and track is not None:
             shares = breaths.shares(track.f0_hz, track.hop_seconds)
             sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)
-        return self._at_source_rate(sung, 0.0 if options.loudness == "normalise" else -self._heard.gain_db)
+        return self._at_source_rate(sung, 0.0 if options.loudness == "normalise" else -self._analysis.gain_db)
 
     def _at_source_rate(self, sung: Iterator[Samples], gain_db: float) -> Iterator[Samples]:
         """As many samples as the source has, at its rate."""
-        measured = self._heard.measured
+        measured = self._analysis.measured
         out_of_model = StreamResampler(self._model_rate, measured.sample_rate)
         done = 0
         for block in itertools.chain(map(out_of_model.push, sung), map(StreamResampler.flush, [out_of_model])):
@@ -168,7 +168,7 @@ class Song:
         """Codes know no more than full scale; a synthesiser does, and so do recordings of floats."""
         if self._has_headroom or not self._sung.needs_limit:
             return samples
-        if self._heard.measured.peak_dbfs > 0:
+        if self._analysis.measured.peak_dbfs > 0:
             self.report.n_clipped += int(np.count_nonzero(np.abs(samples) > 1.0))
         return level.soft_limit(samples)
 

@@ -1,6 +1,6 @@
 """A trained voice: the public face of the package. Load one, and convert.
 
-    read -> mono -> heard once (`hearing.py`) -> read again, sung (`song.py`), several side by side (`many.py`) -> write
+    read -> mono -> analysed (`analysis.py`) -> read again, sung (`song.py`), several side by side (`many.py`) -> write
 
 What is asked, and what there is to say afterwards, stands in `options.py`.
 """
@@ -24,8 +24,8 @@ from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
-from moksori.conversion import hearing, many, preview
-from moksori.conversion.hearing import Recording
+from moksori.conversion import analysis, many, preview
+from moksori.conversion.analysis import Recording
 from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.preview import Loudest
@@ -55,7 +55,7 @@ class Voice(Trained[Converter]):
     def __repr__(self) -> str:
         """Who sings, where, and how the voice was made."""
         ranges = self.provenance.ranges
-        told = [
+        described = [
             f"{name} ({pitch.note_name(ranges[name].low_hz)} to {pitch.note_name(ranges[name].high_hz)})"
             if name in ranges
             else name
@@ -63,7 +63,7 @@ class Voice(Trained[Converter]):
         ]
         origin = self.provenance
         recipe = f"recipe {origin.recipe}" if origin.recipe else "no named recipe"
-        return f"<Voice of {', '.join(told)}; {self.sample_rate} Hz, {recipe}, {origin.steps:,} steps>"
+        return f"<Voice of {', '.join(described)}; {self.sample_rate} Hz, {recipe}, {origin.steps:,} steps>"
 
     def _repr_html_(self) -> str:
         """A table of the singers, for notebooks: where each sang in training; and how the voice was made."""
@@ -79,9 +79,9 @@ class Voice(Trained[Converter]):
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table><p>{html.escape('; '.join(facts))}</p>"
 
     @property
-    def is_told_the_pitch(self) -> bool:
+    def is_pitch_conditioned(self) -> bool:
         """Whether the melody comes from a pitch tracker, so that it can be transposed."""
-        return hearing.is_told_the_pitch(self._model)
+        return analysis.is_pitch_conditioned(self._model)
 
     def backend_name(self, asked: str = generator.AUTO) -> str:
         """What computes the codes of this voice here: the backend asked for, or the one that "auto" stands for.
@@ -118,7 +118,7 @@ class Voice(Trained[Converter]):
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
             progress: told the share done.
-            melody: is sung in the place of the one that is heard, and transposed like that; see `audio.f0_file`.
+            melody: is sung in the place of the one that is tracked, and transposed like that; see `audio.f0_file`.
 
         Returns:
             float32 of the same shape.
@@ -134,7 +134,7 @@ class Voice(Trained[Converter]):
         options = options or ConvertOptions()
         instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
         opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
-        (converted,) = (many.whole(*turn) for turn in many.sing([opener], instrument, options.temperature))
+        (converted,) = (many.whole(*slot) for slot in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
     def encode(self, samples: npt.NDArray[np.floating], sample_rate: int) -> npt.NDArray[np.float32]:
@@ -151,7 +151,7 @@ class Voice(Trained[Converter]):
             UserError: this kind of voice has none.
             ValueError: see `convert`.
         """
-        latent = self._song(samples, sample_rate, self.singers[0], None).told().latent
+        latent = self._song(samples, sample_rate, self.singers[0], None).intermediates().latent
         if latent is None:
             raise UserError("this kind of voice has no latent to look at")
         return _array(latent)
@@ -164,7 +164,7 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """What the synthesiser would be told by `convert`, frame by frame.
+        """The synthesiser's controls that `convert` would sing by, frame by frame.
 
         Args:
             samples: see `convert`.
@@ -180,9 +180,9 @@ class Voice(Trained[Converter]):
             UserError: the voice samples codes and has no synthesiser, or see `convert`.
             ValueError: see `convert`.
         """
-        controls = self._song(samples, sample_rate, singer, options).told().controls
+        controls = self._song(samples, sample_rate, singer, options).intermediates().controls
         if controls is None:
-            raise UserError("this voice samples codes, so no synthesiser is told anything; take one of recipe swift")
+            raise UserError("this voice samples codes, and has no controls of a synthesiser; take one of recipe swift")
         found = {"f0_hz": controls.f0_hz, "harmonics": controls.harmonics, "noise": controls.noise}
         return {name: _array(values[0]) for name, values in found.items()}
 
@@ -193,7 +193,7 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None,
     ) -> Song:
-        """A recording that was heard, and waits to be sung."""
+        """A recording that was analysed, and waits to be sung."""
         found, options = _checked(samples), options or ConvertOptions()
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         return Song(self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
@@ -218,9 +218,9 @@ class Voice(Trained[Converter]):
             AudioFileError: the source cannot be read, or the destination cannot be written.
             UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
         """
-        told = None if progress is None else lambda number, share: progress(share)
+        own = None if progress is None else lambda number, share: progress(share)
         song = SongFile(source, destination, singer, melody=melody)
-        ((_, outcome),) = self.convert_files([song], options=options, progress=told)
+        ((_, outcome),) = self.convert_files([song], options=options, progress=own)
         if isinstance(outcome, UserError):
             raise outcome
         return outcome
@@ -298,18 +298,18 @@ class Voice(Trained[Converter]):
             AudioFileError: the song cannot be read.
         """
         options = options or ConvertOptions()
-        is_asked = self.is_told_the_pitch and isinstance(options.transpose, str)
+        is_asked = self.is_pitch_conditioned and isinstance(options.transpose, str)
         return preview.loudest(path, seconds, self._tracker if is_asked else None)
 
     def part_of(self, song: SongFile, found: Loudest, options: ConvertOptions | None = None) -> SongFile:
         """The loudest seconds of a song, for `convert_files`: a preview, moved as far as the whole would be."""
-        singer = hearing.range_of(song.singer, self.provenance.ranges)
+        singer = analysis.range_of(song.singer, self.provenance.ranges)
         return preview.part_of(song, found, singer, options or ConvertOptions())
 
     def represent(self, clip: Clip) -> Clip:
         """The clip as the model could at best say it, without the model.
 
-        Codes: through the model's rate, level and codes. A voice that is told the pitch has no such limit but its rate.
+        Codes: through the model's rate, level and codes. With a synthesiser there is no such limit but its rate.
         """
         gain_db = level.gain_of(clip, self.provenance.level_dbfs)
         if not kinds.samples_codes(self._model):
@@ -328,8 +328,8 @@ class Voice(Trained[Converter]):
         """The same for several singers; the clip's pitch is tracked once."""
         track, ranges = self._tracker.track(clip), self.provenance.ranges
         return [
-            hearing.transpose_semitones(
-                track, hearing.range_of(singer, ranges) if self.is_told_the_pitch else None, options
+            analysis.transpose_semitones(
+                track, analysis.range_of(singer, ranges) if self.is_pitch_conditioned else None, options
             )
             for singer in singers
         ]
@@ -436,7 +436,7 @@ def _voice(path: Path, device: str) -> Voice:
     model, provenance = checkpoint.read_model(path, device)
     if kinds.is_solo(model):
         config = model.config
-        like = " --like SONG" if config.is_told_a_recording else ""
+        like = " --like SONG" if config.has_local_conditioning else ""
         what = "sings a song again" if config.n_mels else "sings"
         raise UserError(
             f"{path}: holds a WaveNet by itself; it {what}, but takes nothing of a song over into another voice. To "

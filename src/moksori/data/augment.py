@@ -50,11 +50,11 @@ def augment(codes: torch.Tensor, choice: int) -> torch.Tensor:
     """Apply one of the four augmentations; each undoes itself.
 
     Args:
-        codes: integers 0..255, [T]; or with what is told of them, float [R, T], the codes first, see `segments`.
+        codes: integers 0..255, [T]; or with conditioning rows, float [R, T], the codes first, see `segments`.
         choice: 0 as it is, 1 reversed, 2 negated, 3 both.
 
     Returns:
-        Codes of the same shape; what is told is reversed alike, and not negated. The input is not changed.
+        Codes of the same shape; conditioning rows are reversed alike, and not negated. The input is not changed.
 
     Raises:
         ValueError: `choice` is not in 0..3.

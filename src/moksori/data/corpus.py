@@ -4,7 +4,7 @@
       manifest.json                    what this module reads and writes
       clips/<singer>/<stem>-<id>.flac  mono clips at one rate and one level, ends trimmed
       clips/<singer>/<stem>-<id>.json  what was measured, so that an interrupted run can resume
-      cache/                           codes at a model's rate (see `segments`)
+      cache/                           codes (`segments`) and features (`feature_cache`) at a model's rate
 
 Nothing in the manifest is absolute: the folder can be moved, and holds no user names.
 """
@@ -179,13 +179,13 @@ class Corpus:
 def sung_range(recordings: Iterable[Recording]) -> PitchRange | None:
     """Where somebody sang, over all frames of some recordings, see `pitch.range_of`; None when nothing is voiced.
 
-    A recording that was prepared before histograms were kept is told by its three percentiles, as long as it is.
+    A recording that was prepared before histograms were kept is known by its three percentiles, as long as it is.
     """
-    heard: Counter[int] = Counter()
+    weights: Counter[int] = Counter()
     for recording in recordings:
         for pitched, weight in recording.notes or _notes_from_percentiles(recording):
-            heard[pitched] += weight
-    return pitch.range_of(heard)
+            weights[pitched] += weight
+    return pitch.range_of(weights)
 
 
 def _notes_from_percentiles(recording: Recording) -> list[tuple[int, int]]:

@@ -97,28 +97,28 @@ def open_features(
     stem = corpus.folder / CACHE / f"{name}-{corpus.fingerprint[:12]}"
     path, header_path = stem.with_suffix(".f16"), stem.with_suffix(".json")
     recordings = corpus.recordings if copy == 0 else [r for r in corpus.recordings if r.split == "train"]
-    told = _told(path, header_path, header, len(recordings))
-    if told is None:
+    clips = _headers(path, header_path, header, len(recordings))
+    if clips is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             work = _Work(corpus, copy, config, PitchTracker())
-            told = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
+            clips = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
             path.with_suffix(".levels").unlink(missing_ok=True)  # of a cache that this one replaces
-            write_json(header_path, {**header, "clips": told})
+            write_json(header_path, {**header, "clips": clips})
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
         _remove_others(path, name)
-    starts = np.cumsum([0, *(clip["n_frames"] for clip in told)]).tolist()
+    starts = np.cumsum([0, *(clip["n_frames"] for clip in clips)]).tolist()
     values = np.memmap(path, np.float16, mode="r", shape=(starts[-1], features.N_VALUES))
     levels = _levels(path.with_suffix(".levels"), values)
-    found = zip(recordings, starts, told, strict=False)
+    found = zip(recordings, starts, clips, strict=False)
     return [_stretch(recording, values, levels, start, clip) for recording, start, clip in found]
 
 
-def _stretch(recording: Recording, values: Values, levels: Values, start: int, told: dict[str, Any]) -> Stretch:
+def _stretch(recording: Recording, values: Values, levels: Values, start: int, clip: dict[str, Any]) -> Stretch:
     """A clip in the flat files, as the header tells it."""
-    n_frames, mean = told["n_frames"], torch.tensor(told["mean"], dtype=torch.float64)
-    return Stretch(recording, values, start, n_frames, levels[start : start + n_frames], mean, told["n_loud"])
+    n_frames, mean = clip["n_frames"], torch.tensor(clip["mean"], dtype=torch.float64)
+    return Stretch(recording, values, start, n_frames, levels[start : start + n_frames], mean, clip["n_loud"])
 
 
 def _levels(path: Path, values: Values) -> Values:
@@ -136,15 +136,15 @@ def _levels(path: Path, values: Values) -> Values:
     return levels
 
 
-def _told(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[dict[str, Any]] | None:
+def _headers(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[dict[str, Any]] | None:
     """Frames and mean shape of each clip, as a current cache tells; None where there is no such cache."""
     try:
         found = json.loads(header_path.read_text(encoding="utf-8"))
         clips: list[dict[str, Any]] = found.pop("clips")
         n_frames = sum(clip["n_frames"] for clip in clips)
         is_whole = path.stat().st_size == n_frames * features.N_VALUES * np.dtype(np.float16).itemsize
-        is_told = all(len(clip["mean"]) == 2 * features.N_BANDS and clip["n_loud"] >= 0 for clip in clips)
-        return clips if found == header and is_whole and is_told and len(clips) == n_jobs else None
+        are_described = all(len(clip["mean"]) == 2 * features.N_BANDS and clip["n_loud"] >= 0 for clip in clips)
+        return clips if found == header and is_whole and are_described and len(clips) == n_jobs else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -172,23 +172,23 @@ class _Work:
             semitones = repitch.curve(n_frames, config.hop_samples / config.sample_rate, rng)
             found = repitch.moved(clip.samples, track, semitones, config)
         mean, n_loud = features.loud_mean(found, config)
-        told = {"n_frames": found.shape[1], "n_loud": n_loud, "mean": [round(value, 4) for value in mean.tolist()]}
-        return np.asarray(found.T.numpy(), np.float16), told
+        described = {"n_frames": found.shape[1], "n_loud": n_loud, "mean": [round(value, 4) for value in mean.tolist()]}
+        return np.asarray(found.T.numpy(), np.float16), described
 
 
 def _build(
     path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress
 ) -> list[dict[str, Any]]:
     """Compute features into a temporary file that takes its name when it is complete; what there is to tell of each."""
-    told = []
+    clips = []
     with atomic.replacing(path) as temporary, open(temporary, "xb") as file:
         for recording, (rows, clip) in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
             file.write(rows.tobytes())
-            told.append(clip)
-            progress(len(told), len(recordings), recording.source)
+            clips.append(clip)
+            progress(len(clips), len(recordings), recording.source)
         file.flush()
         os.fsync(file.fileno())
-    return told
+    return clips
 
 
 def _remove_others(path: Path, name: str) -> None:

@@ -496,8 +496,8 @@ class _Worker:
     def _recording(self, source: Source, source_sha256: str, take: _Take, split: str) -> Recording:
         begin = take.regions[0][0]
         regions = tuple((start - begin, end - begin) for start, end in take.regions)
-        heard = pitch.histogram(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
-        voice = pitch.range_of(heard)
+        notes = pitch.histogram(self._tracker.track_blocks(take.blocks(), self._config.sample_rate))
+        voice = pitch.range_of(notes)
         span = None if voice is None else voice.rounded()
         return Recording(
             singer=source.singer,
@@ -520,7 +520,7 @@ class _Worker:
             f0_median_hz=None if span is None else span.median_hz,
             f0_high_hz=None if span is None else span.high_hz,
             remarks=take.remarks,
-            notes=tuple((pitched, round(100 * heard[pitched])) for pitched in sorted(heard)),
+            notes=tuple((pitched, round(100 * notes[pitched])) for pitched in sorted(notes)),
         )
 
     def _store(self, source: Source, clips: _Clips, parts: list[_Take]) -> None:

@@ -43,7 +43,7 @@ Codes = npt.NDArray[np.uint8]
 class Segment:
     """A segment with the place that it came from."""
 
-    clip: torch.Tensor  # codes, int64 [segment_samples]; codes with what is told; or features, see `excerpts`
+    clip: torch.Tensor  # codes, int64 [segment_samples]; codes with conditioning rows; or features, see `excerpts`
     singer: int  # position in the corpus's singers
     source: str  # of the recording
     start: int  # first sample, at the table's rate
@@ -103,8 +103,8 @@ class SegmentTable:
         self._melodies: dict[str, Stretch] = {}
         if melody_hop_samples:
             config = FeatureConfig(sample_rate, melody_hop_samples)
-            told = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
-            self._melodies = {stretch.recording.source: stretch for stretch in told}
+            stretches = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
+            self._melodies = {stretch.recording.source: stretch for stretch in stretches}
         self._regions: list[list[_Region]] = [[] for _ in corpus.singers]
         for recording, start, length in layout(corpus, sample_rate):
             if recording.split == split:
@@ -202,10 +202,10 @@ class SegmentTable:
     def _with_melody(self, region: _Region, start: int, codes: torch.Tensor) -> torch.Tensor:
         hop = self._melody_hop
         first, n_frames = start // hop, frames.n_frames(self.segment_samples, hop)
-        told = self._melodies[region.recording.source].cut(first, n_frames)
-        rows = torch.stack([features.f0_hz(told), features.levels_dbfs(told)])  # [2, n_frames]
+        excerpt = self._melodies[region.recording.source].cut(first, n_frames)
+        rows = torch.stack([features.f0_hz(excerpt), features.levels_dbfs(excerpt)])  # [2, n_frames]
         if self._mel_window:
-            rows = torch.cat([rows, features.mels(told)[self._mel_window]])
+            rows = torch.cat([rows, features.mels(excerpt)[self._mel_window]])
         held = rows.repeat_interleave(hop, dim=1)[:, : self.segment_samples]
         return torch.cat([codes.float()[None], held])
 

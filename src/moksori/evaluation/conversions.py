@@ -73,7 +73,7 @@ def convert(
         UserError: the voice does not know a target, or cannot be computed by the backend.
     """
     made_by = {"voice": voice.fingerprint, "data": data, "seed": options.seed, "temperature": options.temperature}
-    if voice.is_told_the_pitch:
+    if voice.is_pitch_conditioned:
         made_by["transpose"] = options.transpose
     if backend := voice.backend_name(options.backend):
         made_by["backend"] = backend
@@ -85,7 +85,7 @@ def convert(
 
 def transposed(voice: Voice, chosen: Sequence[Pair], options: Options) -> list[Pair]:
     """The pairs with the semitones that each will be moved by; reconstructions stay where they are."""
-    if not voice.is_told_the_pitch:
+    if not voice.is_pitch_conditioned:
         return list(chosen)
     moved = {}
     for source in {pair.source for pair in chosen}:  # one recording at a time is in memory, and its pitch tracked once

@@ -79,7 +79,7 @@ def evaluate_voice(
     """
     _check_singers(voice, corpus)
     options, texts = options or Options(), texts or Texts({})
-    options = _with_tracker(options, melody.SwiftF0.name if voice.is_told_the_pitch else None)
+    options = _with_tracker(options, melody.SwiftF0.name if voice.is_pitch_conditioned else None)
     backend, audio = voice.backend_name(options.backend), folder / sounds.FOLDER
 
     if listed is not None:
@@ -192,7 +192,7 @@ def _usual_clips(voice: Voice, corpus: Corpus) -> int:
     A voice that samples codes is slow, and gets the fewest.
     """
     n_pairs = len(corpus.singers) * (len(corpus.singers) - 1)
-    return max(_FEWEST_CLIPS, -(-_ENOUGH // max(1, n_pairs))) if voice.is_told_the_pitch else _FEWEST_CLIPS
+    return max(_FEWEST_CLIPS, -(-_ENOUGH // max(1, n_pairs))) if voice.is_pitch_conditioned else _FEWEST_CLIPS
 
 
 def _check_singers(voice: Voice, corpus: Corpus) -> None:
@@ -237,11 +237,11 @@ def _notes_on_voice(voice: Voice, corpus: Corpus, options: Options, backend: str
             else "CAUTION: the model was trained on other data than this, and may have seen some of them."
         )
     ]
-    if voice.is_told_the_pitch:
+    if voice.is_pitch_conditioned:
         way = {"auto": "by whole octaves", "nearest": "by semitones"}.get(str(options.transpose))
         moved = f"{way} to where its target sings" if way else f"by {options.transpose:g} semitones"
         notes.append(f"Each source was moved {moved}; its melody was asked for at that pitch.")
-    if voice.is_told_the_pitch and options.tracker == melody.SwiftF0.name:
+    if voice.is_pitch_conditioned and options.tracker == melody.SwiftF0.name:
         notes.append(
             f"CAUTION: the voice is told the pitch by {options.tracker}, which also judges it here, and agrees with "
             "its own mistakes; `pip install 'moksori[judges]'` brings another."

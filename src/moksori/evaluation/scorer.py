@@ -74,7 +74,7 @@ class ConversionScorer:
         options, pieces = ConvertOptions(self._seed), self._pieces
         targets = [voice.singers[piece.target] for piece in pieces]
         semitones = [0.0] * len(pieces)
-        if voice.is_told_the_pitch:
+        if voice.is_pitch_conditioned:
             semitones = [
                 voice.transposition(piece.clip, target, options) for piece, target in zip(pieces, targets, strict=True)
             ]

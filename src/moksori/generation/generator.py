@@ -212,7 +212,7 @@ def generate(
     own_lengths = [n_samples] * n_streams if lengths is None else list(lengths)
     longest_first = sorted(range(n_streams), key=lambda stream: -own_lengths[stream])
     shares = [longest_first[first::n_shares] for first in range(n_shares)]
-    stop, told = Event(), queue.SimpleQueue[int | None]()
+    stop, reports = Event(), queue.SimpleQueue[int | None]()
 
     def work(share: list[int], progress: Progress) -> Tensor:
         own = Conditioning(conditioning.frames[share], conditioning.hop_samples)
@@ -221,12 +221,12 @@ def generate(
 
     def work_beside(share: list[int]) -> Tensor:
         try:
-            return work(share, told.put)
+            return work(share, reports.put)
         except BaseException:
             stop.set()  # one share is of no use without the others
             raise
         finally:
-            told.put(None)  # whatever became of it, nothing more is to be expected
+            reports.put(None)  # whatever became of it, nothing more is to be expected
 
     if n_shares == 1:
         codes[shares[0]] = work(shares[0], progress or (lambda _: None))
@@ -234,7 +234,7 @@ def generate(
     with ThreadPoolExecutor(n_shares) as pool:
         jobs = [pool.submit(work_beside, share) for share in shares]
         try:
-            _tell(told, n_shares, progress)
+            _pass_on(reports, n_shares, progress)
         finally:
             stop.set()  # after an exception the workers end with their present call
         for share, job in zip(shares, jobs, strict=True):
@@ -270,11 +270,11 @@ def _sample_share(
     return codes
 
 
-def _tell(told: queue.SimpleQueue[int | None], n_shares: int, progress: Progress | None) -> None:
+def _pass_on(reports: queue.SimpleQueue[int | None], n_shares: int, progress: Progress | None) -> None:
     """Pass on what the shares have done, as samples of one stream of all, until each has ended."""
     done, passed_on, n_left = 0, 0, n_shares
     while n_left:
-        n_samples = told.get()
+        n_samples = reports.get()
         if n_samples is None:
             n_left -= 1
             continue

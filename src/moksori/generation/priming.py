@@ -1,4 +1,4 @@
-"""Going on from a recording: its codes are heard first, then new ones follow."""
+"""Going on from a recording: its codes are given first, then new ones are sampled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moksori.models.conditions import Conditioning
 def go_on(
     backend: Backend,
     conditioning: Conditioning,
-    heard: Tensor,
+    given: Tensor,
     uniforms: Tensor,
     temperature: float = 1.0,
     progress: Progress | None = None,
@@ -25,7 +25,7 @@ def go_on(
     Args:
         backend: see `generator.backend_for`.
         conditioning: of the given codes and the new ones together.
-        heard: codes `[B, P]`, P at least 1.
+        given: codes `[B, P]`, P at least 1.
         uniforms: `[B, T]` in [0, 1), for the new codes; P + T is at most the condition's length.
         temperature: see `sampling.pick`.
         progress: told now and then how many new samples there are.
@@ -36,20 +36,20 @@ def go_on(
     Raises:
         ValueError: no code is given, or the shapes do not fit each other.
     """
-    (n_streams, n_heard), n_new = heard.shape, uniforms.shape[1]
-    fits = len(uniforms) == len(conditioning.frames) == n_streams and n_heard + n_new <= conditioning.n_samples
-    if not n_heard or not fits:
+    (n_streams, n_given), n_new = given.shape, uniforms.shape[1]
+    fits = len(uniforms) == len(conditioning.frames) == n_streams and n_given + n_new <= conditioning.n_samples
+    if not n_given or not fits:
         raise ValueError(
-            f"heard {list(heard.shape)} and uniforms {list(uniforms.shape)} do not fit a condition of "
+            f"given codes {list(given.shape)} and uniforms {list(uniforms.shape)} do not fit a condition of "
             f"{len(conditioning.frames)} streams and {conditioning.n_samples} samples"
         )
     uniforms = uniforms.to(conditioning.frames.device)
     codes = torch.empty(n_streams, n_new, dtype=torch.int64, device=uniforms.device)
     with torch.inference_mode():
         state, previous = backend.start(conditioning), None
-        for position in range(n_heard):
+        for position in range(n_given):
             _, state = backend.step(state, previous)
-            previous = heard[:, position]
+            previous = given[:, position]
         n_at_once = backend.call_samples(n_streams)
         for start in range(0, n_new, n_at_once):
             picked, state = backend.sample(state, previous, uniforms[:, start : start + n_at_once], temperature)

@@ -1,4 +1,4 @@
-"""The named parts joined: encoder, decoder, singer table and confusion network."""
+"""The WaveNet autoencoder of the paper: encoder, decoder, singer table and confusion network joined."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    melody_hop_samples: int = 0  # how often the decoder is told pitch and loudness; 0: it hears for itself
-    notes: NoteConfig = field(default_factory=NoteConfig)  # the pitch adversary, where the melody is told
+    melody_hop_samples: int = 0  # hop of the conditioning on pitch and loudness; 0: none, the latent says it
+    notes: NoteConfig = field(default_factory=NoteConfig)  # the pitch adversary, where there is a melody
 
     def __post_init__(self) -> None:
         if self.melody_hop_samples < 0 or (
@@ -69,7 +69,7 @@ class ModelConfig:
 
 
 class Autoencoder(nn.Module):
-    """Clips of any singer -> latent -> clips of a chosen singer.
+    """WaveNet autoencoder: clips of any singer -> latent -> clips of a chosen singer.
 
     `encode` listens, `conditioning` says what to sing and by whom, `logits` scores a clip under that condition. The
     confusion network `classifier` travels with the model but takes no part in conversion.
@@ -80,14 +80,14 @@ class Autoencoder(nn.Module):
         self.config = config
         self.encoder = Encoder(config.encoder)
         self.singers = SingerTable(singer_names, config.singer_channels)
-        n_told = conditions.MELODY_CHANNELS if config.melody_hop_samples else 0
-        self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels + n_told)
+        n_melody = conditions.MELODY_CHANNELS if config.melody_hop_samples else 0
+        self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels + n_melody)
         self.classifier = SingerClassifier(config.classifier, config.encoder.latent_channels, len(singer_names))
         if config.melody_hop_samples:
             self.notes = NoteClassifier(config.notes, config.encoder.latent_channels)
 
     @property
-    def is_told_the_melody(self) -> bool:
+    def is_melody_conditioned(self) -> bool:
         """Whether the condition needs pitch and loudness."""
         return self.config.melody_hop_samples > 0
 
@@ -96,23 +96,25 @@ class Autoencoder(nn.Module):
         z: Tensor = self.encoder(codes)
         return z
 
-    def conditioning(self, z: Tensor, singer_vectors: Tensor, told: Tensor | None = None) -> conditions.Conditioning:
-        """Latent, singer vectors and, where it is asked for, the melody -> what the decoder is told.
+    def conditioning(self, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None) -> conditions.Conditioning:
+        """Latent, singer vectors and, where it is asked for, the melody -> the decoder's conditioning.
 
         Args:
             z: `[B, D, F]`.
             singer_vectors: `[B, E]`.
-            told: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * latent_hop / melody_hop]`.
+            melody: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * latent_hop / melody_hop]`.
 
         Raises:
             ValueError: the melody is missing, or nobody asked for it.
         """
-        if (told is not None) != self.is_told_the_melody:
-            raise ValueError(f"this decoder {'must' if self.is_told_the_melody else 'cannot'} be told the melody")
-        melody = None if told is None else conditions.melody(told[:, 0], told[:, 1])
-        return conditions.join(z, singer_vectors, self.config.latent_hop_samples, melody)
+        if (melody is not None) != self.is_melody_conditioned:
+            raise ValueError(
+                f"this decoder {'must' if self.is_melody_conditioned else 'cannot'} be conditioned on the melody"
+            )
+        channels = None if melody is None else conditions.melody(melody[:, 0], melody[:, 1])
+        return conditions.join(z, singer_vectors, self.config.latent_hop_samples, channels)
 
-    def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor, told: Tensor | None = None) -> Tensor:
-        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and what `conditioning` tells."""
-        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, told))
+    def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None) -> Tensor:
+        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`."""
+        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody))
         return scores

@@ -1,6 +1,6 @@
-"""What a decoder may be told, and how it is laid out.
+"""Conditioning of a decoder: latent, singer, melody and log-mel, as channels of one row of frames.
 
-A condition is a row of frames: `[B, C, F]` with a hop in samples. The latent changes from frame to frame (local
+A conditioning is a row of frames: `[B, C, F]` with a hop in samples. The latent changes from frame to frame (local
 condition), the singer does not (global condition) and is repeated over the frames. Further conditions (pitch,
 loudness, mel) join along the channels after being brought to the same hop.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Frames that a decoder is told, each one valid for `hop_samples` samples."""
+    """Conditioning of a decoder: frames, each one valid for `hop_samples` samples."""
 
     frames: Tensor  # [B, C, F]
     hop_samples: int
@@ -60,27 +60,27 @@ _MIDDLE_MEL, _SPREAD_MEL = -5.0, 2.5  # of log-mels of singing
 
 
 def mel(log_mel: Tensor) -> Tensor:
-    """Log-mel `[B, M, F]` as channels of around 1: what a decoder is told, and what every net hears."""
+    """Log-mel `[B, M, F]` as channels of around 1: as conditioning, and as input of every net."""
     return (log_mel - _MIDDLE_MEL) / _SPREAD_MEL
 
 
-def join(latent: Tensor, singer: Tensor, hop_samples: int, told: Tensor | None = None) -> Conditioning:
+def join(latent: Tensor, singer: Tensor, hop_samples: int, melody_channels: Tensor | None = None) -> Conditioning:
     """Put the latent and the singer's vector into one condition, as in the concatenation of the published system.
 
     Args:
         latent: z `[B, D, F]`.
         singer: singer embedding `[B, E]`, repeated over the frames.
         hop_samples: samples a latent frame lasts.
-        told: the melody `[B, 3, F * r]` for some whole r, if the decoder is told it; see `melody`. The condition then
-            has its frames, and each of the latent's holds for r of them.
+        melody_channels: `[B, 3, F * r]` for some whole r, see `melody`; None without. The conditioning then has its
+            frames, and each of the latent's holds for r of them.
 
     Returns:
         Frames `[B, D + E, F]`, the latent first; or `[B, D + E + 3, F * r]`, the melody last.
     """
-    if told is None:
+    if melody_channels is None:
         repeated = singer.unsqueeze(2).expand(-1, -1, latent.shape[2])  # [B, E] -> [B, E, F]
         return Conditioning(torch.cat([latent, repeated], dim=1), hop_samples)
-    ratio = told.shape[2] // latent.shape[2]
+    ratio = melody_channels.shape[2] // latent.shape[2]
     held = latent.repeat_interleave(ratio, dim=2)  # [B, D, F] -> [B, D, F * r]
-    repeated = singer.unsqueeze(2).expand(-1, -1, told.shape[2])
-    return Conditioning(torch.cat([held, repeated, told.to(held)], dim=1), hop_samples // ratio)
+    repeated = singer.unsqueeze(2).expand(-1, -1, melody_channels.shape[2])
+    return Conditioning(torch.cat([held, repeated, melody_channels.to(held)], dim=1), hop_samples // ratio)

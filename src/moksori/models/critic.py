@@ -51,11 +51,11 @@ class Critic(nn.Module):
         last = (f"of_moments.{len(self.of_moments) - 1}", f"of_wholes.{len(self.of_wholes) - 1}")
         return {f"{layer}.{part}": 2 for layer in last for part in ("weight", "bias")}
 
-    def recorded(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def loss_real(self, mel: Tensor, singer: Tensor) -> Tensor:
         """Cross-entropy of taking sounds for recordings of singers `[B]`, mean over both nets and all moments."""
         return self._loss(mel, singer)
 
-    def made(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def loss_fake(self, mel: Tensor, singer: Tensor) -> Tensor:
         """Cross-entropy of taking them for what was made in the voices of singers `[B]`."""
         return self._loss(mel, singer + self.n_singers)
 

@@ -1,4 +1,4 @@
-"""What the synthesiser's controls will sound like, as log-mel: what training compares with recordings.
+"""The expected log-mel of the synthesiser's sound, from its controls: what training compares with recordings.
 
 The same as `synthesiser.expected_power`, summed to mel bands, but fast: the comb of harmonics is looked up by pitch,
 and what is linear is multiplied beforehand.
@@ -24,12 +24,12 @@ class Expectation:
     """Log-mels in every window of `features.WINDOWS`. Holds tables, about 25 MB, and no parameters."""
 
     def __init__(self, config: SynthesiserConfig, device: torch.device) -> None:
-        heard = FeatureConfig(config.sample_rate, config.hop_samples)
+        feature_config = FeatureConfig(config.sample_rate, config.hop_samples)
         n_pitches = math.ceil(1200 * math.log2(_HIGH_HZ / _LOW_HZ) / _STEP_CENTS) + 1
         table_hz = _LOW_HZ * 2.0 ** (torch.arange(n_pitches) * _STEP_CENTS / 1200)
         self._tables: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
         for window in features.WINDOWS:
-            filterbank = heard.filterbank(window)  # [mels, bins]
+            filterbank = feature_config.filterbank(window)  # [mels, bins]
             read = synthesiser.reading(config, synthesiser.bins_hz(config, window))  # [bins, bands]
             comb = synthesiser.harmonic_power(table_hz[None], config, window)[0].T.contiguous()  # [pitches, bins]
             noise = synthesiser.noise_share(window) * (filterbank @ read)  # [mels, bands]

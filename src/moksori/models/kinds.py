@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from moksori import settings
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.solo import Solo, SoloConfig
-from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-Config = ModelConfig | SwiftConfig | SoloConfig
-Converter = Autoencoder | Swift  # what makes another voice of a recording
+Config = ModelConfig | SourceFilterModelConfig | SoloConfig
+Converter = Autoencoder | SourceFilterModel  # what makes another voice of a recording
 Model = Converter | Solo
 
 
@@ -103,8 +103,8 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "source-filter",
-            SwiftConfig,
-            Swift,
+            SourceFilterModelConfig,
+            SourceFilterModel,
             trained_by="moksori.training.media.features:FeatureMedium",
             sung_by="moksori.generation.songs.detail:song",
         ),
@@ -155,9 +155,9 @@ def are_of_autoencoder(config: Config) -> TypeIs[ModelConfig]:
     return isinstance(config, ModelConfig)
 
 
-def is_source_filter(model: Model) -> TypeIs[Swift]:
+def is_source_filter(model: Model) -> TypeIs[SourceFilterModel]:
     """Whether a model says controls of harmonics and noise."""
-    return isinstance(model, Swift)
+    return isinstance(model, SourceFilterModel)
 
 
 def samples_codes(model: Converter) -> TypeIs[Autoencoder]:

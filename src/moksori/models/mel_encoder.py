@@ -1,4 +1,4 @@
-"""An encoder for models that are told the melody: a spectrum by bands in, latent out. One for all singers."""
+"""The encoder of models conditioned on the melody: log-mel in, latent out. One for all singers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The pitch adversary: which note does a latent frame come from? Trained to know, while the encoder learns to hide it.
 
-A decoder that is told the pitch must take it from there, and from nowhere else: what is left of it in the latent would
-pull against a transposition, and sing out of key.
+A decoder conditioned on the pitch must take it from there, and from nowhere else: what is left of it in the latent
+would pull against a transposition, and sing out of key.
 
 Source: Deng et al. 2020 (PitchNet), section 2.2, an adversary that reads pitch from the latent. Theirs regresses; this
 one names the note, so that its loss has a ceiling of guessing, as the confusion network's has.

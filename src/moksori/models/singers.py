@@ -13,9 +13,9 @@ from moksori.errors import UserError
 class SingerTable(nn.Module):
     """Singer names <-> rows of a learned table `[N, E]`.
 
-    A width of 0 is for a model that is never told who sings: it keeps the names alone. Beside what is learned a vector
-    may have a part that is measured of the singer's recordings (`measured` `[N, M]`, set before training), and then is
-    `[E + M]` long.
+    A width of 0 is for a model that is not conditioned on the singer: it keeps the names alone. Beside what is learned
+    a vector may have a part that is measured of the singer's recordings (`measured` `[N, M]`, set before training), and
+    then is `[E + M]` long.
 
     Source: Nachmani and Wolf 2019, section 3: a vector v_j a singer, trained together with encoder and decoder.
     """

@@ -1,6 +1,6 @@
-"""A WaveNet by itself: no encoder, nobody to be converted. What it is told, if anything, stands in its settings.
+"""A WaveNet by itself, a vocoder if conditioned on log-mels: no encoder. Its settings say its conditioning.
 
-    told                              condition                       what comes of it
+    conditioned on                    conditioning                    what comes of it
     nothing                           none                            sound like that of the recordings, without words
     who sings                         global: the same at every step  the same, in one voice
     pitch and loudness                local: moves with time          a melody, without words
@@ -25,7 +25,7 @@ from moksori.models.conditions import Conditioning
 from moksori.models.singers import SingerTable
 from moksori.models.wavenet import WaveNet, WaveNetConfig
 
-N_MELODY_ROWS = 2  # f0 and level, the first rows of what is told of a recording
+N_MELODY_ROWS = 2  # f0 and level, the first rows of the local features
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class SoloConfig:
 
     kind: str = "wavenet-alone"  # tells these settings from those of other models
     sample_rate: int = 16_000  # Hz
-    hop_samples: int = 160  # how often the local condition changes
-    singer_channels: int = 0  # width of a singer's vector, the global condition; 0: it is not told who sings
-    is_told_melody: bool = False  # local condition: pitch and loudness
-    mel_window_samples: int = 0  # local condition: the log-mel of this window, one of `features.WINDOWS`; 0: none
+    hop_samples: int = 160  # how often the local conditioning changes
+    singer_channels: int = 0  # width of a singer's vector, the global conditioning; 0: none
+    is_told_melody: bool = False  # local conditioning: pitch and loudness
+    mel_window_samples: int = 0  # local conditioning: the log-mel of this window, one of `features.WINDOWS`; 0: none
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self) -> None:
@@ -48,32 +48,32 @@ class SoloConfig:
         if self.mel_window_samples not in (0, *features.WINDOWS):
             known = ", ".join(map(str, sorted(features.WINDOWS)))
             raise ValueError(f"mel_window_samples must be 0 or one of {known}, not {self.mel_window_samples}")
-        if self.is_told_a_recording:
+        if self.has_local_conditioning:
             _ = self.features  # refuses what it refuses
 
     @property
-    def is_told_a_recording(self) -> bool:
-        """Whether there is a local condition, which comes from a recording."""
+    def has_local_conditioning(self) -> bool:
+        """Whether there is local conditioning, which comes from a recording."""
         return self.is_told_melody or self.mel_window_samples > 0
 
     @property
-    def is_told_the_singer(self) -> bool:
-        """Whether there is a global condition."""
+    def has_global_conditioning(self) -> bool:
+        """Whether there is global conditioning."""
         return self.singer_channels > 0
 
     @property
     def n_mels(self) -> int:
-        """Mel bands that it is told; 0 for none."""
+        """Mel bands of the local conditioning; 0 for none."""
         return features.WINDOWS[self.mel_window_samples] if self.mel_window_samples else 0
 
     @property
     def condition_channels(self) -> int:
-        """Width of the condition, all kinds together."""
+        """Width of the conditioning, all kinds together."""
         return self.singer_channels + conditions.MELODY_CHANNELS * self.is_told_melody + self.n_mels
 
     @property
     def features(self) -> FeatureConfig:
-        """How a recording becomes what is told."""
+        """How a recording becomes local features."""
         return FeatureConfig(self.sample_rate, self.hop_samples)
 
     @property
@@ -108,7 +108,7 @@ class SoloConfig:
 
 
 class Solo(nn.Module):
-    """Codes, and what is told -> scores of the next code."""
+    """WaveNet by itself: codes and conditioning features -> scores of the next code."""
 
     def __init__(self, config: SoloConfig, singer_names: Sequence[str]) -> None:
         super().__init__()
@@ -116,30 +116,32 @@ class Solo(nn.Module):
         self.singers = SingerTable(singer_names, config.singer_channels)
         self.decoder = WaveNet(config.decoder, config.condition_channels)
 
-    def conditioning(self, told: Tensor, singer_vectors: Tensor) -> Conditioning:
-        """What the decoder is told, laid out: the melody, the log-mel, the singer, each if it is asked for.
+    def conditioning(self, local_features: Tensor, singer_vectors: Tensor) -> Conditioning:
+        """The decoder's conditioning: melody, log-mel and singer, each if the settings ask for it.
 
         Args:
-            told: `[B, R, F]`, rows of a recording: f0 in Hz (0 where unvoiced), level in dBFS, log-mel. A net that is
-                told nothing of a recording reads only F, how long it shall sing.
-            singer_vectors: `[B, E]`, E = 0 for a net that is not told who sings.
+            local_features: `[B, R, F]`, rows of a recording: f0 in Hz (0 where unvoiced), level in dBFS, log-mel. A net
+                without local conditioning reads only F, how long it shall sing.
+            singer_vectors: `[B, E]`, E = 0 for a net without global conditioning.
 
         Raises:
-            ValueError: not as many rows as this net is told.
+            ValueError: not as many rows as this net is conditioned on.
         """
-        config, n_frames = self.config, told.shape[2]
+        config, n_frames = self.config, local_features.shape[2]
         n_rows = N_MELODY_ROWS + config.n_mels
-        if config.is_told_a_recording and told.shape[1] != n_rows:
-            raise ValueError(f"this WaveNet is told {n_rows} rows of a recording, not {told.shape[1]}")
+        if config.has_local_conditioning and local_features.shape[1] != n_rows:
+            raise ValueError(
+                f"this WaveNet is conditioned on {n_rows} rows of a recording, not {local_features.shape[1]}"
+            )
         parts = []
         if config.is_told_melody:
-            parts.append(conditions.melody(told[:, 0], told[:, 1]))
+            parts.append(conditions.melody(local_features[:, 0], local_features[:, 1]))
         if config.n_mels:
-            parts.append(conditions.mel(told[:, N_MELODY_ROWS:]))
+            parts.append(conditions.mel(local_features[:, N_MELODY_ROWS:]))
         parts.append(singer_vectors.unsqueeze(2).expand(-1, -1, n_frames))  # [B, E] -> [B, E, F]
         return Conditioning(torch.cat([part.to(singer_vectors) for part in parts], dim=1), config.hop_samples)
 
-    def logits(self, codes: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and what `conditioning` tells."""
-        scores: Tensor = self.decoder(codes, self.conditioning(told, singer_vectors))
+    def logits(self, codes: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`."""
+        scores: Tensor = self.decoder(codes, self.conditioning(local_features, singer_vectors))
         return scores

@@ -1,4 +1,4 @@
-"""From controls to sound: an oscillator for each harmonic, and noise; both shaped by envelopes.
+"""Harmonic plus noise synthesiser: an oscillator for each harmonic, and noise; both shaped by envelopes.
 
 Sound comes of the controls in two ways that must agree:
 
@@ -20,13 +20,13 @@ from torch.nn import functional
 
 LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
 CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
-_UNTOLD_HZ = 220.0  # where no frame of a song is voiced
+_UNVOICED_HZ = 220.0  # where no frame of a song is voiced
 _NOISE_WINDOW = 512  # samples, in which noise is shaped
 
 
 @dataclass(frozen=True)
 class SynthesiserConfig:
-    """How finely the synthesiser is told."""
+    """Rate, hop and bands of the synthesiser's controls."""
 
     sample_rate: int = 24_000  # Hz
     hop_samples: int = 240  # from one frame of controls to the next
@@ -41,7 +41,7 @@ class SynthesiserConfig:
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """What the synthesiser is told; frame i holds at sample `i * hop_samples`, between frames it is interpolated."""
+    """Control signals; frame i holds at sample `i * hop_samples`, between frames they are interpolated."""
 
     f0_hz: Tensor  # [B, F], 0 where unvoiced
     harmonics: Tensor  # [B, bands, F], natural log of the amplitude that a harmonic there has
@@ -181,21 +181,21 @@ def _mel(hz: Tensor) -> Tensor:
     return 2595.0 * torch.log10(1.0 + hz / 700.0)
 
 
-def _oscillators(controls: Controls, config: SynthesiserConfig, told: Oscillation) -> Tensor:
+def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillation) -> Tensor:
     """A cosine for each harmonic below half the sample rate, `[T]`."""
     hop, limit_hz = config.hop_samples, config.sample_rate / 2
     is_voiced = (controls.f0_hz[0] > 0).to(controls.harmonics)
-    pitch_hz = _between(told.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    pitch_hz = _between(track.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
     within = torch.cumsum(pitch_hz, dim=1) - pitch_hz  # from each frame's first sample on
-    cycles = (told.cycles[:, None] + within / config.sample_rate).flatten()
+    cycles = (track.cycles[:, None] + within / config.sample_rate).flatten()
     power = torch.exp(2.0 * controls.harmonics[0])
     sound = torch.zeros(len(cycles), dtype=power.dtype)
-    for number in range(1, int(limit_hz / float(told.pitch_hz.min())) + 1):
-        harmonic_hz = (number * told.pitch_hz).to(power)
+    for number in range(1, int(limit_hz / float(track.pitch_hz.min())) + 1):
+        harmonic_hz = (number * track.pitch_hz).to(power)
         amplitude = _read(power, harmonic_hz, config).sqrt() * is_voiced * (harmonic_hz < limit_hz)
         # Phases that grow with the square of the number keep the peaks of a voice low (Schroeder 1970).
-        turn = math.fmod(0.37 * number * (number - 1), 1.0)
-        wave = torch.cos(2.0 * math.pi * torch.frac(number * cycles + turn).to(sound))
+        phase = math.fmod(0.37 * number * (number - 1), 1.0)
+        wave = torch.cos(2.0 * math.pi * torch.frac(number * cycles + phase).to(sound))
         sound += _between(amplitude, hop) * wave
     return sound
 
@@ -224,7 +224,7 @@ def _held(f0_hz: Tensor) -> Tensor:
     """Pitch `[F]` that unvoiced frames take over from the nearest voiced one, so that a tone begins at its pitch."""
     index, is_voiced = torch.arange(len(f0_hz)), f0_hz > 0
     if not is_voiced.any():
-        return torch.full_like(f0_hz, _UNTOLD_HZ)
+        return torch.full_like(f0_hz, _UNVOICED_HZ)
     far = 2 * len(f0_hz)
     before = torch.where(is_voiced, index, torch.full_like(index, -far)).cummax(dim=0).values
     after = torch.where(is_voiced, index, torch.full_like(index, far)).flip(0).cummin(dim=0).values.flip(0)

@@ -84,8 +84,8 @@ class WaveNet(nn.Module):
             ValueError: a condition is missing, unasked for, or of another length or width.
         """
         frames = self._checked(conditioning, codes.shape[1])
-        heard = mulaw.to_scalar(shift_right(codes, self.config.kernel_size)).to(self.first.weight.dtype)
-        x = self.first(heard.unsqueeze(1))  # [B, R, T]
+        inputs = mulaw.to_scalar(shift_right(codes, self.config.kernel_size)).to(self.first.weight.dtype)
+        x = self.first(inputs.unsqueeze(1))  # [B, R, T]
         skips = self.first_skip(x)
         for layer in self.gated_layers():
             x, skip = layer(x, frames)

@@ -19,8 +19,8 @@ from moksori.audio import f0_file, files, level, notes, pitch, transposition
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
-from moksori.conversion import ConvertOptions, Progress, Report, Voice, hearing
-from moksori.conversion.hearing import Recording
+from moksori.conversion import ConvertOptions, Progress, Report, Voice, analysis
+from moksori.conversion.analysis import Recording
 from moksori.errors import UserError
 from moksori.generation import generator
 from moksori.models import kinds
@@ -77,7 +77,7 @@ def hear(source: str, folder: str, progress: Progress) -> Answer:
             n_read += len(block)
             progress(min(1.0, n_read / info.n_samples))
 
-    heard = hearing.hear(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
+    heard = analysis.analyse(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
     assert heard.track is not None
     f0_file.write(Path(folder) / f"heard{f0_file.SUFFIX}", heard.track)
     measured = heard.measured
@@ -113,7 +113,7 @@ def _listening_copy(source: Path, copy: Path, info: files.AudioInfo) -> None:
 def take_melody(given: str, kept: str, seconds: float) -> Answer:
     """Check a melody that was edited, and keep it at the tracker's frames."""
     track = f0_file.read(Path(given))
-    hearing.check_length(track, seconds)
+    analysis.check_length(track, seconds)
     f0_file.write(Path(kept), track)
     return {"n_frames": len(track.f0_hz)}
 
@@ -135,11 +135,11 @@ def plan(melody: str, voice: str | None, shares: dict[str, float], transpose: st
     """Where a singer would sing a song: how far it is moved, the singer's range, and which notes lie outside."""
     loaded, track = load(voice), f0_file.read(Path(melody))
     loaded.vector(shares)
-    singer = hearing.range_of(shares, loaded.provenance.ranges)
-    if not loaded.is_told_the_pitch:
+    singer = analysis.range_of(shares, loaded.provenance.ranges)
+    if not loaded.is_pitch_conditioned:
         return {"is_told": False, "semitones": 0.0, "range": None, "outside": []}
     options = ConvertOptions(transpose=wishes.transposition(transpose))
-    semitones = hearing.transpose_semitones(track, singer, options)
+    semitones = analysis.transpose_semitones(track, singer, options)
     moved = transposition.moved(track.f0_hz, semitones)
     outside = [] if singer is None else transposition.outside(moved, track.hop_seconds, singer)
     return {
@@ -185,7 +185,7 @@ def convert(
     """Convert a whole song, then hear the result."""
     asked, loaded = wishes.wish(wish), load(voice)
     transpose: float | str = wishes.transposition(asked.transpose)
-    if not loaded.is_told_the_pitch:
+    if not loaded.is_pitch_conditioned:
         transpose = "auto"
     options = ConvertOptions(transpose=transpose, keep_breaths=asked.keep_breaths, loudness=asked.loudness)
     given = None if melody is None else f0_file.read(Path(melody))
@@ -239,7 +239,7 @@ def card(voice: str | None) -> Answer:
     return {
         "singers": list(loaded.singers),
         "ranges": {name: _range(bounds) for name, bounds in origin.ranges.items()},
-        "is_told_the_pitch": loaded.is_told_the_pitch,
+        "is_pitch_conditioned": loaded.is_pitch_conditioned,
         "sample_rate": loaded.sample_rate,
         "parameters": sum(tensor.numel() for tensor in loaded.model.parameters()),
         "recipe": origin.recipe,

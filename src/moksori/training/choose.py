@@ -1,4 +1,4 @@
-"""Choosing the state that is handed out: the one whose conversions are best, which need not be the last.
+"""Model selection: the state that is handed out is the one whose conversions are best, which need not be the last.
 
 The held-out loss is that of singers who sing their own clips again. It goes on falling while conversions, which nobody
 has a recording to compare with, may already get worse. So now and then the model in training converts a few validation

@@ -25,7 +25,7 @@ from moksori.data.corpus import Corpus, sung_range
 from moksori.errors import UserError
 from moksori.models import kinds, roster
 from moksori.models.kinds import Model
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training.media.features import FeatureMedium
 from moksori.training.recipe import Recipe
 
@@ -55,7 +55,7 @@ def enrol(
     config: EnrolConfig,
     licence_note: str = "",
     progress: Callable[[int, int, str], None] | None = None,
-) -> tuple[Swift, Provenance]:
+) -> tuple[SourceFilterModel, Provenance]:
     """A copy of a voice in which the singers of some takes sing, too.
 
     Args:
@@ -117,11 +117,11 @@ def _fitted(
         for group in adam.param_groups:
             group["lr"] = _RATE * math.pow(_LAST_RATE / _RATE, share)
         batch = batches.batch(step)
-        heard = medium.disturbed(batch.clips, generator)
+        inputs = medium.perturbed(batch.clips, generator)
         with torch.no_grad():
-            z, vectors = medium.encode(heard), medium.singers(first + batch.singer)
+            z, vectors = medium.encode(inputs), medium.singers(first + batch.singer)
         vectors = torch.cat([rows[batch.singer], vectors[:, rows.shape[1] :]], dim=1)
-        controls = medium.controls(heard, z, vectors)
+        controls = medium.controls(inputs, z, vectors)
         loss = weights.reconstruction * medium.distance(controls, batch.clips)
         if medium.has_detail:
             loss = loss + weights.envelope * medium.envelope_distance(controls, batch.clips)

@@ -119,8 +119,8 @@ class RunFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(recipe_file, recipes.dump(recipe).encode())
             own = settings.plain(identity) | {_THREADS: torch.get_num_threads()}
-            told = json.dumps(own, ensure_ascii=False, indent=2) + "\n"
-            atomic.write(facts, told.encode())
+            text = json.dumps(own, ensure_ascii=False, indent=2) + "\n"
+            atomic.write(facts, text.encode())
             return
         before = json.loads(facts.read_text(encoding="utf-8"))
         if not isinstance(before, dict):

@@ -1,4 +1,4 @@
-"""Noticing that training goes astray before a step is taken."""
+"""Divergence detection: a spike of the loss is noticed before a step is taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from moksori.training.learner import Diverged
 
 _WINDOW = 200  # losses remembered
-_ENOUGH = 50  # losses needed before a spike can be told from a beginning
+_ENOUGH = 50  # losses needed before a spike differs from a beginning
 _SPREADS = 10.0  # a spike lies this many robust standard deviations above the median
 _SHARE = 0.5  # and this share of the median
 

@@ -1,4 +1,4 @@
-"""What a run will reach and when, told from the speed of its first steps.
+"""What a run will reach and when, from the speed of its first steps.
 
 Training on one machine is forty times as fast as on another, so a recipe tells of steps, and a run turns them into
 hours once it has taken some.
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from moksori.training.loop import Budget
-from moksori.training.phases.schedule import Turns
+from moksori.training.phases.schedule import PhaseSchedule
 from moksori.training.recipe import Recipe
 
 
@@ -68,7 +68,7 @@ def milestones(
     until = last_step(budget, step, seconds, steps_per_second)
     steps = {USABLE: recipe.loop.usable_steps or None, GOOD: recipe.loop.good_steps or None}
     if n_singers > 1:
-        steps[PHASE_2] = Turns(recipe.back_translation).expected_first_step(until)
+        steps[PHASE_2] = PhaseSchedule(recipe.back_translation).expected_first_step(until)
     found = [
         Milestone(name, place, seconds + (place - step) / steps_per_second, place <= until)
         for name, place in steps.items()

@@ -158,7 +158,7 @@ class Trainer:
                 counters.step += 1
                 self.average.add(counters.step)
                 self._tell(Stepped(counters.step, phase, before + self.clock() - began))
-                if self._look_around():
+                if self._observe():
                     saved_step = counters.step
                     rollbacks = rollbacks if saved_step <= astray_at else 0  # it came past the bad place
             except Diverged as reason:
@@ -169,10 +169,10 @@ class Trainer:
             self._save_at_the_end()
         return counters
 
-    def _look_around(self) -> bool:
+    def _observe(self) -> bool:
         """Log, validate, score, sample, save: whatever is due at this step, or by the clock. Whether it was saved.
 
-        A score may decide which model is handed out, and when to stop. One that was told by the clock is saved at once:
+        A score may decide which model is handed out, and when to stop. One that the clock decided is saved at once:
         a run that resumes has another clock, and shall know what was decided all the same.
         """
         loop, step = self.recipe.loop, self.counters.step
@@ -266,7 +266,7 @@ class Trainer:
 
     def _score(self, scorer: Scorer) -> float:
         """Have conversions judged; the best model so far is written apart. How good they are, 0..1."""
-        self._refuse_nonsense()
+        self._refuse_non_finite()
         step = self.counters.step
         with self.average.in_place():
             score = scorer.score(self.model, self.provenance(self.counters, self._finite_figures()))
@@ -286,7 +286,7 @@ class Trainer:
                 self._tell(Sampled(self.counters.step, name, clip))
 
     def _save(self) -> None:
-        self._refuse_nonsense()
+        self._refuse_non_finite()
         counters = self.counters
         chosen = dataclasses.asdict(self.chosen) if self.chosen else None
         header = {**dataclasses.asdict(counters), "figures": self.figures, "chosen": chosen}
@@ -294,7 +294,7 @@ class Trainer:
         self._write_model()
         self._tell(Saved(counters.step, path))
 
-    def _refuse_nonsense(self) -> None:
+    def _refuse_non_finite(self) -> None:
         if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
             raise Diverged("a weight is not finite")
 
@@ -352,7 +352,7 @@ class Trainer:
         self.chosen = chosen if self.folder.best.is_file() else None
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Everything the next step depends on; part and name are told apart by a bar."""
+        """Everything the next step depends on; a bar stands between part and name."""
         parts = {"model": self.model.state_dict(), "meter": self._meter.tensors(), "average": self.average.tensors()}
         parts |= {f"guard {name}": guard.tensors() for name, guard in self._guards.items()}
         parts |= {f"learner {name}": learner.tensors() for name, learner in self.learners.items()}
@@ -405,7 +405,7 @@ class _Meter:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take up the losses where `tensors` left them; the speed begins anew.
 
-        States of before told no phase: what they had begun to average is left out of the next mean.
+        States of before named no phase: what they had begun to average is left out of the next mean.
         """
         named = {tuple(key.split("/")): found.tolist() for key, found in tensors.items()}
         self._begin({(key[0], key[1]): found for key, found in named.items() if len(key) == 2})

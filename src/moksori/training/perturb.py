@@ -1,4 +1,4 @@
-"""What an encoder hears while it learns: the same words, as if sung by anybody.
+"""Perturbation of the encoder's inputs while it learns: the same words, as if sung by anybody.
 
 Formants are moved and the tone is coloured by chance, so that they tell the encoder nothing about the singer, and what
 it says cannot depend on them. The clip to be rebuilt stays as it is.
@@ -66,7 +66,7 @@ def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) ->
 
 
 def perturbed_densities(
-    excerpts: Tensor, config: PerturbConfig, heard: FeatureConfig, generator: torch.Generator
+    excerpts: Tensor, config: PerturbConfig, feature_config: FeatureConfig, generator: torch.Generator
 ) -> Tensor:
     """Excerpts as if another throat, pitch and room had been recorded: envelopes and mean shape are changed.
 
@@ -75,12 +75,12 @@ def perturbed_densities(
     Args:
         excerpts: `[B, N, F]`, see `features.excerpt`.
         config: how far.
-        heard: whose envelopes they are.
+        feature_config: whose envelopes they are.
         generator: of all chance.
     """
-    n_clips, device, bands = len(excerpts), excerpts.device, heard.envelope
+    n_clips, device, bands = len(excerpts), excerpts.device, feature_config.envelope
     f0_hz = features.f0_hz(excerpts)
-    shape, level = features.shape_of(excerpts, heard)
+    shape, level = features.shape_of(excerpts, feature_config)
     both = torch.stack(
         torch.cat([features.mean_shape(excerpts), shape], dim=2).chunk(2, dim=1), dim=1
     )  # [B, 2, bands, 1 + F]

@@ -1,4 +1,4 @@
-"""Noticing that something gets no better."""
+"""Early stopping: a plateau, where something gets no better, is noticed."""
 
 from __future__ import annotations
 

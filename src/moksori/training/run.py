@@ -111,7 +111,7 @@ def _provenance(
 
 
 def _ranges(corpus: Corpus) -> dict[str, PitchRange]:
-    """Where each singer sang in training, over whole recordings; nobody whose pitch was never heard."""
+    """Where each singer sang in training, over whole recordings; nobody whose pitch is not known."""
     found = {name: sung_range(corpus.of("train", name)) for name in corpus.singers}
     return {name: sung.rounded() for name, sung in found.items() if sung}
 
@@ -134,15 +134,15 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
         return medium.table(corpus, "validation", n_samples).fixed_items(per_singer)
 
     scored = held_out(recipe.segment_samples, loop.validation_segments)
-    heard = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1)
+    chosen = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1)
     # Spread over the singers rather than the first few.
-    heard = heard[:: max(1, len(heard) // loop.sample_pairs)][: loop.sample_pairs]
+    chosen = chosen[:: max(1, len(chosen) // loop.sample_pairs)][: loop.sample_pairs]
 
     def figures() -> dict[str, float]:
         return medium.figures(scored) if len(scored) >= 2 else {}
 
     def samples() -> Iterator[tuple[str, Clip]]:
-        return medium.samples(heard, seed) if heard else iter(())
+        return medium.samples(chosen, seed) if chosen else iter(())
 
     return Monitor(figures, samples)
 

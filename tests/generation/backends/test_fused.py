@@ -53,7 +53,7 @@ def made(case: Case, dtype: torch.dtype = torch.float32) -> FusedBackend:
     return FusedBackend(case.decoder().to(DEVICE), dtype)
 
 
-def told(case: Case, n_samples: int = N_SAMPLES) -> Conditioning:
+def conditioning_of(case: Case, n_samples: int = N_SAMPLES) -> Conditioning:
     conditioning = case.conditioning(n_samples)
     return Conditioning(conditioning.frames.to(DEVICE), conditioning.hop_samples)
 
@@ -91,7 +91,7 @@ def test_the_same_uniforms_give_the_reference_s_codes(case: Case, temperature: f
     slow = generator.generate(
         generator.backend_for(case.decoder(), "reference"), conditioning, uniforms, temperature, workers=1
     )
-    fast = sung(made(case), told(case), uniforms, temperature)
+    fast = sung(made(case), conditioning_of(case), uniforms, temperature)
     logits = by_definition(case, slow, N_SAMPLES)
     for stream in (slow != fast).any(dim=1).nonzero().flatten().tolist():
         position = int((slow[stream] != fast[stream]).nonzero()[0])
@@ -107,14 +107,14 @@ def test_scores_are_the_definition_s_though_every_ring_goes_round_again_and_agai
     case = dataclasses.replace(SMALL, config=dataclasses.replace(SMALL.config, kernel_size=3))
     n_samples = 3 * (2 * 2 + 1) + 1  # the longest ring three times
     codes = chance_codes(case, n_samples)
-    found = scored(made(case), told(case, n_samples), codes)
+    found = scored(made(case), conditioning_of(case, n_samples), codes)
     torch.testing.assert_close(found, by_definition(case, codes, n_samples), rtol=0, atol=1e-5)
 
 
 def test_a_clip_in_several_calls_is_the_clip_in_one() -> None:
     backend, uniforms = made(SMALL), SMALL.uniforms(6).to(DEVICE)
-    whole, _ = backend.sample(backend.start(told(SMALL)), None, uniforms, 1.0)
-    state, previous, parts = backend.start(told(SMALL)), None, []
+    whole, _ = backend.sample(backend.start(conditioning_of(SMALL)), None, uniforms, 1.0)
+    state, previous, parts = backend.start(conditioning_of(SMALL)), None, []
     for first, last in [(0, 3), (3, 4), (4, 6)]:
         part, state = backend.sample(state, previous, uniforms[:, first:last], 1.0)
         previous = part[:, -1]
@@ -124,7 +124,7 @@ def test_a_clip_in_several_calls_is_the_clip_in_one() -> None:
 
 def test_a_clip_goes_on_from_what_it_is_told_and_not_from_what_it_would_have_picked() -> None:
     backend, codes, uniforms = made(SMALL), chance_codes(SMALL, 3).to(DEVICE), SMALL.uniforms(3).to(DEVICE)
-    state, previous = backend.start(told(SMALL)), None
+    state, previous = backend.start(conditioning_of(SMALL)), None
     for position in range(3):
         _, state = backend.step(state, previous)
         previous = codes[:, position]
@@ -141,9 +141,9 @@ def test_a_clip_goes_on_from_what_it_is_told_and_not_from_what_it_would_have_pic
 def test_a_stream_is_the_same_alone_and_as_the_first_of_a_second_program() -> None:
     case = dataclasses.replace(SMALL, streams=fused.STREAMS + 2)
     uniforms = case.uniforms(4)
-    together = sung(made(case), told(case, 4), uniforms)
+    together = sung(made(case), conditioning_of(case, 4), uniforms)
     for stream in (0, fused.STREAMS):
-        alone = Conditioning(told(case, 4).frames[stream : stream + 1], case.hop_samples)
+        alone = Conditioning(conditioning_of(case, 4).frames[stream : stream + 1], case.hop_samples)
         assert torch.equal(sung(made(case), alone, uniforms[stream : stream + 1])[0], together[stream])
     assert not torch.equal(together[0], together[fused.STREAMS])
 
@@ -151,7 +151,10 @@ def test_a_stream_is_the_same_alone_and_as_the_first_of_a_second_program() -> No
 def test_half_precision_says_nearly_the_same() -> None:
     """Each factor is rounded to 11 bits."""
     codes = chance_codes(SMALL, N_SAMPLES)
-    found, expected = scored(made(SMALL, torch.float16), told(SMALL), codes), by_definition(SMALL, codes, N_SAMPLES)
+    found, expected = (
+        scored(made(SMALL, torch.float16), conditioning_of(SMALL), codes),
+        by_definition(SMALL, codes, N_SAMPLES),
+    )
     assert 1e-6 < (found - expected).abs().max() < 1e-2
     assert expected.std() > 0.3
 
@@ -161,11 +164,11 @@ def test_a_decoder_that_diverged_is_refused() -> None:
     with torch.no_grad():
         decoder.hidden.weight[0, 0] = math.nan
     with pytest.raises(ValueError, match="not finite"):
-        sung(FusedBackend(decoder.to(DEVICE)), told(SMALL, 2), SMALL.uniforms(2))
+        sung(FusedBackend(decoder.to(DEVICE)), conditioning_of(SMALL, 2), SMALL.uniforms(2))
 
 
 def launches(case: Case) -> list[tuple[str, tuple[int, ...], tuple[Any, ...], dict[str, Any]]]:
-    """Name, programs and arguments of the kernels of a turn, none of which is run."""
+    """Name, programs and arguments of the kernels of a step, none of which is run."""
     found = []
 
     class Recorder:
@@ -177,7 +180,7 @@ def launches(case: Case) -> list[tuple[str, tuple[int, ...], tuple[Any, ...], di
 
     backend = made(case)
     backend._kernels = SimpleNamespace(**{name: Recorder(name) for name in ("first", "layer", "head")})
-    backend._turn(backend.start(told(case)))
+    backend._advance(backend.start(conditioning_of(case)))
     return found
 
 
@@ -194,7 +197,7 @@ def test_a_kernel_reads_nothing_that_it_writes(layers: int) -> None:
     written = {
         "first": {"now", "ring", "skips"},
         "layer": {"next_ring", "next_skips"},
-        "head": {"position", "logits", "codes", "heard", "is_finite"},
+        "head": {"position", "logits", "codes", "recent", "is_finite"},
     }
     case = dataclasses.replace(SMALL, config=dataclasses.replace(SMALL.config, layers=layers))
     before: dict[str, int] = {}
@@ -226,11 +229,11 @@ def test_without_a_gpu_one_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 def test_training_the_decoder_further_does_not_reach_a_backend_that_was_made_before() -> None:
     decoder: WaveNet = SMALL.decoder().to(DEVICE)
     backend = FusedBackend(decoder)
-    before, _ = backend.step(backend.start(told(SMALL)), None)
+    before, _ = backend.step(backend.start(conditioning_of(SMALL)), None)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.mul_(-3)
-    after, _ = backend.step(backend.start(told(SMALL)), None)
+    after, _ = backend.step(backend.start(conditioning_of(SMALL)), None)
     assert torch.equal(before, after)
 
 
@@ -238,4 +241,4 @@ def test_both_precisions_are_in_the_table_of_backends() -> None:
     uniforms = sampling.uniforms(0, 0, 0, 2).expand(2, -1)
     for name in ("fused", "fused16"):
         backend = generator.backend_for(SMALL.decoder().to(DEVICE), name)
-        assert isinstance(backend, FusedBackend) and sung(backend, told(SMALL), uniforms).shape == (2, 2)
+        assert isinstance(backend, FusedBackend) and sung(backend, conditioning_of(SMALL), uniforms).shape == (2, 2)

@@ -25,18 +25,18 @@ def test_each_ring_holds_one_input_less_than_its_taps_span() -> None:
         state = StreamingBackend(net(kernel_size)).start(described())
         past = [ring.shape[0] for ring in state.rings]
         assert past == [(kernel_size - 1) * dilation for dilation in (1, 2, 4, 1, 2, 4)]
-        assert state.heard.shape == (2, kernel_size)
+        assert state.recent.shape == (2, kernel_size)
 
 
 def test_what_is_remembered_does_not_grow() -> None:
     backend = StreamingBackend(net())
     state = backend.start(described())
-    before = [tensor.shape for tensor in [state.heard, state.summands, *state.rings]]
+    before = [tensor.shape for tensor in [state.recent, state.summands, *state.rings]]
     previous = None
     for _ in range(30):
         _, state = backend.step(state, previous)
         previous = torch.zeros(2, dtype=torch.int64)
-    assert before == [tensor.shape for tensor in [state.heard, state.summands, *state.rings]]
+    assert before == [tensor.shape for tensor in [state.recent, state.summands, *state.rings]]
     assert state.position == 30
 
 

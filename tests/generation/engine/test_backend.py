@@ -37,7 +37,7 @@ def decoder(config: WaveNetConfig, condition: int = 3, seed: int = 0) -> WaveNet
     return own
 
 
-def told(n_streams: int, n_frames: int, condition: int = 3, hop_samples: int = 7) -> Conditioning:
+def conditioning_of(n_streams: int, n_frames: int, condition: int = 3, hop_samples: int = 7) -> Conditioning:
     chance = torch.Generator().manual_seed(1)
     return Conditioning(torch.randn(n_streams, condition, n_frames, generator=chance), hop_samples)
 
@@ -74,7 +74,7 @@ def test_scores_are_the_decoder_s_up_to_the_precision(
 ) -> None:
     """Over three receptive fields, so that every ring goes round; any width, any number of streams."""
     own = decoder(config, condition)
-    conditioning = told(n_streams, 3 * config.receptive_field // 7 + 1, condition)
+    conditioning = conditioning_of(n_streams, 3 * config.receptive_field // 7 + 1, condition)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     scores, _ = backend.score(backend.start(conditioning), None, codes)
@@ -89,7 +89,7 @@ def test_scores_are_the_decoder_s_up_to_the_precision(
 @every_precision
 def test_the_lower_precision_is_the_less_exact(precision: str) -> None:
     """So that the name is no decoration: float32 is not what answers for all three."""
-    own, conditioning = decoder(SMALL), told(3, 12)
+    own, conditioning = decoder(SMALL), conditioning_of(3, 12)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     scores, _ = backend.score(backend.start(conditioning), None, codes)
@@ -101,7 +101,7 @@ def test_the_lower_precision_is_the_less_exact(precision: str) -> None:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_the_width_of_the_vectors_changes_nothing_but_rounding(precision: str) -> None:
     """Sums of whole numbers are exact; what is left is a gate on the edge between two, and the head in bfloat16."""
-    own, conditioning = decoder(SMALL), told(9, 12)
+    own, conditioning = decoder(SMALL), conditioning_of(9, 12)
     codes, found = codes_for(conditioning), []
     for tier in cpu.TIERS:
         if tier.needs <= cpu.features():
@@ -116,7 +116,7 @@ def test_the_width_of_the_vectors_changes_nothing_but_rounding(precision: str) -
 
 @every_precision
 def test_scoring_in_pieces_is_scoring_at_once(precision: str) -> None:
-    own, conditioning = decoder(SMALL), told(2, 10)
+    own, conditioning = decoder(SMALL), conditioning_of(2, 10)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     whole, _ = backend.score(backend.start(conditioning), None, codes)
@@ -134,7 +134,7 @@ def test_how_far_ahead_the_past_is_multiplied_changes_nothing(
     precision: str, kernel_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the bit, for dilations below and above it, and from calls that begin anywhere."""
-    own, conditioning = decoder(WaveNetConfig(2, 5, kernel_size, 20, 24)), told(3, 30)
+    own, conditioning = decoder(WaveNetConfig(2, 5, kernel_size, 20, 24)), conditioning_of(3, 30)
     codes, found = codes_for(conditioning), []
     backend = made(own, precision, conditioning)
     for most in (1, 2, 8):
@@ -154,7 +154,7 @@ def test_how_far_ahead_the_past_is_multiplied_changes_nothing(
 @pytest.mark.parametrize("n_streams", [3, 9])
 def test_streams_that_are_over_change_nothing_for_the_others(precision: str, n_streams: int) -> None:
     """To the bit, left out at any sample: between two frames, and while sums lie ahead."""
-    own, conditioning = decoder(WaveNetConfig(2, 5, 2, 20, 24)), told(n_streams, 20)
+    own, conditioning = decoder(WaveNetConfig(2, 5, 2, 20, 24)), conditioning_of(n_streams, 20)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     whole, _ = backend.score(backend.start(conditioning), None, codes)
@@ -179,13 +179,13 @@ def test_streams_that_are_over_are_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(backend, "sample", noted)
     monkeypatch.setattr(backend, "call_samples", lambda n_streams: 7)
-    generator.generate(backend, told(3, 10), torch.full((3, 70), 0.5), workers=1, lengths=[28, 70, 8])
+    generator.generate(backend, conditioning_of(3, 10), torch.full((3, 70), 0.5), workers=1, lengths=[28, 70, 8])
     assert asked == [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
 
 
 @every_precision
 def test_threads_change_nothing(precision: str) -> None:
-    own, conditioning = decoder(SMALL), told(9, 8)
+    own, conditioning = decoder(SMALL), conditioning_of(9, 8)
     backend = made(own, precision, conditioning)
     uniforms = torch.stack([sampling.uniforms(0, stream, 0, 56) for stream in range(9)])
     alone = generator.generate(backend, conditioning, uniforms, workers=1)
@@ -196,7 +196,7 @@ def test_threads_change_nothing(precision: str) -> None:
 
 @every_precision
 def test_with_bounds_checked_the_same_comes_out(precision: str) -> None:
-    own, conditioning = decoder(WaveNetConfig(1, 3, 3, 9, 17)), told(7, 6)
+    own, conditioning = decoder(WaveNetConfig(1, 3, 3, 9, 17)), conditioning_of(7, 6)
     codes = codes_for(conditioning)
     plain, checked = made(own, precision, conditioning), made(own, precision, conditioning, is_checked=True)
     expected, _ = plain.score(plain.start(conditioning), None, codes)
@@ -210,7 +210,7 @@ def test_with_bounds_checked_the_same_comes_out(precision: str) -> None:
 @pytest.mark.parametrize("field", ["taps", "outputs", "hidden", "logits", "condition"])
 def test_the_checked_kernel_notices_weights_that_end_early(field: str) -> None:
     """Else the checked copy would prove nothing."""
-    own, conditioning = decoder(SMALL), told(2, 2)
+    own, conditioning = decoder(SMALL), conditioning_of(2, 2)
     backend = made(own, "float32", conditioning, is_checked=True)
     weights = backend._net.weights
     short = getattr(weights, field)[..., :-1].copy()
@@ -231,7 +231,7 @@ def test_the_checked_kernel_notices_weights_that_end_early(field: str) -> None:
 
 
 def test_weights_that_overflow_are_noticed_when_they_do() -> None:
-    own, conditioning = decoder(SMALL), told(2, 4)
+    own, conditioning = decoder(SMALL), conditioning_of(2, 4)
     with torch.no_grad():
         own.logits.weight.fill_(3e38)
     backend = EngineBackend(own, "float32")
@@ -246,7 +246,7 @@ def test_a_decoder_of_double_precision_is_refused() -> None:
 
 def test_a_louder_song_than_the_calibration_is_clipped_not_wrapped() -> None:
     """Inputs twice the peak: int8 that wraps around would be off by the whole scale, clipping is off by half."""
-    own, conditioning = decoder(SMALL), told(2, 8)
+    own, conditioning = decoder(SMALL), conditioning_of(2, 8)
     codes = codes_for(conditioning)
     peaks = calibration.layer_peaks(own, codes, conditioning)
     backend = EngineBackend(own, "int8", [peak / 2 for peak in peaks])
@@ -258,7 +258,7 @@ def test_a_louder_song_than_the_calibration_is_clipped_not_wrapped() -> None:
 
 def test_picking_is_that_of_the_reference_code_by_code() -> None:
     """Excused only where a uniform lies on the edge between two codes."""
-    own, conditioning = decoder(SMALL), told(8, 40)
+    own, conditioning = decoder(SMALL), conditioning_of(8, 40)
     backend = EngineBackend(own, "float32")
     for temperature in (0.0, 1e-40, 0.5, 1.0, 2.0):
         uniforms = torch.stack([sampling.uniforms(3, stream, 0, 280) for stream in range(8)])
@@ -282,10 +282,10 @@ def test_calls_are_short_enough_to_be_stopped() -> None:
 
 def test_what_does_not_fit_is_refused_before_memory_is_touched() -> None:
     """Each of these read or wrote beyond an array."""
-    backend, conditioning = EngineBackend(decoder(SMALL), "float32"), told(2, 3)
+    backend, conditioning = EngineBackend(decoder(SMALL), "float32"), conditioning_of(2, 3)
     for n_channels in (0, 2, 4):
         with pytest.raises(ValueError, match=f"a condition of 3 channels, not {n_channels}"):
-            backend.start(told(2, 3, n_channels))
+            backend.start(conditioning_of(2, 3, n_channels))
     with pytest.raises(ValueError, match="the condition ends before sample 22"):
         backend.score(backend.start(conditioning), None, torch.zeros(2, 22, dtype=torch.int64))
     for n_streams in (1, 3):
@@ -297,7 +297,7 @@ def test_what_does_not_fit_is_refused_before_memory_is_touched() -> None:
 
 def test_a_condition_of_no_frames_gives_no_samples() -> None:
     backend = EngineBackend(decoder(SMALL), "float32")
-    assert generator.generate(backend, told(2, 0), torch.zeros(2, 0)).shape == (2, 0)
+    assert generator.generate(backend, conditioning_of(2, 0), torch.zeros(2, 0)).shape == (2, 0)
 
 
 def test_the_tier_that_was_found_to_work_is_the_one_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ from moksori.audio import envelopes, features
 from moksori.audio.clip import Samples
 from moksori.generation.songs.detail import DetailSong
 from moksori.models.source_filter import SourceFilterConfig
-from moksori.models.swift import Swift, SwiftConfig
+from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 
 N_FRAMES = 200
 
 
 @pytest.fixture
-def swift(tiny_swift: Swift) -> Swift:
+def swift(tiny_swift: SourceFilterModel) -> SourceFilterModel:
     """A tiny model with a detail path for two singers, at 24 kHz; untrained, it corrects nothing."""
     config = replace(
         tiny_swift.config,
@@ -27,10 +27,10 @@ def swift(tiny_swift: Swift) -> Swift:
         hop_samples=240,
         decoder=SourceFilterConfig(channels=8, layers=2, has_detail=True),
     )
-    assert isinstance(config, SwiftConfig)
+    assert isinstance(config, SourceFilterModelConfig)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Swift(config, ["bass", "tenor"]).eval()
+        return SourceFilterModel(config, ["bass", "tenor"]).eval()
 
 
 def _pitch() -> np.ndarray:
@@ -52,14 +52,16 @@ def _source(song: Samples, block: int = 1000) -> Callable[[], Iterator[Samples]]
     return lambda: (song[start : start + block] for start in range(0, len(song), block))
 
 
-def _sung(model: Swift, *, stretch_frames: int = 1000, gain: float | None = None, semitones: float = 0.0) -> Samples:
+def _sung(
+    model: SourceFilterModel, *, stretch_frames: int = 1000, gain: float | None = None, semitones: float = 0.0
+) -> Samples:
     vector = model.singers(torch.tensor([1]))[0].detach()
     song = DetailSong(model, vector, _pitch() * 2 ** (semitones / 12), _pitch(), 0, gain, stretch_frames)
     return np.concatenate(list(song.converted(_source(_song()))))
 
 
 @pytest.mark.parametrize("stretch_frames", [10, 64, 148])
-def test_stretches_do_not_matter(swift: Swift, stretch_frames: int) -> None:
+def test_stretches_do_not_matter(swift: SourceFilterModel, stretch_frames: int) -> None:
     torch.nn.init.normal_(swift.decoder.last.weight, std=0.1)
     whole = _sung(swift)
     assert len(whole) == N_FRAMES * 240 and np.abs(whole).max() > 0.01
@@ -67,7 +69,7 @@ def test_stretches_do_not_matter(swift: Swift, stretch_frames: int) -> None:
     np.testing.assert_allclose(_sung(swift, stretch_frames=stretch_frames), whole, atol=1e-3)
 
 
-def test_with_all_of_the_detail_a_voice_of_the_same_mean_sings_the_song_itself(swift: Swift) -> None:
+def test_with_all_of_the_detail_a_voice_of_the_same_mean_sings_the_song_itself(swift: SourceFilterModel) -> None:
     config = swift.config.features
     measured = envelopes.measure(_song(), _pitch(), config.envelope)
     own = features.of_envelopes(measured, config)
@@ -80,7 +82,7 @@ def test_with_all_of_the_detail_a_voice_of_the_same_mean_sings_the_song_itself(s
     assert np.abs(again.harmonics - measured.harmonics)[sung, voiced].mean() < 0.1  # nepers
 
 
-def test_without_detail_the_mean_of_the_voice_is_sung(swift: Swift) -> None:
+def test_without_detail_the_mean_of_the_voice_is_sung(swift: SourceFilterModel) -> None:
     config = swift.config.features
     assert swift.singers.measured is not None
     tilt = torch.linspace(2.0, -4.0, 64)
@@ -91,7 +93,7 @@ def test_without_detail_the_mean_of_the_voice_is_sung(swift: Swift) -> None:
     assert (middle - middle.mean()).abs().mean() < 0.15
 
 
-def test_as_loud_as_the_source_at_any_pitch_and_gain(swift: Swift) -> None:
+def test_as_loud_as_the_source_at_any_pitch_and_gain(swift: SourceFilterModel) -> None:
     torch.nn.init.normal_(swift.decoder.last.weight, std=0.3)  # whatever the net says
     song = _song()
     for gain, semitones in ((0.0, 0.0), (1.0, 7.0), (0.5, -5.0)):
@@ -100,7 +102,7 @@ def test_as_loud_as_the_source_at_any_pitch_and_gain(swift: Swift) -> None:
         assert levels[1] == pytest.approx(levels[0], abs=1.5)
 
 
-def test_a_song_without_a_voiced_frame_is_sung_as_noise(swift: Swift) -> None:
+def test_a_song_without_a_voiced_frame_is_sung_as_noise(swift: SourceFilterModel) -> None:
     vector = swift.singers(torch.tensor([0]))[0].detach()
     silent = np.zeros(N_FRAMES)
     noise = np.random.default_rng(1).normal(0, 0.1, N_FRAMES * 240).astype(np.float32)

@@ -18,7 +18,7 @@ from moksori.data import threads
 from moksori.generation import generator
 from moksori.generation.songs import scheduler
 from moksori.generation.songs.base import Part
-from moksori.generation.songs.scheduler import Turn
+from moksori.generation.songs.scheduler import Slot
 from moksori.models.conditions import Conditioning
 
 HOP = 4
@@ -96,7 +96,7 @@ tunes = st.lists(st.lists(st.integers(1, 30), max_size=6).map(tuple), max_size=8
 @given(lengths=tunes)
 def test_every_part_of_every_song_is_sung_once_and_in_order(lengths: list[tuple[int, ...]]) -> None:
     given, backend = [Tune(*one) for one in enumerate(lengths)], Echo()
-    found = [(turn.song, list(codes)) for turn, codes in scheduler.sing(map(opener, given), backend)]
+    found = [(slot.song, list(codes)) for slot, codes in scheduler.sing(map(opener, given), backend)]
     assert [song for song, _ in found] == given
     for song, codes in found:
         assert len(codes) == song.n_parts
@@ -158,16 +158,16 @@ def test_long_parts_share_a_group_only_as_far_as_memory_goes(monkeypatch: pytest
     monkeypatch.setattr(scheduler, "_STREAM_SAMPLES", 10)  # 30 for three streams
     backend = Echo()
     given = [Tune(number, (length,)) for number, length in enumerate((4, 4, 12, 12, 16, 100, 4))]
-    for turn, codes in scheduler.sing(map(opener, given), backend):
-        np.testing.assert_array_equal(next(codes), turn.song.codes(0))
+    for slot, codes in scheduler.sing(map(opener, given), backend):
+        np.testing.assert_array_equal(next(codes), slot.song.codes(0))
     assert backend.groups == [(2, 4), (2, 12), (1, 16), (1, 100), (1, 4)]
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 3])
 def test_a_song_that_fails_gives_what_it_has_and_then_its_error(fails_at: int) -> None:
     given = [Tune(0, (5, 7)), Tune(1, (6,) * 5, fails_at), Tune(2, (8, 3))]
-    for turn, codes in scheduler.sing(map(opener, given), Echo()):
-        song = turn.song
+    for slot, codes in scheduler.sing(map(opener, given), Echo()):
+        song = slot.song
         for index in range(song.n_parts if song.number != 1 else fails_at):
             np.testing.assert_array_equal(next(codes), song.codes(index))
         if song.number == 1:
@@ -181,9 +181,9 @@ def test_a_song_that_cannot_be_opened_says_so_when_it_is_its_turn() -> None:
 
     openers = [opener(Tune(0, (5,))), refuse, opener(Tune(2, (5,))), refuse]
     found = []
-    for turn, codes in scheduler.sing(openers, Echo()):
+    for slot, codes in scheduler.sing(openers, Echo()):
         try:
-            found.append((turn.song.number, len(list(codes))))
+            found.append((slot.song.number, len(list(codes))))
         except OSError as error:
             assert str(error) == "no such tune"
             found.append((-1, 0))
@@ -193,11 +193,11 @@ def test_a_song_that_cannot_be_opened_says_so_when_it_is_its_turn() -> None:
 def test_what_nobody_waits_for_is_not_sung() -> None:
     """A song whose result cannot be written: its later parts are no work for anybody."""
     given, backend = [Tune(0, (5,) * 20), Tune(1, (5, 5))], Echo()
-    for turn, codes in scheduler.sing(map(opener, given), backend):
-        if turn.song.number == 0:
+    for slot, codes in scheduler.sing(map(opener, given), backend):
+        if slot.song.number == 0:
             next(codes)
         else:
-            assert [list(own) for own in codes] == [list(turn.song.codes(index)) for index in range(2)]
+            assert [list(own) for own in codes] == [list(slot.song.codes(index)) for index in range(2)]
     assert given[0].made <= 3 + 1
     assert [n_streams for n_streams, _ in backend.groups] == [3, 2]
 
@@ -227,8 +227,8 @@ def test_a_song_is_told_when_a_part_is_made_and_how_much_is_sung() -> None:
 
 def test_a_turn_by_itself_opens_its_song_once() -> None:
     opened = []
-    turn = Turn(lambda: opened.append(1) or Tune(0, ()))  # type: ignore[func-returns-value]
-    assert turn.song is turn.song and opened == [1]
+    slot = Slot(lambda: opened.append(1) or Tune(0, ()))  # type: ignore[func-returns-value]
+    assert slot.song is slot.song and opened == [1]
 
 
 def test_no_songs_are_no_work() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from moksori.audio import features
 from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import losses
 from moksori.training.folder import RunFolder
 from moksori.training.loop import Budget
@@ -21,33 +21,33 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.phases.backtranslate import BackTranslation
 from moksori.training.phases.mixup import MixupConfig
-from moksori.training.phases.schedule import BackTranslationConfig, Turns
+from moksori.training.phases.schedule import BackTranslationConfig, PhaseSchedule
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions, open_run
 
 
 @pytest.fixture
-def batches(tiny_corpus: Corpus, tiny_swift: Swift) -> Batches:
+def batches(tiny_corpus: Corpus, tiny_swift: SourceFilterModel) -> Batches:
     table = FeatureMedium(tiny_swift, PerturbConfig()).table(tiny_corpus, "train", 1920, moved_copies=1)
     return Batches(table, 4, seed=0, is_augmented=False)
 
 
-def _phase(model: Swift) -> CriticisedReconstruction:
+def _phase(model: SourceFilterModel) -> CriticisedReconstruction:
     return CriticisedReconstruction(FeatureMedium(model, PerturbConfig()), cast(Batches, None), [110.0, 220.0])
 
 
-def _gradients(model: Swift, loss: Tensor) -> set[str]:
+def _gradients(model: SourceFilterModel, loss: Tensor) -> set[str]:
     """Parts of the model that a loss would move."""
     named = list(model.named_parameters())
     found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True, retain_graph=True)
     return {name.partition(".")[0] for (name, _), g in zip(named, found, strict=True) if g is not None and g.any()}
 
 
-def _updates(model: Swift, batch: Batch, seed: int = 0) -> list[tuple[str, dict[str, Tensor]]]:
+def _updates(model: SourceFilterModel, batch: Batch, seed: int = 0) -> list[tuple[str, dict[str, Tensor]]]:
     return [(u.learner, u.losses) for u in _phase(model).updates(batch, 0, torch.Generator().manual_seed(seed))]
 
 
-def test_each_loss_moves_what_it_should(tiny_swift: Swift, batches: Batches) -> None:
+def test_each_loss_moves_what_it_should(tiny_swift: SourceFilterModel, batches: Batches) -> None:
     updates = _updates(tiny_swift, batches.batch(0))
     assert [learner for learner, _ in updates] == ["classifier", "critic", "autoencoder"]
     named = {name: loss for _, own in updates for name, loss in own.items()}
@@ -60,7 +60,9 @@ def test_each_loss_moves_what_it_should(tiny_swift: Swift, batches: Batches) -> 
     assert _gradients(tiny_swift, named["cycle"]) == voice
 
 
-def test_the_learners_move_their_own_parts_only(tiny_swift: Swift, batches: Batches, tiny_swift_recipe: Recipe) -> None:
+def test_the_learners_move_their_own_parts_only(
+    tiny_swift: SourceFilterModel, batches: Batches, tiny_swift_recipe: Recipe
+) -> None:
     learners = FeatureMedium(tiny_swift, PerturbConfig()).learners(tiny_swift_recipe)
     for update in _phase(tiny_swift).updates(batches.batch(0), 0, torch.Generator().manual_seed(0)):
         before = {name: p.detach().clone() for name, p in tiny_swift.named_parameters()}
@@ -73,7 +75,7 @@ def test_the_learners_move_their_own_parts_only(tiny_swift: Swift, batches: Batc
         assert moved == expected
 
 
-def test_chance_comes_from_the_generator_alone(tiny_swift: Swift, batches: Batches) -> None:
+def test_chance_comes_from_the_generator_alone(tiny_swift: SourceFilterModel, batches: Batches) -> None:
     batch = batches.batch(0)
     one, two, other = (
         [loss.item() for _, own in _updates(tiny_swift, batch, seed) for loss in own.values()] for seed in (1, 1, 2)
@@ -82,13 +84,13 @@ def test_chance_comes_from_the_generator_alone(tiny_swift: Swift, batches: Batch
     assert one != other
 
 
-def test_conversions_are_into_others_only(tiny_swift: Swift) -> None:
+def test_conversions_are_into_others_only(tiny_swift: SourceFilterModel) -> None:
     generator = torch.Generator().manual_seed(0)
     singer = torch.arange(2).repeat(50)
     assert torch.equal(_phase(tiny_swift)._others(singer, generator), 1 - singer)
 
 
-def test_conversions_are_moved_to_where_the_others_sing(tiny_swift: Swift, batches: Batches) -> None:
+def test_conversions_are_moved_to_where_the_others_sing(tiny_swift: SourceFilterModel, batches: Batches) -> None:
     clips = batches.batch(0).clips[:1].repeat(400, 1, 1)
     features.f0_hz(clips)[:] = 110.0
     features.f0_hz(clips)[:, :3] = 0.0
@@ -101,7 +103,7 @@ def test_conversions_are_moved_to_where_the_others_sing(tiny_swift: Swift, batch
     assert torch.equal(features.with_f0(moved, features.f0_hz(clips)), clips)  # nothing else
 
 
-def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: Batches) -> None:
+def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: SourceFilterModel, batches: Batches) -> None:
     clips = batches.batch(0).clips[:1].repeat(50, 1, 1)
     features.f0_hz(clips)[:] = 1000.0
     zeros = torch.zeros(50, dtype=torch.int64)
@@ -109,7 +111,7 @@ def test_nothing_is_moved_beyond_what_anybody_sings(tiny_swift: Swift, batches: 
     assert features.f0_hz(moved).max() == 1000.0
 
 
-def test_a_clip_that_would_cross_the_limit_is_not_moved_at_all(tiny_swift: Swift, batches: Batches) -> None:
+def test_a_clip_that_would_cross_the_limit_is_not_moved_at_all(tiny_swift: SourceFilterModel, batches: Batches) -> None:
     """It was decided frame by frame: within a note, some frames jumped by an octave and others did not."""
     clips = batches.batch(0).clips[:1].repeat(50, 1, 1)
     features.f0_hz(clips)[:] = torch.linspace(700.0, 800.0, clips.shape[2])
@@ -124,17 +126,17 @@ class Noting:
     def __init__(self) -> None:
         self.seen: list[tuple[str, Tensor, Tensor]] = []
 
-    def recorded(self, mel: Tensor, singer: Tensor) -> Tensor:
-        self.seen.append(("recorded", mel, singer))
+    def loss_real(self, mel: Tensor, singer: Tensor) -> Tensor:
+        self.seen.append(("real", mel, singer))
         return torch.tensor(1.0)
 
-    def made(self, mel: Tensor, singer: Tensor) -> Tensor:
-        self.seen.append(("made", mel, singer))
+    def loss_fake(self, mel: Tensor, singer: Tensor) -> Tensor:
+        self.seen.append(("fake", mel, singer))
         return torch.tensor(10.0)
 
 
-def test_the_critic_is_told_the_truth_and_the_decoder_wants_to_be_taken_for_recordings(
-    tiny_swift: Swift, batches: Batches
+def test_the_critic_gets_true_labels_and_the_decoder_wants_to_be_taken_for_real(
+    tiny_swift: SourceFilterModel, batches: Batches
 ) -> None:
     medium = FeatureMedium(tiny_swift, PerturbConfig())
     critic = medium.critic = Noting()  # type: ignore[assignment]
@@ -145,51 +147,53 @@ def test_the_critic_is_told_the_truth_and_the_decoder_wants_to_be_taken_for_reco
         generator = torch.Generator().manual_seed(0)
         named = {name: loss for u in phase.updates(batch, 0, generator) for name, loss in u.losses.items()}
         generator = torch.Generator().manual_seed(0)  # the same draws once more, in the phase's order
-        heard = medium.disturbed(clips, generator)
-        z = medium.encode(heard)
+        inputs = medium.perturbed(clips, generator)
+        z = medium.encode(inputs)
         medium.classifier(z, generator)
         other = phase._others(singer, generator)
-        moved = phase._moved(heard, singer, other, generator)
-        rebuilt = medium.sung(medium.controls(heard, z, tiny_swift.singers(singer)))
+        moved = phase._moved(inputs, singer, other, generator)
+        rebuilt = medium.sung(medium.controls(inputs, z, tiny_swift.singers(singer)))
         converted = medium.sung(medium.controls(moved, z, tiny_swift.singers(other)))
     assert not (other == singer).any()
-    real = features.mels(clips)[features.HEARD]
+    real = features.mels(clips)[features.ENCODER_WINDOW]
     own, says = critic.seen[:3], critic.seen[3:]
     assert [(kind, label.tolist()) for kind, _, label in own] == [
-        ("made", other.tolist()),
-        ("made", singer.tolist()),
-        ("recorded", singer.tolist()),
+        ("fake", other.tolist()),
+        ("fake", singer.tolist()),
+        ("real", singer.tolist()),
     ]
     # What it hears is louder or softer by chance, evenly over a clip: so nothing is told by loudness.
-    for (_, heard, _), sound in zip(own, (converted, rebuilt, real), strict=True):
-        gain = heard - sound
+    for (_, inputs, _), sound in zip(own, (converted, rebuilt, real), strict=True):
+        gain = inputs - sound
         torch.testing.assert_close(gain, gain[:, :1, :1].expand_as(gain), atol=1e-4, rtol=0)
         assert gain[:, 0, 0].unique().numel() == len(gain) and gain.abs().max() < 0.3 * 5  # nepers
     assert [(kind, label.tolist()) for kind, _, label in says] == [
-        ("recorded", other.tolist()),
-        ("recorded", singer.tolist()),
+        ("real", other.tolist()),
+        ("real", singer.tolist()),
     ]
-    for (_, heard, _), sound in zip(says, (converted, rebuilt), strict=True):
-        torch.testing.assert_close(heard, sound)
+    for (_, inputs, _), sound in zip(says, (converted, rebuilt), strict=True):
+        torch.testing.assert_close(inputs, sound)
     assert named["critic"].item() == 1.0 + 0.5 * (10.0 + 10.0)
     assert named["adversarial"].item() == 1.0 + 0.5 * 1.0
 
 
-def test_back_translation_keeps_what_is_told_and_changes_what_is_heard(tiny_swift: Swift, batches: Batches) -> None:
+def test_back_translation_keeps_the_melody_and_changes_the_sound(
+    tiny_swift: SourceFilterModel, batches: Batches
+) -> None:
     medium = FeatureMedium(tiny_swift, PerturbConfig())
     config = BackTranslationConfig(
         start_step=0, refresh_every_steps=2, pool_batches=1, mixup=MixupConfig("fixed", fixed_share=0.0)
     )
-    translated = BackTranslation(medium, batches, Turns(config)).batch(0, 0)
+    translated = BackTranslation(medium, batches, PhaseSchedule(config)).batch(0, 0)
     source = batches.batch(0)
     assert torch.equal(translated.clips, source.clips)
-    own, heard = features.mels(source.clips), features.mels(translated.heard)
-    assert torch.equal(heard[512], own[512])
-    assert torch.equal(translated.heard[:, features.N_MELS :], source.clips[:, features.N_MELS :])
+    own, inputs = features.mels(source.clips), features.mels(translated.inputs)
+    assert torch.equal(inputs[512], own[512])
+    assert torch.equal(translated.inputs[:, features.N_MELS :], source.clips[:, features.N_MELS :])
     z = medium.encode(source.clips)
     sung = medium.sung(medium.controls(source.clips, z, tiny_swift.singers(1 - source.singer)))
-    torch.testing.assert_close(heard[features.HEARD], sung.detach())
-    assert not translated.heard.requires_grad
+    torch.testing.assert_close(inputs[features.ENCODER_WINDOW], sung.detach())
+    assert not translated.inputs.requires_grad
 
 
 def test_a_run_learns_and_resumes_bit_for_bit(tiny_corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -19,7 +19,7 @@ from moksori.data.segments import SegmentTable
 from moksori.generation import generator
 from moksori.generation.backends import sampling
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import losses, run
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
@@ -29,7 +29,7 @@ from moksori.training.media.codes import CodeMedium
 from moksori.training.media.features import FeatureMedium
 from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
 from moksori.training.phases.mixup import MixupConfig
-from moksori.training.phases.schedule import BackTranslationConfig, Turns
+from moksori.training.phases.schedule import BackTranslationConfig, PhaseSchedule
 from moksori.training.recipe import Recipe
 from moksori.training.run import RunOptions
 from moksori.training.shards import Team
@@ -43,12 +43,12 @@ def batches(tiny_corpus: Corpus, tiny_recipe: Recipe) -> Batches:
 
 
 def _phase(model: Autoencoder, batches: Batches, config: BackTranslationConfig = CONFIG) -> BackTranslation:
-    return BackTranslation(CodeMedium(model), batches, Turns(config))
+    return BackTranslation(CodeMedium(model), batches, PhaseSchedule(config))
 
 
 def test_the_plan_follows_the_config(tiny_model: Autoencoder, batches: Batches) -> None:
     phase_1, phase_2 = object(), _phase(tiny_model, batches)
-    plan = TwoPhases(phase_1, phase_2, Turns(CONFIG))  # type: ignore[arg-type]
+    plan = TwoPhases(phase_1, phase_2, PhaseSchedule(CONFIG))  # type: ignore[arg-type]
     assert [plan.phase_at(step) is phase_2 for step in (9, 10, 13, 14, 17, 18)] == [
         False,
         True,
@@ -65,10 +65,10 @@ def test_each_batch_of_the_pool_is_used_so_often_and_then_a_new_pool_is_sung(
 ) -> None:
     phase = _phase(tiny_model, batches)
     seen = [phase.batch(step, 0) for step in (10, 11, 12, 13, 18)]
-    assert torch.equal(seen[0].heard, seen[2].heard)
-    assert torch.equal(seen[1].heard, seen[3].heard)
-    assert not torch.equal(seen[0].heard, seen[1].heard)
-    assert not torch.equal(seen[0].heard, seen[4].heard)
+    assert torch.equal(seen[0].inputs, seen[2].inputs)
+    assert torch.equal(seen[1].inputs, seen[3].inputs)
+    assert not torch.equal(seen[0].inputs, seen[1].inputs)
+    assert not torch.equal(seen[0].inputs, seen[4].inputs)
 
 
 def test_targets_are_the_true_codes_with_their_true_singers(tiny_model: Autoencoder, batches: Batches) -> None:
@@ -77,16 +77,16 @@ def test_targets_are_the_true_codes_with_their_true_singers(tiny_model: Autoenco
         translated = phase.batch(step, 0)
         assert torch.equal(translated.clips, source.clips)
         assert torch.equal(translated.singer, source.singer)
-        assert translated.heard.shape == source.clips.shape
-        assert not torch.equal(translated.heard, source.clips)
+        assert translated.inputs.shape == source.clips.shape
+        assert not torch.equal(translated.inputs, source.clips)
 
 
-def test_the_loss_is_that_of_the_true_clip_given_the_heard_one(tiny_model: Autoencoder, batches: Batches) -> None:
+def test_the_loss_is_that_of_the_true_clip_given_the_translated_one(tiny_model: Autoencoder, batches: Batches) -> None:
     phase = _phase(tiny_model, batches)
     translated = phase.batch(10, 0)
     (update,) = phase.updates(translated, 10, torch.Generator())
     assert (update.learner, list(update.losses)) == ("autoencoder", ["back_translation"])
-    z = tiny_model.encode(translated.heard)
+    z = tiny_model.encode(translated.inputs)
     logits = tiny_model.logits(translated.clips, z, tiny_model.singers(translated.singer))
     assert torch.equal(update.losses["back_translation"], losses.reconstruction(logits, translated.clips))
 
@@ -94,7 +94,7 @@ def test_the_loss_is_that_of_the_true_clip_given_the_heard_one(tiny_model: Autoe
 def test_no_gradient_flows_through_the_singing(tiny_model: Autoencoder, batches: Batches) -> None:
     phase = _phase(tiny_model, batches)
     translated = phase.batch(10, 0)
-    assert not translated.heard.requires_grad
+    assert not translated.inputs.requires_grad
     assert all(parameter.grad is None for parameter in tiny_model.parameters())
     (update,) = phase.updates(translated, 10, torch.Generator())
     update.losses["back_translation"].backward()
@@ -120,8 +120,8 @@ def test_a_share_of_one_sings_with_the_true_singer(tiny_model: Autoencoder, batc
 def test_what_is_sung_is_a_function_of_seed_step_and_attempt(tiny_model: Autoencoder, batches: Batches) -> None:
     again, other = _phase(tiny_model, batches), _phase(tiny_model, batches)
     first = _phase(tiny_model, batches).batch(10, 0)
-    assert torch.equal(first.heard, again.batch(10, 0).heard)
-    assert not torch.equal(first.heard, other.batch(10, 1).heard)
+    assert torch.equal(first.inputs, again.batch(10, 0).inputs)
+    assert not torch.equal(first.inputs, other.batch(10, 1).inputs)
 
 
 def test_a_step_without_a_pool_is_refused(tiny_model: Autoencoder, batches: Batches) -> None:
@@ -166,15 +166,15 @@ def test_every_virtual_singer_has_another_singer_in_it(
 
 
 def test_features_are_sung_in_parts_side_by_side_in_the_teams_precision(
-    tiny_swift: Swift, tiny_corpus: Corpus, tiny_swift_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    tiny_swift: SourceFilterModel, tiny_corpus: Corpus, tiny_swift_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were sung by one thread in full precision, while the other cores had nothing to do."""
     config = tiny_swift.config
     table = ExcerptTable(tiny_corpus, "train", config.features, 24, 0)
     batches = Batches(table, 4, seed=0, is_augmented=False)
     medium = FeatureMedium(tiny_swift, tiny_swift_recipe.perturbation)
-    alone, both = (BackTranslation(medium, batches, Turns(CONFIG), team) for team in (None, Team(2)))
-    whole = alone.batch(10, 0).heard
+    alone, both = (BackTranslation(medium, batches, PhaseSchedule(CONFIG), team) for team in (None, Team(2)))
+    whole = alone.batch(10, 0).inputs
     sizes, precisions = [], []
     encode, barrier = tiny_swift.encode, threading.Barrier(2, timeout=10)
 
@@ -185,17 +185,17 @@ def test_features_are_sung_in_parts_side_by_side_in_the_teams_precision(
         return encode(mel)
 
     monkeypatch.setattr(tiny_swift, "encode", noted)
-    torch.testing.assert_close(both.batch(10, 0).heard, whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(both.batch(10, 0).inputs, whole, atol=1e-5, rtol=1e-5)
     assert sizes == [4, 4] and precisions == [False, False]  # a pool of 2 batches of 4
-    half = BackTranslation(medium, batches, Turns(CONFIG), Team(2, is_half=True)).batch(10, 0).heard
+    half = BackTranslation(medium, batches, PhaseSchedule(CONFIG), Team(2, is_half=True)).batch(10, 0).inputs
     assert precisions[2:] == [True, True]
     assert half.dtype == torch.float32 and (half - whole).abs().max() < 0.5  # nepers
 
 
-def test_what_is_heard_stays_codes_and_never_goes_through_sound(tiny_model: Autoencoder, batches: Batches) -> None:
+def test_translated_clips_stay_codes_and_never_go_through_sound(tiny_model: Autoencoder, batches: Batches) -> None:
     translated = _phase(tiny_model, batches).batch(10, 0)
-    assert translated.heard.dtype == translated.clips.dtype == torch.int64
-    assert 0 <= int(translated.heard.min()) <= int(translated.heard.max()) <= 255
+    assert translated.inputs.dtype == translated.clips.dtype == torch.int64
+    assert 0 <= int(translated.inputs.min()) <= int(translated.inputs.max()) <= 255
 
 
 # Runs

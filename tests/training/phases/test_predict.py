@@ -100,7 +100,7 @@ def test_one_update_is_the_mean_cross_entropy_of_the_true_codes(tiny_corpus: Cor
 
 
 @torch.no_grad()
-def test_held_out_figures_are_means_with_what_is_told_of_itself_and_of_another() -> None:
+def test_held_out_figures_are_means_with_the_conditioning_of_itself_and_of_another() -> None:
     torch.manual_seed(0)
     config = SoloConfig(
         sample_rate=8000,
@@ -115,8 +115,8 @@ def test_held_out_figures_are_means_with_what_is_told_of_itself_and_of_another()
     segments = [Segment(clip, int(i >= 5), str(i), 0) for i, clip in enumerate(clips)]
 
     def loss(own: int, other: int) -> float:
-        codes, told = clips[own][None, 0].long(), clips[other][None, 1:, ::80]
-        scores = model.logits(codes, told, model.singers(torch.tensor([segments[other].singer])))
+        codes, local = clips[own][None, 0].long(), clips[other][None, 1:, ::80]
+        scores = model.logits(codes, local, model.singers(torch.tensor([segments[other].singer])))
         return functional.cross_entropy(scores, codes).item()
 
     figures = SoloMedium(model).figures(segments)

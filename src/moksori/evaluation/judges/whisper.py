@@ -268,8 +268,8 @@ def _mel_filters() -> npt.NDArray[np.float64]:
 
 def _written(tokens: Sequence[str]) -> str:
     """Tokens of byte-pair encoding as text: each of their characters stands for one byte of UTF-8."""
-    told = (token for token in tokens if not (token.startswith("<|") and token.endswith("|>")))
-    raw = bytes(_BYTES[letter] for token in told for letter in token if letter in _BYTES)
+    words = (token for token in tokens if not (token.startswith("<|") and token.endswith("|>")))
+    raw = bytes(_BYTES[letter] for token in words for letter in token if letter in _BYTES)
     return raw.decode("utf-8", errors="replace")
 
 
@@ -325,10 +325,10 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 
 def _refuse_other_features(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Refuse weights that hear another number of bands than 80 (large-v3 has 128)."""
-    told = json.loads(contents.get("preprocessor_config.json", b"{}"))
-    if told.get("feature_size", _BANDS) != _BANDS:
+    settings = json.loads(contents.get("preprocessor_config.json", b"{}"))
+    if settings.get("feature_size", _BANDS) != _BANDS:
         raise Unavailable(
-            f"{folder}: hears {told['feature_size']} mel bands, and {_BANDS} are made here; take tiny to large-v2"
+            f"{folder}: hears {settings['feature_size']} mel bands, and {_BANDS} are made here; take tiny to large-v2"
         )
 
 

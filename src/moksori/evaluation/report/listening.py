@@ -29,12 +29,12 @@ from moksori.data.splits import evenly
 from moksori.errors import AudioFileError, DataError
 from moksori.evaluation.measures import bootstrap
 from moksori.evaluation.measures.bootstrap import Figure
-from moksori.evaluation.report import data as report
+from moksori.evaluation.report import data
 from moksori.evaluation.report.data import Item, Report
 
 PUBLISH, KEY = "publish", "key.csv"
 QUESTIONS = ("quality", "similarity")
-ROWS = (report.TRUTH, report.RECONSTRUCTION, report.CONVERSION)
+ROWS = (data.TRUTH, data.RECONSTRUCTION, data.CONVERSION)
 
 _COLUMNS = ("rater", "trial", "question", "score", "seconds")
 _KEY_COLUMNS = ("trial", "row", "item", "source_singer", "target_singer", "repeats")
@@ -73,11 +73,11 @@ class Analysis:
     refused: list[str]  # what could not be used, and why
 
 
-def make(told: Report, folder: Path, destination: Path, options: Options) -> int:
+def make(report: Report, folder: Path, destination: Path, options: Options) -> int:
     """Write a listening test.
 
     Args:
-        told: a report.
+        report: a report.
         folder: that it lies in.
         destination: of the test; must not exist, or be empty.
         options: what is asked.
@@ -91,7 +91,7 @@ def make(told: Report, folder: Path, destination: Path, options: Options) -> int
     if destination.exists() and any(destination.iterdir()):
         raise DataError(f"{destination}: is not empty; a test that people have begun must not change under them")
     rng = np.random.default_rng(options.seed)
-    chosen = _chosen(told, options.per_row)
+    chosen = _chosen(report, options.per_row)
     if not chosen:
         raise DataError("the report has no clips to listen to; make it with `moksori evaluate MODEL DATA -o REPORT`")
     repeated = [chosen[index] for index in rng.permutation(len(chosen))[: options.repeats]]
@@ -104,9 +104,9 @@ def make(told: Report, folder: Path, destination: Path, options: Options) -> int
     references: dict[Path, str] = {}
     for number, (item, row, is_repeat) in enumerate(asked):
         name = names[number]
-        conversion = "target" if row == report.TRUTH else "conversion"
+        conversion = "target" if row == data.TRUTH else "conversion"
         _publish(folder / item.files[conversion], publish / f"{name}.flac")
-        reference = folder / _reference(told, item, row)
+        reference = folder / _reference(report, item, row)
         if reference not in references:
             references[reference] = names[len(asked) + len(references)]
             _publish(reference, publish / f"{references[reference]}.flac")
@@ -162,19 +162,21 @@ def markdown(analysis: Analysis) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _chosen(told: Report, per_row: int) -> list[tuple[Item, str]]:
+def _chosen(report: Report, per_row: int) -> list[tuple[Item, str]]:
     """Clips of every row. For real recordings of the target, items of other rows lend theirs."""
-    converted = [item for item in told.items if item.row == report.CONVERSION and "conversion" in item.files]
-    rebuilt = [item for item in told.items if item.row == report.RECONSTRUCTION and "conversion" in item.files]
+    converted = [item for item in report.items if item.row == data.CONVERSION and "conversion" in item.files]
+    rebuilt = [item for item in report.items if item.row == data.RECONSTRUCTION and "conversion" in item.files]
     real = list({item.files["target"]: item for item in converted + rebuilt if "target" in item.files}.values())
-    by_row = {report.TRUTH: real, report.RECONSTRUCTION: rebuilt, report.CONVERSION: converted}
+    by_row = {data.TRUTH: real, data.RECONSTRUCTION: rebuilt, data.CONVERSION: converted}
     return [(item, row) for row in ROWS for item in evenly(by_row[row], per_row)]
 
 
-def _reference(told: Report, item: Item, row: str) -> str:
+def _reference(report: Report, item: Item, row: str) -> str:
     """A real recording of the target, another one than the clip that is judged, or than its source, if there is one."""
-    used = item.files["target" if row == report.TRUTH else "source"]
-    real = [other.files["source"] for other in told.items if other.source_singer == item.target_singer and other.files]
+    used = item.files["target" if row == data.TRUTH else "source"]
+    real = [
+        other.files["source"] for other in report.items if other.source_singer == item.target_singer and other.files
+    ]
     return next((path for path in [*real, item.files.get("target", used)] if path != used), used)
 
 

@@ -20,7 +20,7 @@ def layer_peaks(decoder: WaveNet, codes: Tensor, conditioning: Conditioning | No
     Args:
         decoder: any.
         codes: clips it was taught to score, `[B, T]`; a few seconds are enough.
-        conditioning: what it is told of them.
+        conditioning: of those codes.
 
     Returns:
         A number a layer, first to last, with a little headroom.

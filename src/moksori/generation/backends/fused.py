@@ -1,7 +1,7 @@
 """Generation on a GPU by kernels of our own: a layer is one of them.
 
-A turn is the first convolution, each layer, and the head, which also picks: 42 kernels for the paper's decoder. What
-they do stands in `fused_kernels`; how a turn is recorded and replayed, in `cuda_graph`. Triton compiles them for the
+A step is the first convolution, each layer, and the head, which also picks: 42 kernels for the paper's decoder. What
+they do stands in `fused_kernels`; how a step is captured and replayed, in `cuda_graph`. Triton compiles them for the
 GPU at hand when the first sample is asked for.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from moksori.audio import mulaw
 from moksori.errors import UserError
 from moksori.generation.backends import streaming
-from moksori.generation.backends.cuda_graph import Recorded, State
+from moksori.generation.backends.cuda_graph import CapturedBackend, State
 from moksori.generation.backends.streaming import Layer, Weights
 from moksori.models.wavenet import WaveNet
 
@@ -30,7 +30,7 @@ BLOCK = {torch.float32: 32, torch.float16: 64}
 N_WARPS = 8
 
 
-class FusedBackend(Recorded):
+class FusedBackend(CapturedBackend):
     """Generate by replaying one kernel a layer; for CUDA, and for Triton's interpreter."""
 
     def __init__(self, decoder: WaveNet, dtype: torch.dtype = torch.float32) -> None:
@@ -50,15 +50,15 @@ class FusedBackend(Recorded):
         self._skips = self._weights.skips.reshape(-1, width, n_skips)  # of the first convolution, and of every layer
 
     def _scratch(self, frames: Tensor) -> list[Tensor]:
-        """The position of the turn under way; two sums of skips; where the last layer puts what nobody reads."""
+        """The position of the step under way; two sums of skips; where the last layer puts what nobody reads."""
         n_streams, (_, width), n_skips = frames.shape[1], self._weights.first.shape, len(self._weights.skips_bias)
         now = torch.zeros(1, dtype=torch.int64, device=frames.device)
         sums = [frames.new_zeros(n_streams, n_skips) for _ in range(2)]
         return [now, *sums, frames.new_zeros(1, n_streams, width)]
 
-    def _turn(self, state: State) -> None:
+    def _advance(self, state: State) -> None:
         weights, kernels = self._weights, self._kernels
-        kernel_size, n_streams = state.heard.shape
+        kernel_size, n_streams = state.recent.shape
         programs = (-(-n_streams // STREAMS),)
         now, sums, other_sums, unread = state.scratch
         sizes = {"SKIP": len(weights.skips_bias), "TAPS": kernel_size, "STREAMS": STREAMS, "BLOCK": self._block}
@@ -66,7 +66,7 @@ class FusedBackend(Recorded):
         width = weights.first.shape[1]
         rings = [*state.rings, unread]
         kernels.first[programs](
-            state.position, now, state.heard, weights.first, weights.first_bias, self._skips[0], weights.skips_bias,
+            state.position, now, state.recent, weights.first, weights.first_bias, self._skips[0], weights.skips_bias,
             rings[0], sums, n_streams, len(rings[0]), WIDTH=width, **sizes,
         )  # fmt: skip
         for index, layer in enumerate(weights.layers):
@@ -79,7 +79,7 @@ class FusedBackend(Recorded):
             sums, other_sums = other_sums, sums
         kernels.head[programs](
             now, state.position, state.began, sums, state.frames[-1], weights.hidden, weights.logits,
-            weights.logits_bias, state.uniforms, state.temperature, state.logits, state.codes, state.heard,
+            weights.logits_bias, state.uniforms, state.temperature, state.logits, state.codes, state.recent,
             state.is_finite, n_streams, state.hop_samples, CODES=mulaw.N_CODES, **sizes,
         )  # fmt: skip
 

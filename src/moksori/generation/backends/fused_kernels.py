@@ -6,7 +6,7 @@ weights is first brought to their type. A position is less than 2^31 (at 16 kHz,
 more.
 
 A kernel never reads what it writes: the threads of a program run side by side, and nothing holds those that write until
-the others have read. So the input of now goes into a slot of the next layer's ring that no tap of this turn asks for,
+the others have read. So the input of now goes into a slot of the next layer's ring that no tap of this step asks for,
 the sum of the skips goes from one buffer to another, and the position has two places: `first` copies `position` to
 `now`, which all others read, and `head` writes the next one to `position`.
 """
@@ -21,7 +21,7 @@ import triton.language as tl
 def first(
     position,  # [1] int64
     now,  # [1] int64, written
-    heard,  # [TAPS, B]
+    recent,  # [TAPS, B]
     taps,  # [TAPS, WIDTH]
     bias,  # [WIDTH]
     skip,  # [WIDTH, SKIP], what the skips take of this convolution
@@ -48,7 +48,7 @@ def first(
         columns = start + tl.arange(0, BLOCK)
         x = tl.full([STREAMS, BLOCK], 0.0, tl.float32) + tl.load(bias + columns)[None, :]
         for tap in tl.static_range(TAPS):
-            code = tl.load(heard + (t + tap) % TAPS * n_streams + streams, mask=exists, other=0.0)
+            code = tl.load(recent + (t + tap) % TAPS * n_streams + streams, mask=exists, other=0.0)
             x += code[:, None] * tl.load(taps + tap * WIDTH + columns)[None, :]
         tl.store(inputs + columns[None, :], x, mask=exists[:, None])
         skip_weights = tl.load(skip + columns[:, None] * SKIP + skip_columns[None, :])
@@ -61,7 +61,7 @@ def layer(
     now,  # [1] int64
     ring,  # [slots, B, WIDTH], inputs of this layer; the present one is there
     next_ring,  # [next_slots, B, WIDTH] of the next layer, a slot is written
-    told,  # [F, B, 2 * WIDTH], what the condition and the bias add
+    projected,  # [F, B, 2 * WIDTH], what the condition and the bias add
     taps,  # [TAPS * WIDTH, 2 * WIDTH], oldest tap first; sigmoid, then tanh
     residual,  # [WIDTH, WIDTH]
     residual_bias,  # [WIDTH]
@@ -87,7 +87,7 @@ def layer(
     present = ring + ((t % slots).to(tl.int64) * n_streams + streams)[:, None] * WIDTH
     x = tl.load(present + residual_columns, mask=exists, other=0.0) + tl.load(residual_bias + residual_columns)
     skip_sum = tl.load(skips + streams[:, None] * SKIP + skip_columns, mask=exists, other=0.0)
-    frame = told + ((t // hop).to(tl.int64) * n_streams + streams)[:, None] * (2 * WIDTH)
+    frame = projected + ((t // hop).to(tl.int64) * n_streams + streams)[:, None] * (2 * WIDTH)
     for start in range(0, WIDTH, BLOCK):
         columns = start + tl.arange(0, BLOCK)
         to_sigmoid = tl.load(frame + columns[None, :], mask=exists, other=0.0)
@@ -119,7 +119,7 @@ def head(
     position,  # [1] int64, written
     began,  # [1] int64
     skips,  # [B, SKIP]
-    told,  # [F, B, SKIP], what the condition and the bias add
+    projected,  # [F, B, SKIP], what the condition and the bias add
     hidden,  # [SKIP, SKIP]
     last,  # [SKIP, CODES]
     last_bias,  # [CODES]
@@ -127,7 +127,7 @@ def head(
     temperature,  # [1] float64
     logits,  # [B, CODES], written
     codes,  # [calls, B] int64, a row is written
-    heard,  # [TAPS, B], a row is written
+    recent,  # [TAPS, B], a row is written
     is_finite,  # [1] bool, cleared if a score is not
     n_streams,
     hop,
@@ -143,7 +143,7 @@ def head(
     streams = tl.program_id(0) * STREAMS + tl.arange(0, STREAMS)
     exists = streams < n_streams
     every_code = tl.arange(0, CODES)[None, :]
-    frame = told + ((t // hop).to(tl.int64) * n_streams + streams)[:, None] * SKIP
+    frame = projected + ((t // hop).to(tl.int64) * n_streams + streams)[:, None] * SKIP
     scores = tl.full([STREAMS, CODES], 0.0, tl.float32) + tl.load(last_bias + every_code)
     for start in range(0, SKIP, BLOCK):
         columns = start + tl.arange(0, BLOCK)
@@ -170,4 +170,4 @@ def head(
     picked = tl.sum(tl.where(cumulative <= edge[:, None], 1, 0), axis=1)
     picked = tl.minimum(tl.where(warmth > 0, picked, tl.argmax(scores, axis=1)), CODES - 1)
     tl.store(codes + here, picked, mask=exists)
-    tl.store(heard + t % TAPS * n_streams + streams, picked.to(tl.float32) / (CODES - 1) - 0.5, mask=exists)
+    tl.store(recent + t % TAPS * n_streams + streams, picked.to(tl.float32) / (CODES - 1) - 0.5, mask=exists)

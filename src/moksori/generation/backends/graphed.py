@@ -1,6 +1,6 @@
 """Generation on a GPU with nothing but torch: the step of `streaming`, recorded once and replayed.
 
-A turn is a few hundred kernels of torch. What is recorded, and how it is replayed, stands in `cuda_graph`.
+A step is a few hundred kernels of torch. What is captured, and how it is replayed, stands in `cuda_graph`.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from torch import Tensor
 
 from moksori.audio import mulaw
 from moksori.generation.backends import streaming
-from moksori.generation.backends.cuda_graph import Recorded, State
+from moksori.generation.backends.cuda_graph import CapturedBackend, State
 from moksori.models.wavenet import WaveNet
 
 
-class GraphBackend(Recorded):
+class GraphBackend(CapturedBackend):
     """Generate by replaying one recorded step; for CUDA."""
 
     def __init__(self, decoder: WaveNet) -> None:
         super().__init__(streaming.pack(decoder))
 
-    def _turn(self, state: State) -> None:
+    def _advance(self, state: State) -> None:
         self._score(state)
         picked = _pick(state)
         state.codes.index_copy_(0, state.position - state.began, picked.unsqueeze(0))
-        state.heard.index_copy_(
-            0, state.position % len(state.heard), mulaw.to_scalar(picked).to(state.heard).unsqueeze(0)
+        state.recent.index_copy_(
+            0, state.position % len(state.recent), mulaw.to_scalar(picked).to(state.recent).unsqueeze(0)
         )
         state.position += 1
 
     def _score(self, state: State) -> None:
         """One column of the forward pass, into `state.logits`."""
-        weights, (kernel_size, n_streams) = self._weights, state.heard.shape
+        weights, (kernel_size, n_streams) = self._weights, state.recent.shape
         width = weights.first.shape[1]
         frame = state.position // state.hop_samples
         x = torch.addmm(
-            weights.first_bias, _slots(state.heard, state.position, range(kernel_size, 0, -1)).T, weights.first
+            weights.first_bias, _slots(state.recent, state.position, range(kernel_size, 0, -1)).T, weights.first
         )
         summands = [x]
-        for layer, ring, told in zip(weights.layers, state.rings, state.frames, strict=False):
+        for layer, ring, projected in zip(weights.layers, state.rings, state.frames, strict=False):
             ring.index_copy_(0, state.position % len(ring), x.unsqueeze(0))
             inputs = _slots(ring, state.position, range(len(ring) - 1, -1, -layer.dilation))
             inputs = inputs.transpose(0, 1).reshape(n_streams, -1)  # [K, B, R] -> [B, K * R]
-            scores = torch.addmm(told.index_select(0, frame).squeeze(0), inputs, layer.taps)
+            scores = torch.addmm(projected.index_select(0, frame).squeeze(0), inputs, layer.taps)
             gated = torch.sigmoid(scores[:, :width]) * torch.tanh(scores[:, width:])
             summands.append(gated)
             x = torch.addmm(x, gated, layer.residual) + layer.residual_bias

@@ -62,7 +62,7 @@ class State:
     hop_samples: int
     scores: list[Tensor]  # what the condition and the bias add in each layer: [F, B, 2R]
     hidden: Tensor  # and in the head: [F, B, S]
-    heard: Tensor  # the last K codes as scalars, oldest first: [B, K]
+    recent: Tensor  # the last K codes as scalars, oldest first: [B, K]
     rings: list[Tensor]  # each layer's past inputs, [(K - 1) * dilation, B, R]; zeros before the start
     summands: Tensor  # [B, (1 + L) * R], what the skip product reads; scratch, rewritten by every step
 
@@ -85,7 +85,7 @@ class StreamingBackend(Stepwise):
             hop_samples=conditioning.hop_samples,
             scores=[frames @ layer.condition + layer.bias for layer in weights.layers],
             hidden=frames @ weights.hidden_condition + weights.hidden_bias,
-            heard=zeros(n_streams, kernel_size).fill_(silence),
+            recent=zeros(n_streams, kernel_size).fill_(silence),
             rings=[zeros((kernel_size - 1) * layer.dilation, n_streams, width) for layer in weights.layers],
             summands=zeros(n_streams, (1 + len(weights.layers)) * width),
         )
@@ -96,11 +96,11 @@ class StreamingBackend(Stepwise):
         weights = self._weights
         width = weights.first.shape[1]
         if previous is not None:
-            newest = mulaw.to_scalar(previous).to(state.heard).unsqueeze(1)
-            state.heard = torch.cat([state.heard[:, 1:], newest], dim=1)
+            newest = mulaw.to_scalar(previous).to(state.recent).unsqueeze(1)
+            state.recent = torch.cat([state.recent[:, 1:], newest], dim=1)
         frame = state.position // state.hop_samples
         summands = state.summands
-        x = torch.addmm(weights.first_bias, state.heard, weights.first)  # [B, R]
+        x = torch.addmm(weights.first_bias, state.recent, weights.first)  # [B, R]
         summands[:, :width] = x
         for index, (layer, ring) in enumerate(zip(weights.layers, state.rings, strict=True), start=1):
             scores = torch.addmm(

@@ -93,8 +93,8 @@ class EngineBackend:
         n_ahead = 1 << (n_ahead.bit_length() - 1)  # down to a power of two
         silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
         arrays = kernel.State(
-            heard=np.full(n_streams * sizes.kernel_size, silence, np.float32),
-            told=np.zeros(n_streams * (sizes.n_layers * 2 * sizes.residual + sizes.skip), np.float32),
+            recent=np.full(n_streams * sizes.kernel_size, silence, np.float32),
+            projected=np.zeros(n_streams * (sizes.n_layers * 2 * sizes.residual + sizes.skip), np.float32),
             rings=np.full(
                 (self._net.ring_slots, n_streams * sizes.residual),
                 self._kernel.input_offset,  # what zero is kept as
@@ -114,8 +114,8 @@ class EngineBackend:
             return np.ascontiguousarray(rows[..., : n_streams * width])
 
         narrowed = kernel.State(
-            heard=first(arrays.heard, sizes.kernel_size),
-            told=first(arrays.told, sizes.n_layers * 2 * sizes.residual + sizes.skip),
+            recent=first(arrays.recent, sizes.kernel_size),
+            projected=first(arrays.projected, sizes.n_layers * 2 * sizes.residual + sizes.skip),
             rings=first(arrays.rings, sizes.residual),
             ahead=first(arrays.ahead, 2 * sizes.residual),
         )

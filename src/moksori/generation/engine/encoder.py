@@ -71,7 +71,7 @@ class EngineEncoder:
         reach = sizes.kernel_size // 2 * int(weights.dilations.sum())  # of all layers together
         blocks = sizes.n_layers * BLOCK_SAMPLES
         state = State(
-            heard=np.zeros((2 * reach + blocks) * sizes.channels, self._kernel.body.input_type),
+            rings=np.zeros((2 * reach + blocks) * sizes.channels, self._kernel.body.input_type),
             inputs=np.zeros((reach + blocks) * sizes.channels, np.float32),
             mean=np.zeros(sizes.channels, np.float32),
         )

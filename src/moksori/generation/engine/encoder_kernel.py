@@ -62,7 +62,7 @@ class Weights(NamedTuple):
 class State(NamedTuple):
     """What is remembered of a clip between two blocks; rewritten in place. Zeros before the clip."""
 
-    heard: Packed  # [((K - 1) * sum of dilations + L * block) * W], each layer's inputs after the ReLU, ring after ring
+    rings: Packed  # [((K - 1) * sum of dilations + L * block) * W], each layer's inputs after the ReLU, ring after ring
     inputs: Floats  # [(K // 2 * sum of dilations + L * block) * W], and as they came
     mean: Floats  # [W], of the last layer's output over the present hop
 
@@ -87,14 +87,14 @@ def _run(sizes, weights, state, sound, start, stop, z):
     for first in range(start, stop, BLOCK_SAMPLES):
         at = first  # of the block's first row, in the clip
         _stem(sizes, weights, sound, at, x)
-        heard_start, inputs_start = 0, 0  # where the rings of the layer begin
+        ring_start, inputs_start = 0, 0  # where the rings of the layer begin
         for layer in range(sizes.n_layers):
             reach = sizes.kernel_size // 2 * weights.dilations[layer]
-            heard = state.heard[heard_start : heard_start + (2 * reach + BLOCK_SAMPLES) * width]
+            ring = state.rings[ring_start : ring_start + (2 * reach + BLOCK_SAMPLES) * width]
             inputs = state.inputs[inputs_start : inputs_start + (reach + BLOCK_SAMPLES) * width]
-            heard_start += len(heard)
+            ring_start += len(ring)
             inputs_start += len(inputs)
-            _layer(sizes, weights, layer, at, n_samples, heard, inputs, rectified, kept, sums, x)
+            _layer(sizes, weights, layer, at, n_samples, ring, inputs, rectified, kept, sums, x)
             at -= reach
         _pool(sizes, weights, at, n_samples, x, state.mean, z)
 
@@ -112,7 +112,7 @@ def _stem(sizes, weights, sound, at, x):
                     x[row * width + i] += weights.stem[tap, i] * sound[time]
 
 
-def _layer(sizes, weights, layer, at, n_samples, heard, inputs, rectified, kept, sums, x):
+def _layer(sizes, weights, layer, at, n_samples, ring, inputs, rectified, kept, sums, x):
     """ReLU, dilated convolution, ReLU, 1x1, plus the input.
 
     Args:
@@ -121,7 +121,7 @@ def _layer(sizes, weights, layer, at, n_samples, heard, inputs, rectified, kept,
         layer: which.
         at: place of the block in the clip.
         n_samples: T.
-        heard: the layer's ring.
+        ring: the layer's inputs so far.
         inputs: likewise.
         rectified: `[block * W]`, room to work in.
         kept: likewise.
@@ -140,8 +140,8 @@ def _layer(sizes, weights, layer, at, n_samples, heard, inputs, rectified, kept,
             inputs[slot + i] = x[here + i]
     slot = at % n_slots
     n_before = min(BLOCK_SAMPLES, n_slots - slot) * width  # as much as fits before the ring's end
-    KEEP(rectified, n_before, np.float32(1), heard[slot * width :])
-    KEEP(rectified[n_before:], BLOCK_SAMPLES * width - n_before, np.float32(1), heard)
+    KEEP(rectified, n_before, np.float32(1), ring[slot * width :])
+    KEEP(rectified[n_before:], BLOCK_SAMPLES * width - n_before, np.float32(1), ring)
     first, last = max(at - reach, 0), min(at - reach + BLOCK_SAMPLES, n_samples)
     n = last - first
     if n <= 0:
@@ -150,10 +150,10 @@ def _layer(sizes, weights, layer, at, n_samples, heard, inputs, rectified, kept,
         slot = (first + (tap - taps // 2) * dilation) % n_slots
         n_before = min(n, n_slots - slot)  # rows before the ring's end; the others stand at its beginning
         own, goes_on = weights.taps[layer, tap], tap > 0
-        rows, rest = heard[slot * width :], sums[n_before * width :]
+        rows, rest = ring[slot * width :], sums[n_before * width :]
         PRODUCT(own, width, width, rows, n_before, sums, width, 2 * LANES, LANES, goes_on)
         if n_before < n:
-            PRODUCT(own, width, width, heard, n - n_before, rest, width, 2 * LANES, LANES, goes_on)
+            PRODUCT(own, width, width, ring, n - n_before, rest, width, 2 * LANES, LANES, goes_on)
     bias = weights.taps_bias[layer]
     for row in range(n):
         for i in range(width):

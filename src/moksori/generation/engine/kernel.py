@@ -73,8 +73,8 @@ class Weights(NamedTuple):
 class State(NamedTuple):
     """What B streams remember between two samples; rewritten in place."""
 
-    heard: Floats  # [B * K], the last K codes as scalars, oldest first
-    told: Floats  # [B * (L * 2R + S)], what the present frame adds to the scores and to the head
+    recent: Floats  # [B * K], the last K codes as scalars, oldest first
+    projected: Floats  # [B * (L * 2R + S)], what the present frame adds to the scores and to the head
     rings: Packed  # [(K - 1) * sum of dilations, B * R], each layer's past inputs, one ring after another
     ahead: Packed  # [L, n, B * 2R], sums for the scores of the present and coming samples; n is a power of two
 
@@ -95,11 +95,11 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
         logits: `[n, B * 256]`, written; of length 0 if nobody asks.
 
     Returns:
-        n; fewer if the scores of a sample were not finite, which the streams have not heard.
+        n; fewer if the scores of a sample were not finite, which the streams do not go on from.
     """
     n_samples, n_streams = uniforms.shape
     taps, residual, skip = sizes.kernel_size, sizes.residual, sizes.skip
-    told_width = sizes.n_layers * 2 * residual + skip
+    projected_width = sizes.n_layers * 2 * residual + skip
     x = np.empty(n_streams * residual, np.float32)
     sums = np.empty(n_streams * (residual + skip), SUM)
     gated = np.empty(n_streams * residual, np.float32)
@@ -113,11 +113,11 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
         for b in range(n_streams):
             if before[b] >= 0:
                 for tap in range(taps - 1):
-                    state.heard[b * taps + tap] = state.heard[b * taps + tap + 1]
-                state.heard[b * taps + taps - 1] = np.float32(before[b]) / np.float32(255) - np.float32(0.5)
+                    state.recent[b * taps + tap] = state.recent[b * taps + tap + 1]
+                state.recent[b * taps + taps - 1] = np.float32(before[b]) / np.float32(255) - np.float32(0.5)
         if (position + t) % sizes.hop_samples == 0:
-            _tell(sizes, weights, frames[(position + t) // sizes.hop_samples], n_streams, state.told)
-        _first(sizes, weights, state.heard, n_streams, x, skips)
+            _project(sizes, weights, frames[(position + t) // sizes.hop_samples], n_streams, state.projected)
+        _first(sizes, weights, state.recent, n_streams, x, skips)
         slot = 0  # where the ring of the layer begins
         for layer in range(sizes.n_layers):
             dilation = weights.dilations[layer]
@@ -130,15 +130,15 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
             newest = ring[now % slots]
             KEEP(x, n_streams * residual, weights.inputs_gain[layer], newest)
             past = state.ahead[layer, now % n_ahead]
-            _layer(sizes, weights, layer, n_streams, newest, state.told, past, sums, gated, kept, x, skips)
+            _layer(sizes, weights, layer, n_streams, newest, state.projected, past, sums, gated, kept, x, skips)
         # The head: ReLU, 1x1 plus the condition, ReLU, 1x1.
         for i in range(n_streams * skip):
             skips[i] = max(skips[i], np.float32(0))
         HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
         for b in range(n_streams):
-            told = b * told_width + sizes.n_layers * 2 * residual
+            projected = b * projected_width + sizes.n_layers * 2 * residual
             for i in range(skip):
-                head_sums[b * skip + i] = state.told[told + i]
+                head_sums[b * skip + i] = state.projected[projected + i]
         HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, head_sums, skip, 2 * LANES, LANES, True)
         for i in range(n_streams * skip):
             skips[i] = max(head_sums[i], np.float32(0))
@@ -160,17 +160,19 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
     return n_samples
 
 
-def _tell(sizes, weights, frame, n_streams, told):
+def _project(sizes, weights, frame, n_streams, projected):
     """What a frame of the condition, `[B * C]`, adds to every layer's scores and to the head."""
     width = sizes.n_layers * 2 * sizes.residual + sizes.skip
     for b in range(n_streams):
         for i in range(width):
-            told[b * width + i] = weights.condition_bias[i]
+            projected[b * width + i] = weights.condition_bias[i]
     if sizes.condition:
-        PLAIN_PRODUCT(weights.condition, width, sizes.condition, frame, n_streams, told, width, 2 * LANES, LANES, True)
+        PLAIN_PRODUCT(
+            weights.condition, width, sizes.condition, frame, n_streams, projected, width, 2 * LANES, LANES, True
+        )
 
 
-def _first(sizes, weights, heard, n_streams, x, skips):
+def _first(sizes, weights, recent, n_streams, x, skips):
     """The first convolution on K scalars a stream, and its share of the skips."""
     residual, skip, taps = sizes.residual, sizes.skip, sizes.kernel_size
     for b in range(n_streams):
@@ -179,7 +181,7 @@ def _first(sizes, weights, heard, n_streams, x, skips):
         for i in range(skip):
             skips[b * skip + i] = weights.skip_bias[i]
         for tap in range(taps):
-            scalar = heard[b * taps + tap]
+            scalar = recent[b * taps + tap]
             for i in range(residual):
                 x[b * residual + i] += weights.first[tap, i] * scalar
             for i in range(skip):
@@ -204,22 +206,22 @@ def _recall(sizes, weights, layer, n_streams, position, ring, ahead):
         PRODUCT(weights.taps[layer, tap], width, residual, past, n * n_streams, ahead, width, LANES, residual, goes_on)
 
 
-def _layer(sizes, weights, layer, n_streams, newest, told, scores, sums, gated, kept, x, skips):
+def _layer(sizes, weights, layer, n_streams, newest, projected, scores, sums, gated, kept, x, skips):
     """The newest tap of the dilated convolution, the condition, gate, residual and skip.
 
     `scores`, `[B * 2R]`, hold the sums of the other taps, see `_recall`.
     """
     residual, skip = sizes.residual, sizes.skip
     width, out_width = 2 * residual, residual + skip
-    told_width = sizes.n_layers * width + skip
+    projected_width = sizes.n_layers * width + skip
     tap = sizes.kernel_size - 1
     PRODUCT(weights.taps[layer, tap], width, residual, newest, n_streams, scores, width, LANES, residual, True)
     scale = weights.taps_scale[layer]
     for b in range(n_streams):
-        at, here = b * width, b * told_width + layer * width
+        at, here = b * width, b * projected_width + layer * width
         for i in range(residual):
-            switch = np.float32(scores[at + i]) * scale[i] + told[here + i]
-            signal = np.float32(scores[at + residual + i]) * scale[residual + i] + told[here + residual + i]
+            switch = np.float32(scores[at + i]) * scale[i] + projected[here + i]
+            signal = np.float32(scores[at + residual + i]) * scale[residual + i] + projected[here + residual + i]
             gated[b * residual + i] = _gate(switch, signal)
     KEEP(gated, n_streams * residual, np.float32(GATED_GAIN), kept)
     # The residual of the last layer is read by nobody.
@@ -327,7 +329,9 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
         HEAD_INPUT=head.input_type,
         HEAD_KEEP=compiler.keeper(head),
         HEAD_PRODUCT=compiler.product(head),
-        _tell=compiler.bind(_tell, label, LANES=tier.lanes, PLAIN_PRODUCT=compiler.product(ARITHMETICS["float32"])),
+        _project=compiler.bind(
+            _project, label, LANES=tier.lanes, PLAIN_PRODUCT=compiler.product(ARITHMETICS["float32"])
+        ),
         _first=compiler.bind(_first, label),
         _recall=compiler.bind(_recall, label, LANES=tier.lanes, PRODUCT=product),
         _layer=compiler.bind(_layer, label, LANES=tier.lanes, KEEP=keep, PRODUCT=product, GATED_GAIN=gain),

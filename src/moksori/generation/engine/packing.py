@@ -90,8 +90,8 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
     outputs_offset = made.input_offset * np.stack([rows.total for rows in outputs])
     skip_bias = first_skip @ first_bias + _bias(decoder.first_skip, skip) - outputs_offset[:, residual:].sum(axis=0)
     skip_bias += sum(_bias(layer.skip, skip) for layer in layers)
-    told = [_pointwise_halves(layer.condition, residual, condition) for layer in layers]
-    told.append(_pointwise(decoder.hidden_condition, skip, condition))
+    projections = [_pointwise_halves(layer.condition, residual, condition) for layer in layers]
+    projections.append(_pointwise(decoder.hidden_condition, skip, condition))
     hidden_bias = _bias(decoder.hidden, skip) + _bias(decoder.hidden_condition, skip)
     weights = Weights(
         dilations=np.array(config.dilations, np.int64),
@@ -105,7 +105,7 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
         outputs=_aligned([rows.packed for rows in outputs]),
         outputs_scale=_floats(np.stack([rows.scale for rows in outputs])),
         residual_bias=_floats(residual_bias - outputs_offset[:, :residual]),
-        condition=_aligned([packed(np.concatenate(told), ARITHMETICS["float32"], lanes)])[0],
+        condition=_aligned([packed(np.concatenate(projections), ARITHMETICS["float32"], lanes)])[0],
         condition_bias=_floats(np.concatenate([taps_bias.ravel(), hidden_bias])),
         hidden=_aligned([packed(_pointwise(decoder.hidden, skip, skip), made.head, lanes)])[0],
         logits=_aligned([packed(_pointwise(decoder.logits, kernel.N_CODES, skip), made.head, lanes)])[0],

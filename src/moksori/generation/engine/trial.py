@@ -206,15 +206,15 @@ def main() -> None:
     with torch.no_grad():
         for weight in (*decoder.parameters(), *encoder.parameters()):
             weight.uniform_(-0.2, 0.2, generator=chance)
-    told = Conditioning(torch.randn(n_streams, 5, n_frames, generator=chance), hop_samples)
-    codes = torch.randint(0, 256, (n_streams, told.n_samples), generator=chance)
+    conditioning = Conditioning(torch.randn(n_streams, 5, n_frames, generator=chance), hop_samples)
+    codes = torch.randint(0, 256, (n_streams, conditioning.n_samples), generator=chance)
     with torch.no_grad():
-        expected, expected_z = decoder(codes, told), encoder(codes[:1])
-    peaks = calibration.layer_peaks(decoder, codes, told)
+        expected, expected_z = decoder(codes, conditioning), encoder(codes[:1])
+    peaks = calibration.layer_peaks(decoder, codes, conditioning)
     for precision in _TOLERANCES:
         backend = EngineBackend(decoder, precision, peaks)
-        scores, _ = backend.score(backend.start(told), None, codes)
-        alone, _ = backend.score(backend.start(Conditioning(told.frames[:1], hop_samples)), None, codes[:1])
+        scores, _ = backend.score(backend.start(conditioning), None, codes)
+        alone, _ = backend.score(backend.start(Conditioning(conditioning.frames[:1], hop_samples)), None, codes[:1])
         z = EngineEncoder(encoder, precision)(codes[:1])
         scores_off = torch.cat([scores - expected, alone - expected[:1]])
         z_off = (z - expected_z) / expected_z.std()

@@ -33,7 +33,7 @@ def has_bare(arithmetic: Arithmetic) -> bool:
 
 
 def bare(arithmetic: Arithmetic, tier: Tier) -> tuple[Callable[[int], None], int]:
-    """A loop of bare multiply-adds: `run(n)`, and its products a turn.
+    """A loop of bare multiply-adds: `run(n)`, and its products a round.
 
     Raises:
         ValueError: the arithmetic has none; see `has_bare`.
@@ -45,7 +45,7 @@ def bare(arithmetic: Arithmetic, tier: Tier) -> tuple[Callable[[int], None], int
 
 
 def whole_tile(arithmetic: Arithmetic, tier: Tier) -> tuple[Callable[[int], None], int]:
-    """The widest tile over weights in the innermost cache: `run(n)`, and its products a turn."""
+    """The widest tile over weights in the innermost cache: `run(n)`, and its products a round."""
     width, n_streams = 2 * tier.lanes, tier.tile_streams
     run = _whole_tile(arithmetic, tier.lanes, n_streams)
     weights = np.zeros(_TILE_BLOCKS * width * _TILE_K, arithmetic.weight_type)

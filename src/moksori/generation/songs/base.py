@@ -32,7 +32,7 @@ class Part:
 
     conditioning: Conditioning  # frames [1, C, F], of the codes to go on from and the new ones together
     uniforms: Tensor  # [T], P + T at most F * hop
-    heard: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))  # codes [P] to go on from
+    given: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))  # codes [P] to go on from
 
     @property
     def n_samples(self) -> int:
@@ -58,11 +58,11 @@ class Scheduled(Protocol):
 
 
 @dataclass(frozen=True)
-class Told:
+class Intermediates:
     """What is inside of a song, for those who look; a kind of model may have neither."""
 
     latent: Tensor | None = None  # [D, F], of the whole song
-    controls: Controls | None = None  # that a synthesiser is told
+    controls: Controls | None = None  # of the synthesiser
 
 
 class Song(Scheduled, Protocol):
@@ -78,14 +78,14 @@ class Song(Scheduled, Protocol):
             codes: of its parts, in order.
         """
 
-    def told(self) -> Told:
+    def intermediates(self) -> Intermediates:
         """What is inside, at once and in place of singing; memory grows with the song."""
-        return Told()
+        return Intermediates()
 
 
 @dataclass(frozen=True)
 class Melody:
-    """What a model is told of a song, F frames of its melody's hop."""
+    """The melody that a model is conditioned on, F frames of its melody's hop."""
 
     f0_hz: Curve  # [F], the pitch to be sung, 0 where unvoiced
     source_f0_hz: Curve  # [F], that of the recording itself
@@ -107,7 +107,7 @@ class Request:
     seed: int  # of all chance
     source: Callable[[], Iterator[Samples]]  # reads the song from its beginning, at the model's rate and level
     measured: Measurement  # its length and levels, at its own rate
-    melody: Melody | None = None  # where the model is told it
+    melody: Melody | None = None  # where the model is conditioned on it
     detail: float | None = None  # how much of the song's own sound goes along; None: what the model was made for
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # where it is cut
     encode: Encode | None = None  # the model's encoder, where its latents are encoded piece by piece
@@ -125,7 +125,9 @@ class WholeSong(Song):
 
     needs_limit = True
 
-    def __init__(self, sing: Callable[[], Iterator[Samples]], look: Callable[[], Told] = Told) -> None:
+    def __init__(
+        self, sing: Callable[[], Iterator[Samples]], look: Callable[[], Intermediates] = Intermediates
+    ) -> None:
         """`sing` gives its sound, in blocks at the model's rate; `look` what is inside, in place of singing."""
         self.seams, self._sing, self._look = SeamCount(), sing, look
 
@@ -145,6 +147,6 @@ class WholeSong(Song):
         """See `Song.sound`."""
         return self._sing()
 
-    def told(self) -> Told:
-        """See `Song.told`."""
+    def intermediates(self) -> Intermediates:
+        """See `Song.intermediates`."""
         return self._look()

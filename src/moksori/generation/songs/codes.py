@@ -15,14 +15,14 @@ from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
 from moksori.generation.backends import sampling
 from moksori.generation.songs import chunks
-from moksori.generation.songs.base import Part, Request, Song, Told
+from moksori.generation.songs.base import Intermediates, Part, Request, Song
 from moksori.generation.songs.chunks import ChunkConfig, Codes, Joiner, SeamCount
 from moksori.generation.songs.latents import Encode, Latents
 from moksori.generation.songs.windows import Window
 from moksori.models.autoencoder import Autoencoder
 
 # How long a sample takes to encode and to sing, in proportion; at the paper's size it is this.
-_TO_HEAR, _TO_SING = 1, 2
+_TO_ENCODE, _TO_SING = 1, 2
 
 
 class CodeSong(Song):
@@ -32,7 +32,7 @@ class CodeSong(Song):
         model: in evaluation mode, on any device.
         encode: its encoder, see `latents.encode_for`.
         vector: the singer's `[E]`.
-        told: pitch and level of the whole song, `[2, F]`, where the model is told them.
+        melody: pitch and level of the whole song, `[2, F]`, where the model is conditioned on them.
         seed: of the sampling.
         config: where the song is cut.
         measured: the song's length and levels.
@@ -47,7 +47,7 @@ class CodeSong(Song):
         model: Autoencoder,
         encode: Encode,
         vector: Tensor,
-        told: Tensor | None,
+        melody: Tensor | None,
         seed: int,
         config: ChunkConfig,
         measured: Measurement,
@@ -55,7 +55,7 @@ class CodeSong(Song):
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.seams = SeamCount()
-        self._model, self._encode, self._vector, self._told = model, encode, vector, told
+        self._model, self._encode, self._vector, self._melody = model, encode, vector, melody
         self._seed, self._config = seed, config
         rate, self._field = model.config.sample_rate, model.config.decoder.receptive_field
         self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
@@ -64,10 +64,10 @@ class CodeSong(Song):
             self._n_samples, rate, model.config.latent_hop_samples, self._field, measured.frame_dbfs, self._config
         )
         self._source, self._progress = source, progress
-        n_heard = frames.padded_length(self._n_samples, model.config.latent_hop_samples)
+        n_encoded = frames.padded_length(self._n_samples, model.config.latent_hop_samples)
         n_sung = sum(chunk.last - chunk.first for chunk in self._plan)
-        self._n_heard, self._n_sung, self._share_told = 0, 0, 0.0
-        self._to_do = _TO_HEAR * n_heard + _TO_SING * n_sung
+        self._n_encoded, self._n_sung, self._share_reported = 0, 0, 0.0
+        self._to_do = _TO_ENCODE * n_encoded + _TO_SING * n_sung
 
     @property
     def n_parts(self) -> int:
@@ -82,18 +82,18 @@ class CodeSong(Song):
             n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
             z = latents.read(first, first + n_frames)  # [D, F]
             melody = None
-            if self._told is not None:
-                told = melody_of(self._told, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
-                melody = told.to(self._vector)[None]
+            if self._melody is not None:
+                own = melody_of(self._melody, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
+                melody = own.to(self._vector)[None]
             # The engine encodes on the CPU, wherever the model is.
             conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody)
-            self._n_heard = latents.n_encoded * hop
+            self._n_encoded = latents.n_encoded * hop
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 
-    def told(self) -> Told:
-        """See `Song.told`."""
+    def intermediates(self) -> Intermediates:
+        """See `Song.intermediates`."""
         n_frames = frames.n_frames(self._n_samples, self._model.config.latent_hop_samples)
-        return Told(self._latents().read(0, n_frames))
+        return Intermediates(self._latents().read(0, n_frames))
 
     def _latents(self) -> Latents:
         config = self._model.config
@@ -103,9 +103,9 @@ class CodeSong(Song):
     def progressed(self, n_samples: int) -> None:
         """See `base.Scheduled.progressed`."""
         self._n_sung += n_samples
-        share = (_TO_HEAR * self._n_heard + _TO_SING * self._n_sung) / self._to_do
-        if self._progress is not None and share > self._share_told:
-            self._share_told = share
+        share = (_TO_ENCODE * self._n_encoded + _TO_SING * self._n_sung) / self._to_do
+        if self._progress is not None and share > self._share_reported:
+            self._share_reported = share
             self._progress(share)
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
@@ -132,9 +132,9 @@ def song(request: Request) -> CodeSong:
     )
 
 
-def melody_of(told: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:
+def melody_of(melody: Tensor, first: int, n_samples: int, hop_samples: int) -> Tensor:
     """Pitch and level of a stretch of a song, from `[2, F]`; after the song's end there is silence."""
     start, n_frames = first // hop_samples, n_samples // hop_samples
-    own = told[:, start : start + n_frames]
-    quiet = told.new_tensor([[0.0], [features.FLOOR_DBFS]]).expand(-1, n_frames - own.shape[1])
+    own = melody[:, start : start + n_frames]
+    quiet = melody.new_tensor([[0.0], [features.FLOOR_DBFS]]).expand(-1, n_frames - own.shape[1])
     return torch.cat([own, quiet], dim=1)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from moksori.audio import envelopes, features, shapes
 from moksori.audio.clip import Samples
-from moksori.generation.songs.base import Request, Told, WholeSong
+from moksori.generation.songs.base import Intermediates, Request, WholeSong
 from moksori.generation.songs.features import STRETCH_FRAMES, FeatureSong
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
 
 _MARGIN_FRAMES = 24  # that measuring a frame may look at on either side
@@ -42,7 +42,7 @@ class DetailSong(FeatureSong):
 
     def __init__(
         self,
-        model: Swift,
+        model: SourceFilterModel,
         vector: Tensor,
         f0_hz: npt.NDArray[np.float64],
         source_f0_hz: npt.NDArray[np.float64],
@@ -57,16 +57,16 @@ class DetailSong(FeatureSong):
         self._gain = torch.tensor([features.NO_GAIN if gain is None else gain])
 
     def converted(
-        self, source: Callable[[], Iterator[Samples]], told: Callable[[float], None] | None = None
+        self, source: Callable[[], Iterator[Samples]], progress: Callable[[float], None] | None = None
     ) -> Iterator[Samples]:
         """See `FeatureSong.converted`."""
         self._analyse(source())
-        yield from super().converted(source, told)
+        yield from super().converted(source, progress)
 
-    def told(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
-        """See `FeatureSong.told`."""
+    def intermediates(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
+        """See `FeatureSong.intermediates`."""
         self._analyse(source())
-        return super().told(source)
+        return super().intermediates(source)
 
     def _analyse(self, source: Iterator[Samples]) -> None:
         """Refine the pitch, of the source and of what is sung alike, and measure the mean shape."""
@@ -76,8 +76,8 @@ class DetailSong(FeatureSong):
         for start in range(0, len(refined), STRETCH_FRAMES):
             stop = min(len(refined), start + STRETCH_FRAMES)
             measured = self._measured(window, start, stop, self._source_hz, None)
-            told = features.of_envelopes(measured, config)
-            mean.push(*features.shape_of(told, config), features.f0_hz(told))
+            own = features.of_envelopes(measured, config)
+            mean.push(*features.shape_of(own, config), features.f0_hz(own))
             refined[start:stop] = measured.f0_hz
         is_voiced = self._source_hz > 0
         ratio = np.where(is_voiced, refined, 1.0) / np.where(is_voiced, self._source_hz, 1.0)
@@ -106,14 +106,14 @@ class DetailSong(FeatureSong):
         kept = slice(first - low, last - low)
         return envelopes.Envelopes(found.f0_hz[kept], found.harmonics[:, kept], found.noise[:, kept])
 
-    def _listen(self, window: Window, first: int, last: int) -> Tensor:
-        """The excerpt of frames `[first, last)`, told the pitch to be sung."""
+    def _analysed(self, window: Window, first: int, last: int) -> Tensor:
+        """The excerpt of frames `[first, last)`, with the pitch to be sung."""
         measured = self._measured(window, first, last, self._source_hz, self._held_hz)
         excerpt = features.excerpt(features.of_envelopes(measured, self._model.config.features), self._mean)
         return features.with_f0(excerpt, self._f0_hz[first:last].float())
 
-    def _excerpt(self, heard: Tensor, first: int, last: int) -> Tensor:
-        return features.with_gain(heard[None], self._gain).to(self._vector.device)
+    def _excerpt(self, analysed: Tensor, first: int, last: int) -> Tensor:
+        return features.with_gain(analysed[None], self._gain).to(self._vector.device)
 
 
 def song(request: Request) -> WholeSong:
@@ -126,4 +126,7 @@ def song(request: Request) -> WholeSong:
         )
     else:
         own = FeatureSong(model, request.vector, melody.f0_hz, request.seed)
-    return WholeSong(lambda: own.converted(request.source, request.progress), lambda: Told(*own.told(request.source)))
+    return WholeSong(
+        lambda: own.converted(request.source, request.progress),
+        lambda: Intermediates(*own.intermediates(request.source)),
+    )

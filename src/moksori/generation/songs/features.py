@@ -1,4 +1,4 @@
-"""A song on its way through a model that is told the melody, stretch by stretch.
+"""A song through a source-filter model (conditioned on pitch and level), stretch by stretch.
 
     samples --> log-mel, level --encoder--> z --decoder(pitch, singer)--> controls --synthesiser--> sound
 
@@ -22,15 +22,15 @@ from moksori.errors import NonFiniteError
 from moksori.generation.backends import sampling
 from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
 
 STRETCH_FRAMES = 1000  # 10 s: bounds the memory; more would hardly be faster
 
-_HALF_WINDOW = features.HEARD // 2
+_HALF_WINDOW = features.ENCODER_WINDOW // 2
 
 # A singer who never recorded a rest at some pitch is made to sing it aloud: bursts of 46 dB above the source were
-# measured, rests louder than the singing. This much room is left, as the level that is told is not exact.
+# measured, rests louder than the singing. This much room is left, as the level in the conditioning is not exact.
 HEADROOM_DB = 6.0
 
 
@@ -47,7 +47,7 @@ class FeatureSong:
 
     def __init__(
         self,
-        model: Swift,
+        model: SourceFilterModel,
         vector: Tensor,
         f0_hz: npt.NDArray[np.float64],
         seed: int,
@@ -63,13 +63,13 @@ class FeatureSong:
         self._oscillation = synthesiser.oscillation(self._f0_hz, config.synthesiser)
 
     def converted(
-        self, source: Callable[[], Iterator[Samples]], told: Callable[[float], None] | None = None
+        self, source: Callable[[], Iterator[Samples]], progress: Callable[[float], None] | None = None
     ) -> Iterator[Samples]:
         """Sing.
 
         Args:
             source: reads the song from its beginning, in blocks at the model's rate and level.
-            told: told the share done after each stretch.
+            progress: told the share done after each stretch.
 
         Yields:
             Blocks; F * hop samples in all.
@@ -83,51 +83,53 @@ class FeatureSong:
         for start in range(0, n_frames, self._stretch):
             stop = min(n_frames, start + self._stretch)
             first, last = max(0, start - context), min(n_frames, stop + context)
-            sound = _finite(self._sound(self._listen(window, first, last), first, last))
+            sound = _finite(self._sound(self._analysed(window, first, last), first, last))
             yield sound[(start - first) * config.hop_samples : (stop - first) * config.hop_samples]
-            if told is not None:
-                told(stop / n_frames)
+            if progress is not None:
+                progress(stop / n_frames)
 
     @torch.inference_mode()
-    def told(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
+    def intermediates(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:
         """The latent `[D, F']` and the controls of the whole song at once, for those who look; memory grows with it.
 
         They are those that `converted` sings of.
         """
         n_frames = len(self._f0_hz)
-        excerpt = self._excerpt(self._listen(Window(source()), 0, n_frames), 0, n_frames)
+        excerpt = self._excerpt(self._analysed(Window(source()), 0, n_frames), 0, n_frames)
         return self._model.encode(excerpt)[0], controls_of(self._model, excerpt, self._vector)
 
-    def _listen(self, window: Window, first: int, last: int) -> Tensor:
+    def _analysed(self, window: Window, first: int, last: int) -> Tensor:
         """Log-mel and level of frames `[first, last)`, `[M + 1, n]`."""
         config = self._model.config
         hop = config.hop_samples
         margin = frames.n_frames(_HALF_WINDOW, hop)
         samples = window.read((first - margin) * hop, (last + margin) * hop)
-        magnitude = features.magnitude(samples, features.HEARD, config.features)[:, margin : margin + last - first]
-        mel = features.log_mel(magnitude, config.features.filterbank(features.HEARD))
+        magnitude = features.magnitude(samples, features.ENCODER_WINDOW, config.features)[
+            :, margin : margin + last - first
+        ]
+        mel = features.log_mel(magnitude, config.features.filterbank(features.ENCODER_WINDOW))
         levels = features.level_dbfs(samples[margin * hop : -margin * hop], config.features)
         return torch.cat([mel, torch.from_numpy(levels).float()[None]])
 
     @torch.inference_mode()
-    def _sound(self, heard: Tensor, first: int, last: int) -> Samples:
+    def _sound(self, analysed: Tensor, first: int, last: int) -> Samples:
         config = self._model.config
-        controls = controls_of(self._model, self._excerpt(heard, first, last), self._vector)
+        controls = controls_of(self._model, self._excerpt(analysed, first, last), self._vector)
         hop = config.hop_samples
         white = sampling.white_noise(self._seed, 0, first * hop, (last - first) * hop)
         stretch = self._oscillation.stretch(first, last)
         sound = synthesiser.render(controls.on("cpu"), config.synthesiser, stretch, white)
         return sound.numpy()
 
-    def _excerpt(self, heard: Tensor, first: int, last: int) -> Tensor:
-        """Features `[1, N, last - first]` of what was heard in frames `[first, last)`, told the pitch to be sung."""
-        excerpt = features.with_heard(torch.zeros(1, features.N_VALUES, last - first), heard[None, :-1])
+    def _excerpt(self, analysed: Tensor, first: int, last: int) -> Tensor:
+        """Features `[1, N, last - first]` of what was analysed in frames `[first, last)`, with the pitch to be sung."""
+        excerpt = features.with_encoder_mel(torch.zeros(1, features.N_VALUES, last - first), analysed[None, :-1])
         excerpt = features.with_f0(excerpt, self._f0_hz[None, first:last].float())
-        excerpt[:, features.LEVEL] = heard[-1]
+        excerpt[:, features.LEVEL] = analysed[-1]
         return excerpt.to(self._vector.device)
 
 
-def controls_of(model: Swift, excerpt: Tensor, vector: Tensor) -> Controls:
+def controls_of(model: SourceFilterModel, excerpt: Tensor, vector: Tensor) -> Controls:
     """What is sung of an excerpt of features `[1, N, F]` by a singer `[E]`, no louder than the source."""
     controls = model.controls(model.encode(excerpt), excerpt, vector[None])
     if model.config.decoder.has_detail:
@@ -135,7 +137,7 @@ def controls_of(model: Swift, excerpt: Tensor, vector: Tensor) -> Controls:
     return synthesiser.no_louder(controls, features.levels_dbfs(excerpt) + HEADROOM_DB, model.config.synthesiser)
 
 
-def sing(model: Swift, excerpt: Tensor, vector: Tensor, seed: int) -> Samples:
+def sing(model: SourceFilterModel, excerpt: Tensor, vector: Tensor, seed: int) -> Samples:
     """The sound of an excerpt of features `[N, F]`, sung by a singer `[E]`: F * hop samples."""
     config = model.config
     controls = controls_of(model, excerpt[None].to(vector.device), vector)

@@ -1,4 +1,4 @@
-"""Many songs in one batch: their parts fill the streams of a backend together.
+"""The batch scheduler: parts of many songs fill the streams of a backend together.
 
 A weight that is read serves all streams of a group, so no stream should stand idle. A long song fills groups by itself;
 of short ones several share a group:
@@ -8,7 +8,7 @@ of short ones several share a group:
 
 A part is sung the same in any company: its scores depend on its own codes and condition, its numbers are its song's.
 Songs are opened, and their parts made, only when there is soon room for them: memory holds one group, what is known of
-its songs and of the next few, and what has been sung for songs whose turn it is not yet, a byte a sample.
+its songs and of the next few, and what has been sung for songs whose slot has not come yet, a byte a sample.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Opener = Callable[[], S]
 """Makes a song ready to be sung; what hinders it, it raises."""
 
 
-class Turn(Generic[S]):
+class Slot(Generic[S]):
     """A song among others: opened, and sung, when it is asked for or when there is room for it."""
 
     def __init__(self, opener: Opener[S]) -> None:
@@ -91,7 +91,7 @@ class Turn(Generic[S]):
 
 def sing(
     openers: Iterable[Opener[S]], backend: generator.Backend, temperature: float = 1.0, n_streams: int | None = None
-) -> Iterator[tuple[Turn[S], Iterator[Codes]]]:
+) -> Iterator[tuple[Slot[S], Iterator[Codes]]]:
     """Sing songs, in their order.
 
     Args:
@@ -101,8 +101,8 @@ def sing(
         n_streams: at most so many parts side by side; None for as many as keep every core busy.
 
     Yields:
-        Every song's turn, and the codes `[T]` of its parts, which are sung as they are asked for. Whoever goes on to
-        the next turn leaves the rest of this song unsung. What hinders a song is raised where the song, or the codes of
+        Every song's slot, and the codes `[T]` of its parts, which are sung as they are asked for. Whoever goes on to
+        the next slot leaves the rest of this song unsung. What hinders a song is raised where the song, or the codes of
         the part that could not be made, are asked for; the other songs do not notice.
 
     Raises:
@@ -110,36 +110,36 @@ def sing(
     """
     waiting, n_at_once = _Waiting(openers), n_streams or generator.lockstep_streams(backend)
 
-    def codes_of(turn: Turn[S]) -> Iterator[Codes]:
-        for _ in range(turn.song.n_parts):
-            while (codes := turn.take()) is None:
+    def codes_of(slot: Slot[S]) -> Iterator[Codes]:
+        for _ in range(slot.song.n_parts):
+            while (codes := slot.take()) is None:
                 _sing_group(_group(waiting, n_at_once), backend, temperature)
             yield codes
 
-    while (turn := waiting.next_turn()) is not None:
-        yield turn, codes_of(turn)
-        turn.is_over = True
+    while (slot := waiting.next_slot()) is not None:
+        yield slot, codes_of(slot)
+        slot.is_over = True
 
 
 class _Waiting(Generic[S]):
-    """Songs whose turn it is not yet, and their parts that are not sung yet.
+    """Songs whose slot has not come yet, and their parts that are not sung yet.
 
     The next few songs, one a core, are opened beside the work on those before them: listening to a short song may take
     as long as singing it.
     """
 
     def __init__(self, openers: Iterable[Opener[S]]) -> None:
-        self._turns: deque[Turn[S]] = deque()
+        self._slots: deque[Slot[S]] = deque()
         self._parts = self._all_parts(openers)
-        self._part: tuple[Turn[S], Part] | None = None  # was looked at, but not taken
+        self._part: tuple[Slot[S], Part] | None = None  # was looked at, but not taken
 
-    def next_turn(self) -> Turn[S] | None:
+    def next_slot(self) -> Slot[S] | None:
         """The next song's; None after the last one."""
-        if not self._turns:
+        if not self._slots:
             self.peek()  # opens songs until one of them has a part
-        return self._turns.popleft() if self._turns else None
+        return self._slots.popleft() if self._slots else None
 
-    def peek(self) -> tuple[Turn[S], Part] | None:
+    def peek(self) -> tuple[Slot[S], Part] | None:
         """The next part, which stays; None after the last one."""
         while self._part is None or self._part[0].is_over:
             self._part = next(self._parts, None)
@@ -151,37 +151,37 @@ class _Waiting(Generic[S]):
         """Take the part that was looked at."""
         self._part = None
 
-    def _all_parts(self, openers: Iterable[Opener[S]]) -> Iterator[tuple[Turn[S], Part]]:
+    def _all_parts(self, openers: Iterable[Opener[S]]) -> Iterator[tuple[Slot[S], Part]]:
         pool = ThreadPoolExecutor(n_ahead := threads.n_cores())
-        turns = map(Turn, openers)
-        coming: deque[tuple[Turn[S], Future[None] | None]] = deque((turn, None) for turn in itertools.islice(turns, 1))
+        slots = map(Slot, openers)
+        coming: deque[tuple[Slot[S], Future[None] | None]] = deque((slot, None) for slot in itertools.islice(slots, 1))
         try:
             while coming:
-                for turn in itertools.islice(turns, n_ahead + 1 - len(coming)):
-                    coming.append((turn, pool.submit(turn.prepare)))
-                turn, opening = coming.popleft()
+                for slot in itertools.islice(slots, n_ahead + 1 - len(coming)):
+                    coming.append((slot, pool.submit(slot.prepare)))
+                slot, opening = coming.popleft()
                 if opening is not None:
                     opening.result()
-                self._turns.append(turn)
-                for part in turn.parts():
-                    turn.song.progressed(0)
-                    yield turn, part
+                self._slots.append(slot)
+                for part in slot.parts():
+                    slot.song.progressed(0)
+                    yield slot, part
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _group(waiting: _Waiting[S], n_streams: int) -> list[tuple[Turn[S], Part]]:
+def _group(waiting: _Waiting[S], n_streams: int) -> list[tuple[Slot[S], Part]]:
     """The next parts, as many as there are streams for and as fit into memory; at least one.
 
     Those of a group have equally many codes to go on from: in lockstep the first new code comes for all at once.
     """
-    group: list[tuple[Turn[S], Part]] = []
+    group: list[tuple[Slot[S], Part]] = []
     longest = 0
     while len(group) < n_streams and (following := waiting.peek()) is not None:
         longest = max(longest, following[1].n_samples)
         if group and (len(group) + 1) * longest > n_streams * _STREAM_SAMPLES:
             break
-        if group and len(following[1].heard) != len(group[0][1].heard):
+        if group and len(following[1].given) != len(group[0][1].given):
             break
         group.append(following)
         waiting.take()
@@ -189,7 +189,7 @@ def _group(waiting: _Waiting[S], n_streams: int) -> list[tuple[Turn[S], Part]]:
     return group
 
 
-def _sing_group(group: list[tuple[Turn[S], Part]], backend: generator.Backend, temperature: float) -> None:
+def _sing_group(group: list[tuple[Slot[S], Part]], backend: generator.Backend, temperature: float) -> None:
     """Sing parts side by side, and lay what was sung by for the songs."""
     lengths = [part.n_samples for _, part in group]
     n_samples = max(lengths)
@@ -204,15 +204,15 @@ def _sing_group(group: list[tuple[Turn[S], Part]], backend: generator.Backend, t
 
     def progressed(n_steps: int) -> None:
         nonlocal done
-        for turn, part in group:
-            turn.song.progressed(min(n_steps, max(0, part.n_samples - done)))
+        for slot, part in group:
+            slot.song.progressed(min(n_steps, max(0, part.n_samples - done)))
         done += n_steps
 
     conditioning = Conditioning(frames, group[0][1].conditioning.hop_samples)
-    heard = torch.stack([part.heard for _, part in group]).to(frames.device)  # [B, P]
-    if heard.shape[1]:
-        codes = priming.go_on(backend, conditioning, heard, uniforms, temperature, progressed)
+    given = torch.stack([part.given for _, part in group]).to(frames.device)  # [B, P]
+    if given.shape[1]:
+        codes = priming.go_on(backend, conditioning, given, uniforms, temperature, progressed)
     else:
         codes = generator.generate(backend, conditioning, uniforms, temperature, progressed, lengths=lengths)
-    for (turn, part), row in zip(group, codes.cpu().numpy(), strict=True):
-        turn.push(row[: part.n_samples].astype(np.uint8))
+    for (slot, part), row in zip(group, codes.cpu().numpy(), strict=True):
+        slot.push(row[: part.n_samples].astype(np.uint8))

@@ -20,9 +20,9 @@ from moksori.models.solo import Solo
 class SoloRequest:
     """A clip to be generated."""
 
-    told: Tensor  # [R, F], of what is heard first and of what follows
+    local_features: Tensor  # [R, F], of what is given first and of what follows
     vector: Tensor  # [E]
-    heard: Tensor  # codes [P] to go on from
+    given: Tensor  # codes [P] to go on from
     n_samples: int  # to be generated
     seed: int
     number: int  # of the clip: clips of one seed draw different numbers
@@ -47,9 +47,9 @@ class SoloSong(Song):
     def parts(self) -> Iterator[Part]:
         """See `base.Scheduled.parts`."""
         request, device = self._request, self._model.singers.table.weight.device
-        told, vector = request.told[None].to(device), request.vector[None].to(device)
+        local, vector = request.local_features[None].to(device), request.vector[None].to(device)
         uniforms = sampling.uniforms(request.seed, request.number, 0, request.n_samples)
-        yield Part(self._model.conditioning(told, vector), uniforms, request.heard)
+        yield Part(self._model.conditioning(local, vector), uniforms, request.given)
 
     def progressed(self, n_samples: int) -> None:
         """See `base.Scheduled.progressed`."""

@@ -97,11 +97,11 @@ async function loadVoices() {
 function showVoice() {
   if (!card()) return;
   localStorage.setItem("voice", byId("voice").value);
-  const isTold = card().is_told_the_pitch;
-  byId("listens").hidden = isTold;
-  for (const id of ["transpose", "semitones"]) byId(id).disabled = !isTold;
-  byId("editor").hidden = !isTold;
-  if (!isTold) byId("transpose").value = "auto";
+  const isConditioned = card().is_pitch_conditioned;
+  byId("listens").hidden = isConditioned;
+  for (const id of ["transpose", "semitones"]) byId(id).disabled = !isConditioned;
+  byId("editor").hidden = !isConditioned;
+  if (!isConditioned) byId("transpose").value = "auto";
   mixer.show(card());
   replan();
 }

@@ -1,4 +1,4 @@
-"""Figures on held-out recordings while training: does the decoder use what it is told?"""
+"""Figures on held-out recordings while training: does the decoder use its conditioning?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HeldOut:
     """
 
     loss: float  # with the segment's own latent
-    shuffled_loss: float  # with the latent of another segment: what is told besides it is worth alone
+    shuffled_loss: float  # with the latent of another segment: what the rest of the conditioning is worth alone
     classifier_accuracy: float  # share of segments whose singer the confusion network reads from the latent
 
 

@@ -35,7 +35,7 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
 from moksori.training.phases.base import Latent, Phase, Plan, SinglePhase
 from moksori.training.phases.reconstruct import Reconstruction
-from moksori.training.phases.schedule import Turns
+from moksori.training.phases.schedule import PhaseSchedule
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Team
 
@@ -53,12 +53,12 @@ class Ingredients:
 
     batches: Batches
     recipe: Recipe
-    ranges: Mapping[str, PitchRange]  # of the singers whose pitch was heard
+    ranges: Mapping[str, PitchRange]  # of the singers whose pitch is known
     team: Team  # who works on a batch
 
 
 class Medium(Protocol):
-    """A model in training, in its own kind of clips. It is made of the model, and of what its encoder's ears suffer."""
+    """A model in training, in its own kind of clips; made of the model and the perturbation of its encoder's inputs."""
 
     unit: str  # of the loss
     is_augmentable: bool  # clips may be reversed and negated
@@ -109,7 +109,7 @@ def medium_for(model: kinds.Converter, perturbation: PerturbConfig) -> Conversio
 @overload
 def medium_for(model: kinds.Model, perturbation: PerturbConfig) -> Medium: ...
 def medium_for(model: kinds.Model, perturbation: PerturbConfig) -> Medium:
-    """The medium of a model; the perturbation is for models that hear features."""
+    """The medium of a model; the perturbation is for encoders of features."""
     medium: Medium = kinds.KINDS[model.config.kind].medium()(model, perturbation)
     return medium
 
@@ -118,8 +118,8 @@ def two_phases(medium: Latent, given: Ingredients, first: Phase) -> Plan:
     """A first phase, then back-translation; a single singer has nobody to be mixed with, and is reconstructed only."""
     if len(medium.singers.names) < 2:
         return SinglePhase(Reconstruction(medium, given.batches))
-    turns = Turns(given.recipe.back_translation)
-    return TwoPhases(first, BackTranslation(medium, given.batches, turns, given.team), turns)
+    schedule = PhaseSchedule(given.recipe.back_translation)
+    return TwoPhases(first, BackTranslation(medium, given.batches, schedule, given.team), schedule)
 
 
 def stacked(singers: SingerTable, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:

@@ -29,17 +29,17 @@ from moksori.training.recipe import Recipe
 
 
 class CodeMedium(ConversionMedium):
-    """Codes `[B, T]`; of a model that is told the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`."""
+    """Codes `[B, T]`; of a model conditioned on the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`."""
 
     unit = "nats a sample"
     is_augmentable = True
     is_divisible = False  # streams in lockstep share the weights that are read, and are spread over the cores anyway
 
     def __init__(self, model: Autoencoder, perturbation: PerturbConfig | None = None) -> None:
-        """Codes are heard as they are: the perturbation is for those that hear features."""
+        """Codes are encoded as they are: the perturbation is for features."""
         self._model = model
         self.singers, self.classifier = model.singers, model.classifier
-        self.notes = model.notes if model.is_told_the_melody else None  # the pitch adversary
+        self.notes = model.notes if model.is_melody_conditioned else None  # the pitch adversary
 
     def table(
         self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
@@ -88,51 +88,51 @@ class CodeMedium(ConversionMedium):
         if not segments:
             return ()
         clips, singer = base.stacked(self.singers, segments)
-        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), self.told(clips))
+        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), self.melody(clips))
         return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
 
     def codes(self, clips: Tensor) -> Tensor:
         """The codes `[B, T]` of clips."""
-        return clips[:, 0].long() if self._model.is_told_the_melody else clips
+        return clips[:, 0].long() if self._model.is_melody_conditioned else clips
 
-    def told(self, clips: Tensor) -> Tensor | None:
+    def melody(self, clips: Tensor) -> Tensor | None:
         """Pitch and level `[B, 2, F]` of clips that have them."""
         hop = self._model.config.melody_hop_samples
         return clips[:, 1:, ::hop] if hop else None
 
     def notes_of(self, clips: Tensor, z: Tensor) -> Tensor:
         """The note of each latent frame, `[B, F]`; see `models.notes.of`."""
-        told = self.told(clips)
-        assert told is not None
-        return note_names.of(told[:, 0], z.shape[2])
+        melody = self.melody(clips)
+        assert melody is not None
+        return note_names.of(melody[:, 0], z.shape[2])
 
     def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
-        """See `Latent.adversaries`: who sings, and the note where the decoder is told it."""
+        """See `Latent.adversaries`: who sings, and the note where the decoder is conditioned on it."""
         found = [Adversary("classifier", "confusion", lambda z, g: losses.classifier(self.classifier(z, g), singer))]
         if (notes := self.notes) is not None:
             note = self.notes_of(clips, z)
             found.append(Adversary("notes", "pitch_confusion", lambda z, g: losses.notes(notes(z), note)))
         return found
 
-    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """See `Latent.disturbed`; codes are heard as they are."""
+    def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Latent.perturbed`; codes stay as they are."""
         return clips
 
-    def encode(self, heard: Tensor) -> Tensor:
+    def encode(self, inputs: Tensor) -> Tensor:
         """See `Latent.encode`."""
-        return self._model.encode(self.codes(heard))
+        return self._model.encode(self.codes(inputs))
 
-    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+    def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Cross-entropy, teacher-forced with the true codes."""
         codes = self.codes(clips)
-        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.told(clips)), codes)
+        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.melody(clips)), codes)
 
     @torch.no_grad()
-    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
-        clips, told = heard, self.told(heard)
+        clips, melody = inputs, self.melody(inputs)
         uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
         with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
-            conditioning = self._model.conditioning(z.float(), singer_vectors, told)
+            conditioning = self._model.conditioning(z.float(), singer_vectors, melody)
             codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
-        return codes if told is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)
+        return codes if melody is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)

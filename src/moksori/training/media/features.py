@@ -15,7 +15,7 @@ from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
 from moksori.data.threads import Progress
 from moksori.generation.songs import features as feature_song
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
 from moksori.training import learner, losses, perturb
 from moksori.training.learner import Learner
@@ -29,7 +29,7 @@ from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.recipe import Recipe
 
 _NO_DETAIL, _ALL_DETAIL = 0.2, 0.3  # probabilities of the gains 0 and 1 while training; all others are as likely
-_UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch was never heard
+_UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch is not known
 
 
 class FeatureMedium(ConversionMedium):
@@ -42,7 +42,7 @@ class FeatureMedium(ConversionMedium):
     is_augmentable = False  # reversed sound has no words, and negated sound the same features
     is_divisible = True  # one forward pass
 
-    def __init__(self, model: Swift, perturbation: PerturbConfig) -> None:
+    def __init__(self, model: SourceFilterModel, perturbation: PerturbConfig) -> None:
         self._model = model
         self._perturbation = perturbation
         self.singers, self.classifier, self.critic = model.singers, model.classifier, model.critic
@@ -102,38 +102,38 @@ class FeatureMedium(ConversionMedium):
         """See `Latent.adversaries`: who sings."""
         return [Adversary("classifier", "confusion", lambda z, g: losses.classifier(self.classifier(z, g), singer))]
 
-    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """See `Latent.disturbed`: formants and tone are moved; with a detail path a gain is drawn, too."""
+    def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Latent.perturbed`: formants and tone are moved; with a detail path a gain is drawn, too."""
         if not self.has_detail:
-            mel = perturb.perturbed(features.mels(clips)[features.HEARD], self._perturbation, generator)
-            return features.with_heard(clips, mel)
-        heard = perturb.perturbed_densities(clips, self._perturbation, self._model.config.features, generator)
+            mel = perturb.perturbed(features.mels(clips)[features.ENCODER_WINDOW], self._perturbation, generator)
+            return features.with_encoder_mel(clips, mel)
+        inputs = perturb.perturbed_densities(clips, self._perturbation, self._model.config.features, generator)
         chance = torch.rand(len(clips), generator=generator, device=clips.device)
-        return features.with_gain(heard, ((chance - _NO_DETAIL) / (1 - _NO_DETAIL - _ALL_DETAIL)).clamp(0, 1))
+        return features.with_gain(inputs, ((chance - _NO_DETAIL) / (1 - _NO_DETAIL - _ALL_DETAIL)).clamp(0, 1))
 
-    def encode(self, heard: Tensor) -> Tensor:
+    def encode(self, inputs: Tensor) -> Tensor:
         """See `Latent.encode`."""
-        return self._model.encode(heard)
+        return self._model.encode(inputs)
 
-    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+    def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Mean distance of the log-mels in all windows, in nepers (1 neper is 8.7 dB)."""
-        return self.distance(self.controls(heard, z, singer_vectors), clips)
+        return self.distance(self.controls(inputs, z, singer_vectors), clips)
 
-    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """The clips with another sound for the encoder: the seed plays no part."""
         with torch.no_grad():
-            return self.as_heard(heard, self.controls(heard, z, singer_vectors), singer_vectors)
+            return self.with_sound(inputs, self.controls(inputs, z, singer_vectors), singer_vectors)
 
-    def as_heard(self, heard: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
-        """Clips in which the sound of controls is heard, as sung by singers of these vectors."""
+    def with_sound(self, inputs: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
+        """Encoder inputs with the sound of controls, as sung by singers of these vectors."""
         if not self.has_detail:
-            return features.with_heard(heard, self.sung(controls))
+            return features.with_encoder_mel(inputs, self.sung(controls))
         mean = singer_vectors[:, -2 * features.N_BANDS :]
-        return features.with_mean_shape(features.with_densities(heard, self._model.densities(controls)), mean)
+        return features.with_mean_shape(features.with_densities(inputs, self._model.densities(controls)), mean)
 
-    def controls(self, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
+    def controls(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing, at the pitch and level of the clips."""
-        return self._model.controls(z, heard, singer_vectors)
+        return self._model.controls(z, inputs, singer_vectors)
 
     def sung(self, controls: Controls) -> Tensor:
         """Log-mel `[B, M, F]` of what the controls sound like."""
@@ -152,11 +152,11 @@ class FeatureMedium(ConversionMedium):
             features.levels_dbfs(clips),
         )
 
-    def detail_distance(self, controls: Controls, clips: Tensor, heard: Tensor, singer_vectors: Tensor) -> Tensor:
+    def detail_distance(self, controls: Controls, clips: Tensor, inputs: Tensor, singer_vectors: Tensor) -> Tensor:
         """How far a conversion is from the clip's own detail on the voice's mean, counted by the gain; in nepers.
 
         The net shall correct what gives the source away, and no more: words are in the detail. What is wanted is that
-        of the clip as it was recorded, whatever was done to it before it was heard.
+        of the clip as it was recorded, whatever was done to it before it was encoded.
         """
         config, f0_hz = self._model.config.features, features.f0_hz(clips)
         shape, level = features.shape_of(clips, config)
@@ -164,5 +164,5 @@ class FeatureMedium(ConversionMedium):
         wanted = shape - shapes.by_frame(features.mean_shape(clips), f0_hz) + shapes.by_frame(voice, f0_hz)
         wanted = wanted + (level - shapes.level_nepers(wanted, f0_hz, config.envelope))[:, None]
         made = self._model.densities(controls)
-        gain = features.gain(heard)[:, None, None]
+        gain = features.gain(inputs)[:, None, None]
         return losses.envelope_distance(gain * made, gain * wanted, f0_hz > 0, features.levels_dbfs(clips))

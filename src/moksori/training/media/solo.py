@@ -28,13 +28,13 @@ from moksori.training.recipe import Recipe
 
 
 class SoloMedium(Medium):
-    """Codes `[B, T]`, or `[B, 1 + R, T]` with what is told: nothing is encoded, nobody is converted."""
+    """Codes `[B, T]`, or `[B, 1 + R, T]` with local features: nothing is encoded, nobody is converted."""
 
     unit = "nats a sample"
     is_augmentable = True
 
     def __init__(self, model: Solo, perturbation: PerturbConfig | None = None) -> None:
-        """Nothing is heard: the perturbation is for those that hear features."""
+        """Nothing is encoded: the perturbation is for features."""
         self._model = model
         self.singers = model.singers
 
@@ -48,7 +48,7 @@ class SoloMedium(Medium):
             split,
             config.sample_rate,
             n_samples,
-            melody_hop_samples=config.hop_samples if config.is_told_a_recording else 0,
+            melody_hop_samples=config.hop_samples if config.has_local_conditioning else 0,
             mel_window_samples=config.mel_window_samples,
             progress=progress,
         )
@@ -69,27 +69,27 @@ class SoloMedium(Medium):
         """See `Medium.figures`.
 
         Returns:
-            `loss`, in nats a sample; for a net that is told anything also `shuffled_loss`, with what is told of another
-            segment and of its singer. The difference is what the condition is worth.
+            `loss`, in nats a sample; for a net with conditioning also `shuffled_loss`, with that of another segment and
+            its singer. The difference is what the conditioning is worth.
         """
         clips, singer = base.stacked(self.singers, segments)
         validation.check_there_are_two(clips)
-        told, vectors = self.told(clips), self.singers(singer)
+        local_features, vectors = self.local_features(clips), self.singers(singer)
 
-        def loss(told: Tensor, vectors: Tensor) -> float:
-            return validation.mean_loss(self.loss, clips, told, vectors)
+        def loss(local_features: Tensor, vectors: Tensor) -> float:
+            return validation.mean_loss(self.loss, clips, local_features, vectors)
 
-        figures = {"loss": loss(told, vectors)}
-        if told.shape[1] or vectors.shape[1]:
+        figures = {"loss": loss(local_features, vectors)}
+        if local_features.shape[1] or vectors.shape[1]:
             half = len(segments) // 2  # segments are sorted by singer: half of them away another one sings
-            figures["shuffled_loss"] = loss(told.roll(half, dims=0), vectors.roll(half, dims=0))
+            figures["shuffled_loss"] = loss(local_features.roll(half, dims=0), vectors.roll(half, dims=0))
         return figures
 
     @torch.no_grad()
     def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
-        """See `Medium.samples`: what is told of each segment, sung by its own singer."""
+        """See `Medium.samples`: the local features of each segment, sung by its own singer."""
         clips, singer = base.stacked(self.singers, segments)
-        sung = mulaw.decode(self.generate(self.told(clips), self.singers(singer), seed)).cpu()
+        sung = mulaw.decode(self.generate(self.local_features(clips), self.singers(singer), seed)).cpu()
         for segment, row in zip(segments, sung, strict=True):
             name = f"{PurePosixPath(segment.source).stem}.{self.singers.names[segment.singer]}"
             yield name, Clip(row.numpy(), self._model.config.sample_rate)
@@ -100,26 +100,28 @@ class SoloMedium(Medium):
         if not segments:
             return ()
         clips, singer = base.stacked(self.singers, segments)
-        conditioning = self._model.conditioning(self.told(clips), self.singers(singer))
+        conditioning = self._model.conditioning(self.local_features(clips), self.singers(singer))
         return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
 
-    def told(self, clips: Tensor) -> Tensor:
-        """What is told of clips, `[B, R, F]`: the rows below the codes, see `data.segments`; R = 0 without any."""
+    def local_features(self, clips: Tensor) -> Tensor:
+        """Local features of clips, `[B, R, F]`: the rows below the codes, see `data.segments`; R = 0 without any."""
         hop = self._model.config.hop_samples
         return clips[:, 1:, ::hop] if clips.dim() == 3 else clips.new_zeros(len(clips), 0, clips.shape[1] // hop)
 
-    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Cross-entropy of the clips' codes, each given the ones before it, what is told, and who sings."""
+    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
+        """Cross-entropy of the clips' codes, each given the ones before it and the conditioning."""
         codes = self.codes(clips)
-        return losses.reconstruction(self._model.logits(codes, told, singer_vectors), codes)
+        return losses.reconstruction(self._model.logits(codes, local_features, singer_vectors), codes)
 
     def codes(self, clips: Tensor) -> Tensor:
         """The codes `[B, T]` of clips."""
         return clips[:, 0].long() if clips.dim() == 3 else clips
 
     @torch.no_grad()
-    def generate(self, told: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, local_features: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
         """New codes `[B, F * hop]`, sampled in lockstep."""
-        conditioning = self._model.conditioning(told, singer_vectors)
-        uniforms = torch.stack([sampling.uniforms(seed, i, 0, conditioning.n_samples) for i in range(len(told))])
+        conditioning = self._model.conditioning(local_features, singer_vectors)
+        uniforms = torch.stack(
+            [sampling.uniforms(seed, i, 0, conditioning.n_samples) for i in range(len(local_features))]
+        )
         return generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)

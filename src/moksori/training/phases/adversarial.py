@@ -1,6 +1,6 @@
 """Phase 1 with a critic: conversions, too, are made and judged while the model learns to rebuild.
 
-Reconstruction alone never asks for a conversion; back-translation asks only what can be heard through it. The critic
+Reconstruction alone never asks for a conversion; back-translation asks only what shows through it. The critic
 says outright whether a conversion sounds like a recording of its target, and the encoder listens to it again: the words
 must be those of the source.
 
@@ -29,26 +29,26 @@ from moksori.training import losses
 from moksori.training.phases.base import DrawnPhase, Latent, Update
 
 _LOUDNESS_NEPERS = 0.3  # each clip is a little louder or softer for the critic, which shall not judge by loudness
-_MADE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
+_FAKE_SHARE = 0.5  # of conversions, and as much of what is rebuilt, in the critic's own loss
 _REBUILT_SHARE = 0.5  # of what is rebuilt, in what the critic says to the decoder
 _AT_HOME_PROBABILITY, _OCTAVES_PROBABILITY = 0.5, 0.3  # of moving a clip to B's middle, or by octaves towards it
 _HIGHEST_HZ = 1500.0  # a clip that would go beyond stays where it is
 
 
 class Criticised(Latent, Protocol):
-    """What this phase asks of a model beyond that: what it says is to be sung, before anybody hears it."""
+    """What this phase asks of a model beyond that: what it says is to be sung, as controls."""
 
     critic: Critic
     has_detail: bool  # envelopes of the clips are corrected, instead of all being made of the latent
 
-    def controls(self, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
+    def controls(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing, at the pitch and level of the clips."""
 
     def sung(self, controls: Controls) -> Tensor:
         """Log-mel `[B, M, F]` of what the controls sound like."""
 
-    def as_heard(self, heard: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
-        """Clips in which the sound of controls is heard, as sung by singers of these vectors."""
+    def with_sound(self, inputs: Tensor, controls: Controls, singer_vectors: Tensor) -> Tensor:
+        """Encoder inputs with the sound of controls, as sung by singers of these vectors."""
 
     def distance(self, controls: Controls, clips: Tensor) -> Tensor:
         """How far what the controls sound like is from the clips, in nepers."""
@@ -56,7 +56,7 @@ class Criticised(Latent, Protocol):
     def envelope_distance(self, controls: Controls, clips: Tensor) -> Tensor:
         """How far the controls are from what was measured of the clips; in nepers."""
 
-    def detail_distance(self, controls: Controls, clips: Tensor, heard: Tensor, singer_vectors: Tensor) -> Tensor:
+    def detail_distance(self, controls: Controls, clips: Tensor, inputs: Tensor, singer_vectors: Tensor) -> Tensor:
         """How far a conversion is from the clip's own detail on the voice's mean; in nepers."""
 
 
@@ -74,26 +74,26 @@ class CriticisedReconstruction(DrawnPhase):
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`."""
         medium, singer = self._medium, batch.singer
-        heard = medium.disturbed(batch.clips, generator)
-        z = medium.encode(heard)
+        inputs = medium.perturbed(batch.clips, generator)
+        z = medium.encode(inputs)
         known = losses.classifier(medium.classifier(z.detach(), generator), singer)
         yield Update("classifier", {"classifier": known})
-        rebuilt = medium.controls(heard, z, medium.singers(singer))
+        rebuilt = medium.controls(inputs, z, medium.singers(singer))
         other = self._others(singer, generator)
-        moved, vectors = self._moved(heard, singer, other, generator), medium.singers(other)
+        moved, vectors = self._moved(inputs, singer, other, generator), medium.singers(other)
         converted = medium.controls(moved, z, vectors)
         sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
-        yield Update("critic", {"critic": self._seen(batch, sung, sung_by_other, other, generator)})
-        heard_again = medium.disturbed(medium.as_heard(moved, converted, vectors), generator)
+        yield Update("critic", {"critic": self._discriminator_loss(batch, sung, sung_by_other, other, generator)})
+        inputs_again = medium.perturbed(medium.with_sound(moved, converted, vectors), generator)
         named = {
             "reconstruction": medium.distance(rebuilt, batch.clips),
             "confusion": losses.confusion(medium.classifier(z, generator), singer),
-            "adversarial": self._doubt(sung, singer, sung_by_other, other),
-            "cycle": losses.latent_distance(medium.encode(heard_again), z),
+            "adversarial": self._adversarial_loss(sung, singer, sung_by_other, other),
+            "cycle": losses.latent_distance(medium.encode(inputs_again), z),
         }
         if medium.has_detail:
             named["envelope"] = medium.envelope_distance(rebuilt, batch.clips)
-            named["detail"] = medium.detail_distance(converted, batch.clips, heard, vectors)
+            named["detail"] = medium.detail_distance(converted, batch.clips, inputs, vectors)
         yield Update("autoencoder", named)
 
     def _others(self, singer: Tensor, generator: torch.Generator) -> Tensor:
@@ -103,7 +103,7 @@ class CriticisedReconstruction(DrawnPhase):
         return (singer + step) % n_singers
 
     def _moved(self, clips: Tensor, singer: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips told a pitch nearer to where the others sing, by chance exactly there, by octaves, or as they are."""
+        """Clips at a pitch nearer to where the others sing, by chance exactly there, by octaves, or as they are."""
         middles = self._middles.to(clips.device)
         octaves = middles[other] - middles[singer]
         chance = torch.rand(octaves.shape, generator=generator, device=clips.device)
@@ -114,20 +114,23 @@ class CriticisedReconstruction(DrawnPhase):
         is_beyond = moved_hz.amax(dim=1, keepdim=True) > _HIGHEST_HZ  # of a clip: a note is moved as a whole, or not
         return features.with_f0(clips, torch.where(is_beyond, f0_hz, moved_hz))
 
-    def _seen(
+    def _discriminator_loss(
         self, batch: Batch, sung: Tensor, sung_by_other: Tensor, other: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The critic's own loss: recordings are recordings, and what is made is made."""
+        """The discriminator loss: recordings are real, conversions and what is rebuilt are fake."""
         critic = self._medium.critic
 
-        def heard(mel: Tensor) -> Tensor:
+        def shifted(mel: Tensor) -> Tensor:
             loudness = torch.randn(len(mel), 1, 1, generator=generator, device=mel.device)
             return mel.detach() + _LOUDNESS_NEPERS * loudness
 
-        made = critic.made(heard(sung_by_other), other) + critic.made(heard(sung), batch.singer)
-        return critic.recorded(heard(features.mels(batch.clips)[features.HEARD]), batch.singer) + _MADE_SHARE * made
+        fake = critic.loss_fake(shifted(sung_by_other), other) + critic.loss_fake(shifted(sung), batch.singer)
+        return (
+            critic.loss_real(shifted(features.mels(batch.clips)[features.ENCODER_WINDOW]), batch.singer)
+            + _FAKE_SHARE * fake
+        )
 
-    def _doubt(self, sung: Tensor, singer: Tensor, sung_by_other: Tensor, other: Tensor) -> Tensor:
-        """What the critic says to the decoder: how little it takes what is made for recordings."""
+    def _adversarial_loss(self, sung: Tensor, singer: Tensor, sung_by_other: Tensor, other: Tensor) -> Tensor:
+        """The adversarial loss of the decoder: how little the critic takes what is made for real."""
         critic = self._medium.critic
-        return critic.recorded(sung_by_other, other) + _REBUILT_SHARE * critic.recorded(sung, singer)
+        return critic.loss_real(sung_by_other, other) + _REBUILT_SHARE * critic.loss_real(sung, singer)

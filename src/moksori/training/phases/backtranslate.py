@@ -24,7 +24,7 @@ from torch import Tensor
 from moksori.data.batches import Batch, Batches
 from moksori.training.phases import mixup
 from moksori.training.phases.base import Latent, Phase, Update
-from moksori.training.phases.schedule import Turns
+from moksori.training.phases.schedule import PhaseSchedule
 from moksori.training.shards import Team
 
 
@@ -32,7 +32,7 @@ from moksori.training.shards import Team
 class Translated(Batch):
     """True clips with their singers, and the same clips sung by virtual singers."""
 
-    heard: Tensor  # like the clips: what the encoder is given
+    inputs: Tensor  # of the encoder: like the clips
 
 
 class BackTranslation:
@@ -40,13 +40,13 @@ class BackTranslation:
 
     name = "back-translation"
 
-    def __init__(self, medium: Latent, batches: Batches, turns: Turns, team: Team | None = None) -> None:
+    def __init__(self, medium: Latent, batches: Batches, schedule: PhaseSchedule, team: Team | None = None) -> None:
         """The team sings; without one, the caller's thread does, in full precision."""
         self._medium = medium
         self._batches = batches
-        self._turns = turns
+        self._schedule = schedule
         self._team = team or Team(1, medium.singers.table.weight.device)
-        self._pool: dict[str, Tensor] = {}  # clips, singer, heard: [pool_batches, B, ...]
+        self._pool: dict[str, Tensor] = {}  # clips, singer, heard (the inputs, in files): [pool_batches, B, ...]
 
     def batch(self, step: int, attempt: int) -> Translated:
         """The translated batch of a step; sings a new pool first where one is due.
@@ -54,12 +54,12 @@ class BackTranslation:
         Raises:
             ValueError: a step that is not back-translation's, or without a pool.
         """
-        place = self._turns.place(step)
+        place = self._schedule.place(step)
         if place == 0:
             self._pool = self._sing(step, attempt)
         if not self._pool or place is None:
             raise ValueError(f"step {step} has no pool to learn from")
-        index = place % self._turns.config.pool_batches
+        index = place % self._schedule.config.pool_batches
         return Translated(*(self._pool[name][index] for name in ("clips", "singer", "heard")))
 
     def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
@@ -68,9 +68,9 @@ class BackTranslation:
         Teacher-forced with the true clip. There is no confusion term, as in the one runnable relative.
         """
         medium = self._medium
-        heard = medium.disturbed(batch.heard, generator)
-        z = medium.encode(heard)
-        loss = medium.loss(batch.clips, heard, z, medium.singers(batch.singer))
+        inputs = medium.perturbed(batch.inputs, generator)
+        z = medium.encode(inputs)
+        loss = medium.loss(batch.clips, inputs, z, medium.singers(batch.singer))
         yield Update("autoencoder", {"back_translation": loss})
 
     def tensors(self) -> dict[str, Tensor]:
@@ -83,11 +83,11 @@ class BackTranslation:
 
     def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
         """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments."""
-        sources = [self._batches.batch(step + i, attempt) for i in range(self._turns.config.pool_batches)]
+        sources = [self._batches.batch(step + i, attempt) for i in range(self._schedule.config.pool_batches)]
         clips, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("clips", "singer"))
         chance = np.random.default_rng(np.random.SeedSequence(self._batches.seed, spawn_key=(step, attempt, 2)))
-        heard = self.translate(clips, singer, chance)
-        pool = {"clips": clips, "singer": singer, "heard": heard}
+        inputs = self.translate(clips, singer, chance)
+        pool = {"clips": clips, "singer": singer, "heard": inputs}
         return {name: torch.unflatten(tensor, 0, (len(sources), -1)) for name, tensor in pool.items()}
 
     def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
@@ -104,7 +104,7 @@ class BackTranslation:
         medium, team = self._medium, self._team
         table = medium.singers
         other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
-        share = torch.from_numpy(mixup.shares(self._turns.config.mixup, len(singer), chance)).float()
+        share = torch.from_numpy(mixup.shares(self._schedule.config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
 
         @torch.no_grad()
@@ -122,14 +122,14 @@ class BackTranslation:
 class TwoPhases:
     """Phase 1 from the beginning; once phase 2 has come in, it has the steps after each refresh."""
 
-    def __init__(self, reconstruction: Phase, back_translation: BackTranslation, turns: Turns) -> None:
+    def __init__(self, reconstruction: Phase, back_translation: BackTranslation, schedule: PhaseSchedule) -> None:
         self._reconstruction = reconstruction
         self._back_translation = back_translation
-        self._turns = turns
+        self._schedule = schedule
 
     def phase_at(self, step: int) -> Phase:
         """See `base.Plan.phase_at`."""
-        return self._back_translation if self._turns.is_back_translation(step) else self._reconstruction
+        return self._back_translation if self._schedule.is_back_translation(step) else self._reconstruction
 
     def phases(self) -> list[Phase]:
         """See `base.Plan.phases`."""
@@ -137,21 +137,21 @@ class TwoPhases:
 
     def spend(self, step: int, share: float) -> bool:
         """See `base.Plan.spend`."""
-        return self._turns.spend(step, share)
+        return self._schedule.spend(step, share)
 
     def validate(self, step: int, figures: Mapping[str, float]) -> bool:
         """See `base.Plan.validate`."""
-        return self._turns.validate(step, figures["loss"])
+        return self._schedule.validate(step, figures["loss"])
 
     def has_begun_the_last_phase(self, step: int) -> bool:
         """See `base.Plan.has_begun_the_last_phase`."""
-        first = self._turns.first_step
-        return self._turns.config.start == "never" or (first is not None and step > first)
+        first = self._schedule.first_step
+        return self._schedule.config.start == "never" or (first is not None and step > first)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `base.Plan.tensors`."""
-        return self._turns.tensors()
+        return self._schedule.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """See `base.Plan.restore`."""
-        self._turns.restore(tensors)
+        self._schedule.restore(tensors)

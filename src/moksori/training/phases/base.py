@@ -38,10 +38,10 @@ class Adversary:
 class Latent(Protocol):
     """A model that converts, asked in its own kind of clips: codes or features. Both phases of the method ask no more.
 
-    disturbed   clips as they are heard while training
-    encode      listen to clips
+    perturbed   the encoder's inputs while training
+    encode      inputs to latent
     loss        how far what the model makes of latent and singer is from the true clips
-    generate    sing clips with a singer's vector: new clips, of the same kind, to be listened to again
+    generate    clips with a singer's vector: new inputs, of the same kind, to be encoded again
     """
 
     unit: str  # of the loss
@@ -49,20 +49,20 @@ class Latent(Protocol):
     singers: SingerTable
     classifier: SingerClassifier  # the confusion network
 
-    def disturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips `[B, ...]` as they are heard while training: what is heard may be changed, what is rebuilt is not."""
+    def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """The encoder's inputs of clips `[B, ...]` while training: they may be perturbed, what is rebuilt is not."""
 
-    def encode(self, heard: Tensor) -> Tensor:
-        """Clips as they are heard, `[B, ...]` -> latent `[B, D, F]`."""
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Encoder inputs `[B, ...]` -> latent `[B, D, F]`."""
 
     def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
         """Who reads from the latent `[B, D, F]` of clips `[B, ...]` of singers `[B]`; the confusion network first."""
 
-    def loss(self, clips: Tensor, heard: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
-        """How badly clips are rebuilt from what was heard of them: a scalar, the mean over clips."""
+    def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
+        """How badly clips are rebuilt from their encoder inputs: a scalar, the mean over clips."""
 
-    def generate(self, heard: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
-        """Clips that the singers sing, with no gradient: like `heard`, but what is heard is new."""
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+        """Clips that the singers sing, with no gradient: like `inputs`, but the sound is new."""
 
 
 class Phase(Protocol):
@@ -140,7 +140,7 @@ class Plan(Protocol):
         """Take note of the held-out figures after `step` steps; whether the plan decided something."""
 
     def has_begun_the_last_phase(self, step: int) -> bool:
-        """Whether, after `step` steps, the last of the phases has had its first turn."""
+        """Whether, after `step` steps, the last of the phases has had its first step."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What was decided, and what decisions depend on."""

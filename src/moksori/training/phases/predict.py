@@ -1,4 +1,4 @@
-"""The one phase of a WaveNet by itself: guess every code from the codes before it, and from what is told."""
+"""The one phase of a WaveNet by itself: guess every code from the codes before it, and from its conditioning."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Predicted(Protocol):
 
     singers: SingerTable
 
-    def told(self, clips: Tensor) -> Tensor:
-        """What the net is told of clips `[B, ...]`, `[B, R, F]`."""
+    def local_features(self, clips: Tensor) -> Tensor:
+        """Local conditioning features `[B, R, F]` of clips `[B, ...]`."""
 
-    def loss(self, clips: Tensor, told: Tensor, singer_vectors: Tensor) -> Tensor:
+    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
         """How badly the net guesses the codes of clips: a scalar, the mean over samples."""
 
 
 class Prediction(DrawnPhase):
-    """One update a batch: min over net and singer vectors of CE(net(s | h), s), with h whatever the net is told of s.
+    """One update a batch: min over net and singer vectors of CE(net(s | h), s), with h the conditioning.
 
     Source: van den Oord et al. 2016, equations 1 and 2.
     """
@@ -40,5 +40,5 @@ class Prediction(DrawnPhase):
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`; nothing is left to chance."""
         medium = self._medium
-        loss = medium.loss(batch.clips, medium.told(batch.clips), medium.singers(batch.singer))
+        loss = medium.loss(batch.clips, medium.local_features(batch.clips), medium.singers(batch.singer))
         yield Update("autoencoder", {"reconstruction": loss})

@@ -18,8 +18,8 @@ class Reconstruction(DrawnPhase):
         1. min over C         of  CE(C(E(s)), j)                                     E is held fixed
         2. min over E, D, v   of  CE(D(s | E(s), v_j), s) - lambda CE(C(E(s)), j)    C is held fixed
 
-    C stands for every adversary of the model. One whose decoder is told the pitch has a second, which reads notes from
-    the latent (`models/notes.py`).
+    C stands for every adversary of the model. One whose decoder is conditioned on the pitch has a second, which
+    reads notes from the latent (`models/notes.py`).
 
     Source: Nachmani and Wolf 2019, section 3, equations for the two alternating objectives.
     """
@@ -33,13 +33,13 @@ class Reconstruction(DrawnPhase):
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`."""
         medium = self._medium
-        heard = medium.disturbed(batch.clips, generator)
-        z = medium.encode(heard)
+        inputs = medium.perturbed(batch.clips, generator)
+        z = medium.encode(inputs)
         adversaries = medium.adversaries(batch.clips, batch.singer, z)
         # E does not move in the updates of its adversaries, so its own update can use the same latent.
         for adversary in reversed(adversaries):
             yield Update(adversary.learner, {adversary.learner: adversary.loss(z.detach(), generator)})
-        named = {"reconstruction": medium.loss(batch.clips, heard, z, medium.singers(batch.singer))}
+        named = {"reconstruction": medium.loss(batch.clips, inputs, z, medium.singers(batch.singer))}
         # The sign-flip form of confusion, not gradient reversal: Nachmani and Wolf 2019, section 3.
         named |= {adversary.confusion: -adversary.loss(z, generator) for adversary in adversaries}
         yield Update("autoencoder", named)

@@ -1,4 +1,4 @@
-"""Whose turn a step is: phase 1's, or phase 2's; and when phase 2 comes in.
+"""The phase schedule: which step is phase 1's, which phase 2's; and when phase 2 comes in.
 
     "step"      at `start_step`
     "share"     when `start_share` of the steps or of the time is spent, whichever is spent faster
@@ -12,7 +12,7 @@ are phase 1's:
     1 1 1 1 1 1 | 2 2 2 1 1 1 1 1 | 2 2 2 1 1 1 1 1 | ...      pool_batches * uses = 3, refresh_every_steps = 8
                 ^ first step      ^ refresh
 
-A clock runs otherwise each time, so a start that was told by it is part of the run: it is saved with the training
+A clock runs otherwise each time, so a start that it decided is part of the run: it is saved with the training
 state at once, and a run that resumes does not choose again.
 """
 
@@ -34,7 +34,7 @@ STARTS = ("step", "share", "first", "plateau", "never")
 class BackTranslationConfig:
     """When phase 2 comes in, and how much is sung for it."""
 
-    start: str = "step"  # how the first step of phase 2 is told; see the module's description
+    start: str = "step"  # what decides the first step of phase 2; see the module's description
     start_step: int = 200_000  # for "step" and "first"; counted from 0
     start_share: float = 0.5  # for "share" and "first"
     plateau_validations: int = 5  # for "plateau": so many in a row are in vain
@@ -64,8 +64,8 @@ class BackTranslationConfig:
         return self.pool_batches * self.uses
 
 
-class Turns:
-    """Knows the first step of phase 2, or finds out when it comes; and whose turn each step is."""
+class PhaseSchedule:
+    """Knows the first step of phase 2, or finds out when it comes; and which phase each step belongs to."""
 
     def __init__(self, config: BackTranslationConfig) -> None:
         self.config = config
@@ -89,7 +89,7 @@ class Turns:
         return self._first_step
 
     def place(self, step: int) -> int | None:
-        """How many steps before this one the pool in use was sung; 0 where one is due, None where it is phase 1's turn.
+        """How many steps before this one the pool in use was sung; 0 where one is due, None in steps of phase 1.
 
         Args:
             step: counted from 0.

@@ -14,11 +14,11 @@ from moksori.audio.clip import Clip
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import HOP_SECONDS, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance
-from moksori.conversion import ConvertOptions, Voice, hearing
-from moksori.conversion.hearing import Recording
+from moksori.conversion import ConvertOptions, Voice, analysis
+from moksori.conversion.analysis import Recording
 from moksori.errors import UserError
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.swift import Swift
+from moksori.models.source_filter_model import SourceFilterModel
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_a_mix_has_a_range_between(swift_voice: Voice) -> None:
     assert swift_voice.transposition(clip, {"bass": 1.0, "tenor": 1.0}, ConvertOptions()) == -12
 
 
-def test_a_voice_without_known_ranges_stays_where_the_song_is(tiny_swift: Swift) -> None:
+def test_a_voice_without_known_ranges_stays_where_the_song_is(tiny_swift: SourceFilterModel) -> None:
     voice = Voice(tiny_swift, Provenance(ranges={"tenor": RANGES["tenor"]}))
     assert voice.transposition(Clip(vowel(880.0), RATE), "bass", ConvertOptions()) == 0
 
 
 def test_a_voice_that_hears_the_pitch_cannot_transpose(tiny_model: Autoencoder) -> None:
     voice = Voice(tiny_model, Provenance(ranges=RANGES))
-    assert not voice.is_told_the_pitch
+    assert not voice.is_pitch_conditioned
     with pytest.raises(UserError, match="cannot transpose"):
         voice.convert(vowel()[:500], RATE, singer="bass", options=ConvertOptions(transpose=12))
 
@@ -113,16 +113,16 @@ def test_levels_of_frames_are_those_of_training() -> None:
     samples = vowel(seconds=0.5) * np.linspace(0.1, 1.0, RATE // 2, dtype=np.float32)
     config = FeatureConfig(8000, 80)
     blocks = [samples[start : start + 999] for start in range(0, len(samples), 999)]
-    heard = hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0, config=config)
-    melody = hearing.melody(heard, None, HERE, config).told
+    heard = analysis.analyse(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0, config=config)
+    melody = analysis.melody(heard, None, HERE, config).melody
     own = resample.resample(level.apply_gain(samples, heard.gain_db), RATE, 8000)
     expected = features.level_dbfs(own, config)
     assert melody.rows.shape == (2, len(expected))
     np.testing.assert_allclose(melody.rows[1], expected, atol=0.01)
     assert abs(heard.gain_db) > 1.0
     assert (
-        hearing.melody(
-            hearing.hear(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0), None, HERE, config
-        ).told.level_dbfs
+        analysis.melody(
+            analysis.analyse(Recording(lambda: iter(blocks), RATE), PitchTracker(), -30.0), None, HERE, config
+        ).melody.level_dbfs
         is None
     )

@@ -1,4 +1,7 @@
-"""The parts of a voice that knows the melody, joined."""
+"""The source-filter model: encoder of log-mels, decoder to a synthesiser's controls, and critic, joined.
+
+Recipe `swift` trains it. Pitch and level come from the recording, so it is conditioned on the melody.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from moksori.models.synthesiser import Controls, SynthesiserConfig
 
 
 @dataclass(frozen=True)
-class SwiftConfig:
+class SourceFilterModelConfig:
     """All that is needed, beside the singers' names, to build the model."""
 
     kind: str = "source-filter"  # tells these settings from those of other models
@@ -87,17 +90,21 @@ class SwiftConfig:
         return -(-needed // pool) * pool
 
 
-class Swift(nn.Module):
-    """Features of any singer -> latent -> controls of a chosen singer.
+class SourceFilterModel(nn.Module):
+    """Source-filter model: features of any singer -> latent -> controls of a chosen singer.
 
     `encode` listens, `controls` says what to sing and by whom, `sung` tells what that will sound like. The confusion
     network and the critic travel with the model but take no part in conversion.
     """
 
-    def __init__(self, config: SwiftConfig, singer_names: Sequence[str]) -> None:
+    def __init__(self, config: SourceFilterModelConfig, singer_names: Sequence[str]) -> None:
         super().__init__()
         self.config = config
-        n_singers, n_mels, d = len(singer_names), features.WINDOWS[features.HEARD], config.encoder.latent_channels
+        n_singers, n_mels, d = (
+            len(singer_names),
+            features.WINDOWS[features.ENCODER_WINDOW],
+            config.encoder.latent_channels,
+        )
         detailed = config.decoder.has_detail
         self.encoder = MelEncoder(config.encoder, features.N_BANDS + 1 if detailed else n_mels)
         self.singers = SingerTable(singer_names, config.singer_channels, 2 * features.N_BANDS if detailed else 0)
@@ -107,7 +114,7 @@ class Swift(nn.Module):
 
     @functools.cached_property
     def expectation(self) -> Expectation:
-        """What controls will sound like; made when it is first asked for, since only training asks."""
+        """The expected log-mels of controls; made when first asked for, since only training asks."""
         device = self.singers.table.weight.device
         with torch.autocast(device.type, enabled=False):
             return Expectation(self.config.synthesiser, device)
@@ -115,20 +122,20 @@ class Swift(nn.Module):
     def encode(self, excerpts: Tensor) -> Tensor:
         """Excerpts of features `[B, N, F]` -> latent `[B, D, ceil(F / pool_frames)]`.
 
-        The encoder hears the log-mel of the window `features.HEARD`; in a model with a detail path the total shape less
-        the recording's mean, which knows neither pitch nor microphone, and the level.
+        The encoder gets the log-mel of the window `features.ENCODER_WINDOW`; in a model with a detail path the total
+        shape less the recording's mean, which knows neither pitch nor microphone, and the level.
         """
-        z: Tensor = self.encoder(self._heard(excerpts))
+        z: Tensor = self.encoder(self._encoder_input(excerpts))
         return z
 
-    def _heard(self, excerpts: Tensor) -> Tensor:
+    def _encoder_input(self, excerpts: Tensor) -> Tensor:
         if not self.config.decoder.has_detail:
-            return conditions.mel(features.mels(excerpts)[features.HEARD])
+            return conditions.mel(features.mels(excerpts)[features.ENCODER_WINDOW])
         shape, level = features.shape_of(excerpts, self.config.features)
-        return self.heard_of(shape, level, features.f0_hz(excerpts), features.mean_shape(excerpts))
+        return self.encoder_input_of(shape, level, features.f0_hz(excerpts), features.mean_shape(excerpts))
 
-    def heard_of(self, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor) -> Tensor:
-        """What the encoder hears of a sound, with a detail path: `[B, N_BANDS + 1, F]`.
+    def encoder_input_of(self, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor) -> Tensor:
+        """The encoder's input of a sound, with a detail path: `[B, N_BANDS + 1, F]`.
 
         Args:
             shape: `[B, 2 N_BANDS, F]`, see `audio.shapes`.
@@ -174,4 +181,4 @@ class Swift(nn.Module):
 
     def sung(self, controls: Controls) -> Tensor:
         """What the encoder would hear of the sound of controls: log-mel `[B, M, F]`."""
-        return self.expectation.of(controls, (features.HEARD,))[features.HEARD]
+        return self.expectation.of(controls, (features.ENCODER_WINDOW,))[features.ENCODER_WINDOW]

@@ -81,9 +81,9 @@ def test_reversal_takes_the_melody_along_and_polarity_does_not_touch_it(table: S
 
 
 def test_a_decoder_is_told_what_it_asks_for_and_nothing_else(model: Autoencoder, tiny_model: Autoencoder) -> None:
-    with pytest.raises(ValueError, match="must be told"):
+    with pytest.raises(ValueError, match="must be conditioned"):
         model.conditioning(torch.zeros(1, 4, 3), torch.zeros(1, 3))
-    with pytest.raises(ValueError, match="cannot be told"):
+    with pytest.raises(ValueError, match="cannot be conditioned"):
         tiny_model.conditioning(torch.zeros(1, 4, 3), torch.zeros(1, 3), torch.zeros(1, 2, 3))
 
 
@@ -129,7 +129,7 @@ class TestConversion:
         return Clip((0.1 * np.asarray(tone)).astype(np.float32), RATE)
 
     def test_it_can_be_transposed_and_the_report_says_so(self, voice: Voice, clip: Clip) -> None:
-        assert voice.is_told_the_pitch
+        assert voice.is_pitch_conditioned
         assert voice.transposition(clip, "bass", ConvertOptions()) == -12
         one, other = (
             voice.convert(clip.samples, RATE, singer="bass", options=ConvertOptions(transpose=semitones))

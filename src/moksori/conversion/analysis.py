@@ -1,10 +1,10 @@
-"""A recording is heard once before it is sung: its level, its pitch, and the melody that the voice will be told.
+"""The analysis pass over a recording before it is sung: its level, its pitch, and the melody as conditioning.
 
                 .--> level --> gain, and where to cut
     blocks -----|
                 '--> pitch --> moved to the singer's range
 
-What is told of the melody is both: pitch and level, frame by frame.
+The melody is both: pitch and level, frame by frame.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Analysis:
     """What is known of a recording before it is sung."""
 
     measured: Measurement
@@ -51,7 +51,7 @@ class Heard:
     is_high_passed: bool = False  # something below every voice was in it, and has to be taken out
 
 
-def hear(
+def analyse(
     recording: Recording,
     tracker: PitchTracker | None,
     level_dbfs: float,
@@ -59,25 +59,25 @@ def hear(
     config: FeatureConfig | None = None,
     *,
     always_tracks: bool = False,
-) -> Heard:
+) -> Analysis:
     """Read a recording once; again where an offset or a rumble has to be taken out first.
 
     Args:
         recording: of any length; it is never in memory as a whole.
         tracker: tells the pitch, if anybody asks for it.
         level_dbfs: of the singing in the training data.
-        melody: takes the place of the pitch that would be heard.
+        melody: takes the place of the pitch that would be tracked.
         config: of the levels of frames, where anybody asks for them.
         always_tracks: the recording's own pitch is wanted even if a melody is given.
 
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
-    heard, is_low = _heard(recording, tracker, level_dbfs, melody, config, always_tracks)
+    analysis, is_low = _analysed(recording, tracker, level_dbfs, melody, config, always_tracks)
     if not is_low:
-        return heard
-    again, _ = _heard(high_passed(recording), tracker, level_dbfs, melody, config, always_tracks)
-    measured = replace(again.measured, silences=heard.measured.silences)
+        return analysis
+    again, _ = _analysed(high_passed(recording), tracker, level_dbfs, melody, config, always_tracks)
+    measured = replace(again.measured, silences=analysis.measured.silences)
     return replace(again, measured=measured, is_high_passed=True)
 
 
@@ -86,15 +86,15 @@ def high_passed(recording: Recording) -> Recording:
     return replace(recording, read=lambda: highpass.passed(recording.read(), recording.sample_rate))
 
 
-def _heard(
+def _analysed(
     recording: Recording,
     tracker: PitchTracker | None,
     level_dbfs: float,
     melody: PitchTrack | None,
     config: FeatureConfig | None,
     always_tracks: bool,
-) -> tuple[Heard, bool]:
-    """What is heard, and whether something below every voice tells in it."""
+) -> tuple[Analysis, bool]:
+    """The analysis, and whether something below every voice tells in it."""
     rate = recording.sample_rate
     meter, above = level.LevelMeter(rate), level.LevelMeter(rate)
     low_cut = StreamHighPass(rate)
@@ -125,18 +125,18 @@ def _heard(
     levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
     track = own if melody is None else melody
     gain_db = level.gain_for_singing(measured, level_dbfs)
-    return Heard(measured, gain_db, track, own, levels_dbfs), is_low
+    return Analysis(measured, gain_db, track, own, levels_dbfs), is_low
 
 
-def remarks(heard: Heard) -> list[str]:
+def remarks(analysis: Analysis) -> list[str]:
     """What is unusual about a recording, for whoever sent it."""
     found = []
-    if heard.is_high_passed:
+    if analysis.is_high_passed:
         found.append("an offset or a rumble below every voice was taken out of the song")
-    is_silent = level.sung_level_dbfs(heard.measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS
+    is_silent = level.sung_level_dbfs(analysis.measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS
     if is_silent:
         found.append("the song is silent, and so is the result")
-    elif heard.track is not None and not heard.track.is_voiced.any():
+    elif analysis.track is not None and not analysis.track.is_voiced.any():
         found.append("no singing was found in the song: nothing in it has a pitch")
     return found
 
@@ -156,40 +156,40 @@ def check_length(melody: PitchTrack, seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Moved:
-    """What a voice is told of a song, and how far its pitch was moved for that."""
+    """The melody that a voice is conditioned on, and how far its pitch was moved for that."""
 
-    told: Melody
+    melody: Melody
     transpose_semitones: float  # from the source's pitch to the one to be sung
     outside: list[Outside]  # where that leaves the singer's range
 
 
-def melody(heard: Heard, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Moved:
-    """The melody of a recording whose pitch was heard, moved to the singer.
+def melody(analysis: Analysis, singer: PitchRange | None, options: ConvertOptions, config: FeatureConfig) -> Moved:
+    """The melody of a recording whose pitch was tracked, moved to the singer.
 
     Args:
-        heard: level and pitch.
+        analysis: level and pitch.
         singer: where the singer sang in training, if that is known.
         options: say how far to move it.
-        config: how often the voice is told the melody, see `melody_config`.
+        config: rate and hop of the melody, see `melody_config`.
     """
-    assert heard.track is not None
-    measured = heard.measured
-    semitones = transpose_semitones(heard.track, singer, options)
+    assert analysis.track is not None
+    measured = analysis.measured
+    semitones = transpose_semitones(analysis.track, singer, options)
     n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, config.sample_rate)
     n_frames, hop_seconds = frames.n_frames(n_samples, config.hop_samples), config.hop_samples / config.sample_rate
-    f0_hz = transposition.moved(features.f0_of(heard.track, n_frames, config), semitones)
+    f0_hz = transposition.moved(features.f0_of(analysis.track, n_frames, config), semitones)
     outside = [] if singer is None else transposition.outside(f0_hz, hop_seconds, singer)
     level_dbfs = None
-    if heard.levels_dbfs is not None:
+    if analysis.levels_dbfs is not None:
         level_dbfs = np.full(n_frames, features.FLOOR_DBFS)
-        found = heard.levels_dbfs[:n_frames] + heard.gain_db
+        found = analysis.levels_dbfs[:n_frames] + analysis.gain_db
         level_dbfs[: len(found)] = np.maximum(found, features.FLOOR_DBFS)
-    source_f0_hz = features.f0_of(heard.source_track or heard.track, n_frames, config)
+    source_f0_hz = features.f0_of(analysis.source_track or analysis.track, n_frames, config)
     return Moved(Melody(f0_hz, source_f0_hz, level_dbfs), semitones, outside)
 
 
 def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:
-    """How far a song is moved for a voice that is told the pitch: as asked for, or chosen for the singer."""
+    """How far a song is moved for a voice conditioned on the pitch: as asked for, or chosen for the singer."""
     if not isinstance(options.transpose, str):
         return float(options.transpose)
     if singer is None:
@@ -199,15 +199,15 @@ def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: C
 
 
 def refuse_melody(melody: PitchTrack | None) -> None:
-    """Say that a voice which hears the pitch for itself cannot be given another melody.
+    """Say that a voice without pitch conditioning cannot be given another melody.
 
     Raises:
         UserError: it was given one.
     """
     if melody is not None:
         raise UserError(
-            "this voice is not told the pitch, and sings the melody it hears; it cannot be given another. Leave the "
-            "melody out, or train with recipe swift"
+            "this voice is not conditioned on the pitch, and sings the song's own melody; it cannot be given another. "
+            "Leave the melody out, or train with recipe swift"
         )
 
 
@@ -225,15 +225,15 @@ def refuse_detail(options: ConvertOptions) -> None:
 
 
 def refuse_transposition(options: ConvertOptions) -> None:
-    """Say that a voice which hears the pitch for itself sings that one.
+    """Say that a voice without pitch conditioning sings the song's own.
 
     Raises:
         UserError: another one was asked for.
     """
     if options.transpose not in (0, *TRANSPOSE):
         raise UserError(
-            "this voice is not told the pitch, and sings the one it hears; it cannot transpose. Leave --transpose out, "
-            "or train with recipe swift"
+            "this voice is not conditioned on the pitch, and sings the song's own; it cannot transpose. Leave "
+            "--transpose out, or train with recipe swift"
         )
 
 
@@ -246,11 +246,11 @@ def range_of(singer: str | Mapping[str, float], known: Mapping[str, PitchRange])
     return transposition.between([(known[name], share / total) for name, share in shares.items()])
 
 
-def is_told_the_pitch(model: Converter) -> bool:
+def is_pitch_conditioned(model: Converter) -> bool:
     """Whether the melody comes from a pitch tracker, so that it can be transposed."""
     return model.config.melody_hop_samples > 0
 
 
 def melody_config(model: Converter) -> FeatureConfig:
-    """How often a model is told the melody."""
+    """Rate and hop of the melody that a model is conditioned on."""
     return FeatureConfig(model.config.sample_rate, model.config.melody_hop_samples)
