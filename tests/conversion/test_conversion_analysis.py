@@ -126,3 +126,16 @@ def test_levels_of_frames_are_those_of_training() -> None:
         ).melody.level_dbfs
         is None
     )
+
+
+def _remarks(samples: np.ndarray) -> list[str]:
+    """Those of the analysis of a recording."""
+    recording = Recording(lambda: iter([samples.astype(np.float32)]), RATE)
+    return analysis.remarks(analysis.analyse(recording, PitchTracker(), -30.0))
+
+
+def test_a_silent_song_and_one_without_singing_are_remarked_and_singing_is_not() -> None:
+    assert _remarks(np.zeros(RATE)) == ["the song is silent, and so is the result"]
+    (noisy,) = _remarks(0.1 * np.random.default_rng(0).standard_normal(RATE))
+    assert noisy.startswith("no singing was found")
+    assert _remarks(vowel()) == []

@@ -71,3 +71,26 @@ def test_what_is_not_voiced_stays_and_a_pool_needs_frames() -> None:
 def test_a_moved_track_is_moved() -> None:
     track = retrieval.moved_track(_track(_sung([700.0])), 12.0)
     assert np.allclose(track.voiced_hz, 2 * F0_HZ)
+
+
+def test_voicing_is_looked_up_at_the_time_of_each_frame() -> None:
+    clip = _sung([700.0])
+    track = _track(clip)
+    late = np.arange(len(track.f0_hz)) * track.hop_seconds >= 0.5
+    half = PitchTrack(np.where(late, F0_HZ, 0.0), track.confidence, late, track.hop_seconds)
+    _, is_voiced = retrieval._envelopes(clip, half)
+    assert not is_voiced[:48].any() and is_voiced[53:].all()  # a frame each 10 ms
+
+
+def test_warping_moves_a_resonance_and_a_warp_of_one_nothing() -> None:
+    envelopes = np.zeros((1, 129), np.float32)
+    envelopes[0, 40], envelopes[0, -1] = 2.0, 1.0
+    np.testing.assert_allclose(retrieval._warped(envelopes, 1.0), envelopes, atol=1e-6)
+    assert retrieval._warped(envelopes, 1.25)[0].argmax() == 50
+    assert retrieval._warped(envelopes, 0.8)[0].argmax() == 32
+
+
+def test_a_neighbour_two_farther_away_counts_e_times_less() -> None:
+    envelopes = np.stack([np.full(129, 1.0), np.full(129, 5.0)])[None].astype(np.float32)
+    distances = np.array([[1.0, 1.0 + 2 * np.log(3.0)]], np.float32)
+    np.testing.assert_allclose(retrieval._mean_of(envelopes, distances), np.full((1, 129), 2.0), rtol=1e-6)

@@ -88,8 +88,7 @@ def sung(song: Clip, track: PitchTrack, singer: Pool) -> Clip:
     level = _levels(envelopes)
     flat = envelopes - level[:, None]
     places, distances = min((_nearest(_warped(flat[here], warp), singer) for warp in _WARPS), key=lambda f: f[1].mean())
-    weights = np.exp(-distances / 2)
-    chosen = np.einsum("fk,fkp->fp", weights / weights.sum(axis=1, keepdims=True), singer.envelopes[places])
+    chosen = _mean_of(singer.envelopes[places], distances)
     change = np.zeros_like(flat)
     change[here] = chosen - flat[here]
     kernel = np.ones(_SMOOTH_FRAMES) / _SMOOTH_FRAMES
@@ -155,6 +154,12 @@ def _nearest(envelopes: Matrix, singer: Pool) -> tuple[npt.NDArray[np.int64], Ma
     )
     places = np.argpartition(squares, _NEAREST - 1, axis=1)[:, :_NEAREST]
     return places, np.sqrt(np.maximum(np.take_along_axis(squares, places, axis=1), 0.0))
+
+
+def _mean_of(envelopes: Matrix, distances: Matrix) -> Matrix:
+    """The mean of each frame's neighbours `[F, 6, POINTS]`; a neighbour two farther away counts e times less."""
+    weights = np.exp(-distances / 2)
+    return np.asarray(np.einsum("fk,fkp->fp", weights / weights.sum(axis=1, keepdims=True), envelopes))
 
 
 def _filtered(clip: Clip, change: Matrix) -> Clip:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from moksori.audio import files
 from moksori.data.corpus import Corpus
+from moksori.errors import DataError
 from moksori.evaluation.judges import discriminant, fitting
 
 
@@ -29,6 +32,13 @@ def test_it_is_taught_once(sung: tuple[Corpus, dict[str, str]], monkeypatch: pyt
     monkeypatch.setattr(fitting, "training_features", lambda *given: pytest.fail("taught again"))
     second = discriminant.load_or_fit(sung[0], 0, _silent)
     assert torch.equal(first.weights, second.weights)
+
+
+def test_a_singer_without_a_training_recording_is_named(sung: tuple[Corpus, dict[str, str]]) -> None:
+    corpus = sung[0]
+    others = [r for r in corpus.recordings if not (r.singer == corpus.singers[1] and r.split == "train")]
+    with pytest.raises(DataError, match=f"{corpus.singers[1]} has no training recording"):
+        discriminant.load_or_fit(dataclasses.replace(corpus, recordings=tuple(others)), 0, _silent)
 
 
 def test_a_discriminant_finds_the_line_between_two_clouds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_a_source_that_hisses_itself_and_a_faint_hiss_are_no_hoarse_patches() ->
     hissing = _measured(_hissing((0.5, 0.1)))
     assert harmonics.hoarse_per_minute(hissing, hissing) == 0.0
     assert harmonics.hoarse_per_minute(_measured(_voice()), _measured(_hissing((0.5, 0.1), gain_db=-30.0))) == 0.0
+
+
+def test_hoarse_patches_count_where_both_are_voiced() -> None:
+    source, conversion = _measured(_voice()), _measured(_hissing((0.5, 0.1), (1.5, 0.1)))
+    early = GRID[: len(conversion.f0_hz)] < 1.0
+    half = dataclasses.replace(conversion, f0_hz=np.where(early, conversion.f0_hz, 0.0))
+    minutes = (half.f0_hz > 0).sum() * harmonics.HOP_SECONDS / 60
+    found = harmonics.hoarse_per_minute(source, half)
+    assert found is not None and found * minutes == pytest.approx(1.0)
 
 
 def test_figures_of_a_pair_and_what_has_none() -> None:

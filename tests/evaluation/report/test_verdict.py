@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report import verdict
@@ -70,6 +72,13 @@ def test_faults_of_the_sound_are_named() -> None:
     assert "noise in the rests, only 12 dB below" in said
     assert "clipping (1.00%" in said
     assert "clicks (30 a minute)" in said
+
+
+@pytest.mark.parametrize(("real", "is_a_fault"), [(9.9, True), (10.1, False)])
+def test_clicks_count_beyond_ten_and_twice_those_of_real_recordings(real: float, is_a_fault: bool) -> None:
+    converted = _row(report.CONVERSION, identified=1.0, clicks_per_minute=30.0)
+    said = " ".join(_write(converted, _row(report.TRUTH, identified=1.0, clicks_per_minute=real)))
+    assert ("clicks (30 a minute)" in said) == is_a_fault
 
 
 def test_same_words_are_compared_with_the_source() -> None:
