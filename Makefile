@@ -94,14 +94,17 @@ $(TOOLS)/python:
 
 # A stamp each, so that the second call is instant; installing for development readies the demo too.
 $(READY): $(REQUIREMENTS) | $(BIN)/python
+	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
 	$(PIP) -e .
 	@touch $@
 
 $(READY_DEV): $(REQUIREMENTS) | $(BIN)/python
+	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
 	$(PIP) -e '.[dev]'
 	@touch $@ $(READY)
 
 $(READY_DOCS): $(REQUIREMENTS) | $(BIN)/python
+	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
 	$(PIP) -e '.[docs]'
 	@touch $@ $(READY)
 

@@ -278,6 +278,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (desk / "takes" / own.name).rename(desk / "takes" / name)
     song = signals.tone(220.0, 1.0, 16_000, amplitude=0.2, n_harmonics=8)
     files.write(desk / "song.mp3", song)
+    files.write(desk / "mysong.mp3", song)
     (desk / "demo").mkdir()
     files.write(desk / "demo" / "arirang.flac", song)
     shutil.copytree(desk / "takes", desk / "demo" / "singers")
@@ -342,6 +343,12 @@ def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.Monkey
     lines = [line for page, line, is_run in MOKSORI if is_run and page == "first-voice.md"]
     lines += [line for page, line, is_run in MOKSORI if is_run and page in ("recipes.md", "how/back-translation.md")]
     lines += [line for _, line, is_run in MOKSORI if is_run and line not in lines]
+    readme = [body for kind, body, _ in blocks_of((ROOT / "README.md").read_text(encoding="utf-8")) if kind == "sh"]
+    own = [
+        line.split("  # ")[0].strip() for body in readme for line in body.splitlines() if line.startswith("moksori ")
+    ]
+    assert len(own) >= 3
+    lines += [line for line in own if line not in lines]
     lines.sort(key=lambda line: line.startswith("moksori compare"))  # needs two reports
     for line in dict.fromkeys(lines):
         if line.startswith("moksori compare"):

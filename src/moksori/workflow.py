@@ -92,22 +92,48 @@ def train(
     chosen = recipes.changed(chosen, [f"{key}={_toml(value)}" for key, value in (changes or {}).items()])
     if not kinds.converts(chosen.model):
         raise UserError(f"recipe {chosen.name} makes no voice to convert to; use moksori wavenet train for it")
-    corpus = Corpus.load(prepared(Path(source), folder.root / "data"))
-    if until_plateau and not corpus.of("validation"):
+    given = Path(source)
+    if not given.is_dir():
+        raise UserError(f"{given}: no such folder; expected a folder with one sub-folder a singer")
+    is_on = run.check_device(device)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with folder.lock():
+        corpus = run.data_of(given, folder) or prepare(given, folder.root / run.DATA, PrepareConfig())
+        limits = Budget(
+            max_steps or (_ALWAYS if minutes else chosen.loop.max_steps),
+            60.0 * minutes if minutes else math.inf,
+            until_plateau,
+        )
+        options = run.RunOptions(seed, is_on, licence or _no_terms(corpus), _software())
+        _train(folder, corpus, chosen, options, limits, [*([] if is_quiet else [Lines()]), *observers])
+    return load(folder.root)
+
+
+def _train(
+    folder: RunFolder,
+    corpus: Corpus,
+    chosen: Recipe,
+    options: run.RunOptions,
+    limits: Budget,
+    observers: Sequence[Observer],
+) -> None:
+    """Train in a folder that is held.
+
+    Raises:
+        UserError: see `train`.
+    """
+    if limits.until_plateau and not corpus.of("validation"):
         raise UserError(
             f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "
             "better; give minutes instead, or add recordings"
         )
-    options = run.RunOptions(seed, run.check_device(device), licence or _no_terms(corpus), _software())
-    with _threads(max(1, threads.n_cores() // chosen.segments.shards)):
+    with _threads(folder.threads(max(1, threads.n_cores() // chosen.segments.shards))):
         trainer = run.open_run(folder, corpus, chosen, options)
         if chosen.loop.score_every_steps:
-            trainer.scorer = scorer.gather(corpus, seed, lambda done, total: None)
-        trainer.observers += [Journal(folder.journal), *([] if is_quiet else [Lines()]), *observers]
-        steps = max_steps or (_ALWAYS if minutes else chosen.loop.max_steps)
+            trainer.scorer = scorer.gather(corpus, options.seed, lambda done, total: None)
+        trainer.observers += [Journal(folder.journal), *observers]
         with _stopped_by_interrupt(trainer.stop):
-            trainer.run(Budget(steps, 60.0 * minutes if minutes else math.inf, until_plateau))
-    return load(folder.root)
+            trainer.run(limits, is_locked=True)
 
 
 @dataclass(frozen=True)

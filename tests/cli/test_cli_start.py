@@ -47,6 +47,14 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["convert", "song.wav", "-s", "kumi", "-t", "up"], 1, "expected auto, nearest, or semitones"),
         (["convert", "song.wav", "-s", "kumi", "--loudness", "loud"], 1, "unknown loudness 'loud'"),
         (["convert", "song.wav"], 1, "say who shall sing"),
+        (["train", "missing", "-o", "run"], 1, "missing: no such folder"),
+        (["train", ".", "-o", "run", "--for", "soon"], 1, "'soon' is not a duration"),
+        (["evaluate", "missing", "data", "-o", "report"], 5, "missing: no such file; expected a model"),
+        (["info", "missing"], 5, "missing: no such file; expected a model"),
+        (["wavenet", "train", "missing", "-o", "run"], 1, "missing: no such folder"),
+        (["wavenet", "generate", "missing", "-o", "x.flac"], 5, "missing: no such file; expected a model"),
+        (["compare", "a", "b"], 4, "a: no such report"),
+        (["sweep", "missing", "-o", "out", "--arm", "whole"], 1, "missing: no such folder"),
     ],
 )
 def test_help_and_slips_are_answered_without_torch(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:

@@ -26,7 +26,7 @@ from rich.progress import (
 )
 
 from moksori import atomic
-from moksori.errors import UserError
+from moksori.errors import ModelFileError, UserError
 
 if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
@@ -185,6 +185,26 @@ def staged() -> Iterator[Staged]:
                 lines.tell(stage, done, total)
 
         yield tell
+
+
+def refuse_missing_takes(source: Path) -> None:
+    """Refuse a folder of singers that is not there, before anything slow is loaded.
+
+    Raises:
+        UserError: so it is.
+    """
+    if not os.path.isdir(source):
+        raise UserError(f"{source}: no such folder; expected a folder with one sub-folder a singer")
+
+
+def refuse_missing_model(model: Path) -> None:
+    """Refuse a model that is not there, before anything slow is loaded.
+
+    Raises:
+        ModelFileError: so it is.
+    """
+    if not os.path.lexists(model):
+        raise ModelFileError(f"{model}: no such file; expected a model (.safetensors), or the folder of a run")
 
 
 def say(text: str) -> None:

@@ -134,6 +134,8 @@ def command(
             "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
             f"found {len(paths)} path{'s' * (len(paths) != 1)}"
         )
+    if not conversions:
+        console.refuse_missing_model(paths[0])
     if conversions:
         _refuse(context, _OF_CONVERSIONS, "the conversions are there already, made by others; leave it out")
     if output is None and conversions is None:

@@ -19,6 +19,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show singers, sizes, origin, terms and the last held-out figures of a model."""
+    console.refuse_missing_model(model)
     found = _facts(model)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))

@@ -42,6 +42,7 @@ def command(
     """
     if not arm and arms is None:
         raise UserError("no arms to compare; give --arm several times, or --arms FILE")
+    console.refuse_missing_takes(source)
     seconds = console.duration_seconds(budget) if budget else None
 
     from moksori import sweep

@@ -70,15 +70,28 @@ def command(
     `--set back_translation.start=never` leaves phase 2 out; `--set back_translation.mixup.law=fixed` makes it plain
     back-translation, without mixed singers.
     """
-    from moksori.training import recipe as recipes
-
     if texts is not None and not with_report:
         raise UserError("--texts is for judging the voice afterwards; add --report, or leave it out")
     say = Words(language.choose(lang))
+    refuse_slips(source, budget)
+
+    from moksori.training import recipe as recipes  # slow to load, so what can be refused has been
+
     asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say)
     folder, corpus = train(asked, recipes.changed(recipe_of(output, recipe, "swift"), changes or []))
     if with_report:
         _report(folder, corpus, texts, say, as_json=as_json)
+
+
+def refuse_slips(source: Path, budget: str | None) -> None:
+    """Refuse what can be refused without torch.
+
+    Raises:
+        UserError: no such folder, or no duration.
+    """
+    console.refuse_missing_takes(source)
+    if budget:
+        console.duration_seconds(budget)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +144,8 @@ def _check(asked: Asked) -> None:
     """Refuse what can be refused before anything is done."""
     from moksori.training import run
 
-    if asked.budget:
-        console.duration_seconds(asked.budget)
+    refuse_slips(asked.source, asked.budget)
     run.check_device(asked.device)
-    if not asked.source.is_dir():
-        raise UserError(f"{asked.source}: no such folder; expected a folder with one sub-folder a singer")
 
 
 def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> None:
@@ -217,23 +227,13 @@ def _corpus(source: Path, folder: RunFolder, say: Words, *, is_quiet: bool) -> C
         UserError: the run has begun with other recordings. Nothing is written then: what is away for a moment (a disk
             that is not mounted, a decoder that is missing) can come back.
     """
-    from moksori.data import corpus as corpora
     from moksori.data import prepare as preparing
+    from moksori.training import run
 
-    if (source / corpora.MANIFEST).is_file():
-        return corpora.Corpus.load(source)
-    data, begun_with = folder.root / "data", folder.data_fingerprint
-    if begun_with is not None and (data / corpora.MANIFEST).is_file():
-        before = corpora.Corpus.load(data)
-        if before.fingerprint == begun_with:
-            changed = preparing.difference(source, before)
-            if changed.gone or changed.new:
-                raise UserError(
-                    f"{source}: holds other recordings than those that {folder.root} has begun with ({changed}); bring "
-                    "them back to go on, or choose another folder with -o to begin anew"
-                )
-            return before
-    prepared = prepare(source, data, preparing.PrepareConfig())
+    there = run.data_of(source, folder)
+    if there is not None:
+        return there
+    prepared = prepare(source, folder.root / run.DATA, preparing.PrepareConfig())
     if not is_quiet:
         print_doctor(prepared, say)
     return prepared

@@ -1,4 +1,4 @@
-"""`moksori wavenet train|generate`: a WaveNet by itself."""
+"""`moksori wavenet`: a WaveNet by itself."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def train(
     Told nothing it learns to babble like the recordings; `--tell singer` tells it who sings (the global condition),
     `--tell melody` pitch and loudness, `--tell mel` the log-mel (local conditions; the latter makes it a vocoder).
     """
+    training.refuse_slips(source, budget)
     chosen = told(training.recipe_of(output, recipe, "wavenet"), tell)
     training.train(training.Asked(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
 
@@ -85,6 +86,8 @@ def generate(
 
     A vocoder with `--like` sings the recording again (copy-synthesis), in the voice of `-s` if it is told who sings.
     """
+    console.refuse_missing_model(model)
+
     import torch
 
     import moksori

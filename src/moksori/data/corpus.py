@@ -124,7 +124,7 @@ class Corpus:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
-            raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS {folder}`") from None
+            raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS -o {folder}`") from None
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read as a manifest: {error}") from None
         if not isinstance(manifest, dict) or manifest.get("version") != VERSION:

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
+from moksori.data import prepare as preparing
 from moksori.data.batches import Batches
-from moksori.data.corpus import Corpus, sung_range
+from moksori.data.corpus import MANIFEST, Corpus, sung_range
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
@@ -26,6 +28,7 @@ from moksori.training.media.base import Ingredients, Medium
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Team
 
+DATA = "data"  # of a run's folder: what is prepared of raw recordings
 _CALIBRATION_SEGMENTS = 16
 
 
@@ -37,6 +40,31 @@ class RunOptions:
     device: str = "cpu"
     licence_note: str = ""
     software: str = ""  # name and version, for the model file
+
+
+def data_of(source: Path, folder: RunFolder) -> Corpus | None:
+    """The prepared data of a run, if there is nothing to prepare: the source itself, or what the run has begun with.
+
+    Raises:
+        DataError: the source cannot be listed, or a manifest is damaged.
+        UserError: the run has begun with other recordings. Nothing is written then: what is away for a moment (a disk
+            that is not mounted, a decoder that is missing) can come back.
+    """
+    if (source / MANIFEST).is_file():
+        return Corpus.load(source)
+    data, begun_with = folder.root / DATA, folder.data_fingerprint
+    if begun_with is None or not (data / MANIFEST).is_file():
+        return None
+    before = Corpus.load(data)
+    if before.fingerprint != begun_with:
+        return None
+    changed = preparing.difference(source, before)
+    if changed.gone or changed.new:
+        raise UserError(
+            f"{source}: holds other recordings than those that {folder.root} has begun with ({changed}); bring "
+            "them back to go on, or choose another folder with -o to begin anew"
+        )
+    return before
 
 
 def open_run(
