@@ -48,8 +48,8 @@ FLOORS = {
 ORDER = {
     "workers": "places pool actors",
     "audio": (
-        "clip frames mulaw highpass level mixdown parts containers files resample spectral levelling pitch f0_file "
-        "notes overlap_add envelopes shapes features transposition breaths signals"
+        "clip frames mels mulaw highpass level mixdown parts containers files resample spectral levelling pitch "
+        "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths signals"
     ),
     "data": (
         "corpus threads layouts sources rows splits stretches prepare doctor augment repitch feature_cache segments "

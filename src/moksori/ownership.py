@@ -142,11 +142,23 @@ def lock(folder: Path, refusal: str, *, is_shared: bool = False) -> Iterator[Non
         UserError: somebody else has it.
     """
     with contextlib.ExitStack() as stack:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                file = stack.enter_context(open(folder / LOCK, "a", encoding="utf-8"))
-                try:
-                    fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise UserError(f"{folder}: {refusal}") from None
+        with contextlib.suppress(OSError):
+            try:
+                stack.enter_context(lock_file(folder / LOCK, is_shared=is_shared))
+            except BlockingIOError:
+                raise UserError(f"{folder}: {refusal}") from None
         yield
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, *, is_shared: bool = False) -> Iterator[int]:
+    """Hold a file's lock; whoever inherits the number that is given holds it, too, until its end.
+
+    Raises:
+        BlockingIOError: somebody else has it.
+        OSError: the file cannot be written, or its file system knows no locks.
+    """
+    with open(path, "a", encoding="utf-8") as file:
+        if fcntl is not None:
+            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        yield file.fileno()

@@ -8,6 +8,7 @@ through `build`, which refuses what it does not know instead of ignoring it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import types
@@ -30,13 +31,16 @@ class OneOf:
     choices: Callable[[], Sequence[Any]]
 
 
-def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+def build(
+    kind: type[Settings], values: Mapping[str, Any], where: str, given: Mapping[str, Any] | None = None
+) -> Settings:
     """Make a dataclass from a mapping whose keys and types must fit it.
 
     Args:
         kind: a dataclass; fields may be dataclasses themselves.
         values: field name -> value; a missing key takes the field's default.
         where: what a message calls this mapping, e.g. `recipe small.toml [decoder]`.
+        given: fields that the mapping says nothing of.
 
     Raises:
         UserError: an unknown key (the known ones are listed), a missing one, a value of the wrong type or range.
@@ -49,19 +53,27 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settin
     """
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind!r} is not a dataclass")
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a table, not {values!r:.60}")
+    given = given or {}
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in given}
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise UserError(f"{where}: unknown key {', '.join(unknown)}; known keys are {', '.join(fields)}")
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     built = {name: _value(hints[name], value, f"{where}, key {name}") for name, value in values.items()}
     missing = [name for name, field in fields.items() if name not in built and _is_required(field)]
     if missing:
         raise UserError(f"{where}: missing key {', '.join(missing)}")
     try:
-        return kind(**built)
+        return kind(**built, **given)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def plain(settings: Any) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def plain(settings: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return plain(value) if dataclasses.is_dataclass(value) else value
 
@@ -105,22 +117,29 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         (hint,) = (choice for choice in hint.__args__ if choice is not type(None))  # of several, see `OneOf`
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
-            raise UserError(f"{where}: expected a table of settings, not {value!r}")
+            raise UserError(f"{where}: expected a table of settings, not {value!r:.60}")
         return build(hint, value, where)
     if typing.get_origin(hint) is dict:
         if not isinstance(value, Mapping):
-            raise UserError(f"{where}: expected a table, not {value!r}")
+            raise UserError(f"{where}: expected a table, not {value!r:.60}")
         _, value_hint = typing.get_args(hint)
         return {key: _value(value_hint, item, f"{where}, key {key}") for key, item in value.items()}
-    if typing.get_origin(hint) is tuple:  # tuple[X, ...], a list in TOML and JSON
+    if (container := typing.get_origin(hint)) in (tuple, list):  # a list in TOML and JSON
         if not isinstance(value, list | tuple):
-            raise UserError(f"{where}: expected a list, not {value!r}")
-        item_hint, _ = typing.get_args(hint)
-        return tuple(_value(item_hint, item, f"{where}, number {place}") for place, item in enumerate(value, start=1))
+            raise UserError(f"{where}: expected a list, not {value!r:.60}")
+        hints = typing.get_args(hint)
+        if container is list or hints[-1] is Ellipsis:
+            hints = hints[:1] * len(value)
+        if len(hints) != len(value):
+            raise UserError(f"{where}: expected {len(hints)} values, not {len(value)}")
+        items = enumerate(zip(hints, value, strict=True), start=1)
+        return container(_value(item_hint, item, f"{where}, number {place}") for place, (item_hint, item) in items)
+    if hint is Any:
+        return value
     if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"{where}: expected {hint.__name__}, not {value!r}")
+        raise UserError(f"{where}: expected {hint.__name__}, not {value!r:.60}")
     if hint is float and not math.isfinite(value):
-        raise UserError(f"{where}: expected a finite number, not {value!r}")
+        raise UserError(f"{where}: expected a finite number, not {value!r:.60}")
     return value

@@ -56,21 +56,21 @@ def test_a_clip_path_that_leaves_through_a_link_is_refused(
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda m: m.update(tempo=120), "unknown key tempo; known are .*singers"),
-        (lambda m: m["recordings"][0].update(tempo=120), "unknown key tempo; known are .*audio_sha256"),
+        (lambda m: m.update(tempo=120), "unknown key tempo; known keys are .*singers"),
+        (lambda m: m["recordings"][0].update(tempo=120), "number 1: unknown key tempo; known keys are .*audio_sha256"),
         (lambda m: m["skipped"].append({"source": "x"}), "missing key reason"),
         (lambda m: m.pop("singers"), "missing key singers"),
         (lambda m: m.update(version=99), "not a manifest of version 1"),
-        (lambda m: m.update(sample_rate="24000"), "sample_rate should be int, got '24000'"),
-        (lambda m: m.update(level_dbfs=float("nan")), "level_dbfs should be float"),
+        (lambda m: m.update(sample_rate="24000"), "key sample_rate: expected int, not '24000'"),
+        (lambda m: m.update(level_dbfs=float("nan")), "level_dbfs: expected a finite number"),
         (lambda m: m["recordings"][0].update(split="dev"), "unknown split 'dev'; known are train, validation, test"),
         (lambda m: m["recordings"][0].update(regions=[[0, 10**9]]), "do not fit"),
         (lambda m: m["recordings"][0].update(regions=[[5, 2]]), "do not fit"),
-        (lambda m: m["recordings"][0].update(regions=[[1, 2, 3]]), "regions should be"),
+        (lambda m: m["recordings"][0].update(regions=[[1, 2, 3]]), "key regions, number 1: expected 2 values, not 3"),
         (lambda m: m["recordings"][0].update(path=m["recordings"][1]["path"]), "share one clip"),
         (lambda m: m.update(singers=[]), "singers listed are not those of the recordings"),
-        (lambda m: m.update(recordings=7), "recordings should be"),
-        (lambda m: m.update(recordings=[7]), "expected a table, got 7"),
+        (lambda m: m.update(recordings=7), "key recordings: expected a list, not 7"),
+        (lambda m: m.update(recordings=[7]), "number 1: expected a table of settings, not 7"),
     ],
 )
 def test_a_wrong_manifest_is_refused(folder: Path, edit: Callable[[dict[str, Any]], object], message: str) -> None:

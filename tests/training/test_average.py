@@ -30,16 +30,23 @@ def test_the_mean_moves_as_stated() -> None:
     assert average.tensors()["weight"].item() == pytest.approx((mean + 8.0) / 2)
 
 
-def test_the_model_has_it_for_a_while_only() -> None:
+def test_the_model_that_is_trained_never_has_it() -> None:
     model = _model(1.0)
     average = Average(model, 0.9)
     _set(model, 5.0)
-    with average.in_place():
-        assert model.weight.item() == 1.0
+    assert average.model.weight.item() == 1.0
     assert model.weight.item() == 5.0
-    with pytest.raises(RuntimeError, match="oops"), average.in_place():
-        raise RuntimeError("oops")
-    assert model.weight.item() == 5.0
+    assert average.model.weight.data_ptr() != model.weight.data_ptr()
+
+
+def test_what_is_measured_is_not_averaged() -> None:
+    model = _model(1.0)
+    model.register_buffer("measured", torch.ones(1))
+    average = Average(model, 0.9)
+    for take_over in (lambda: average.add(1), lambda: average.restore(average.tensors())):
+        model.measured += 1.0
+        take_over()
+        assert average.model.measured.item() == model.measured.item()
 
 
 def test_without_a_decay_there_is_none() -> None:
@@ -47,8 +54,7 @@ def test_without_a_decay_there_is_none() -> None:
     average = Average(model, 0.0)
     _set(model, 5.0)
     average.add(3)
-    with average.in_place():
-        assert model.weight.item() == 5.0
+    assert average.model is model
     assert average.tensors() == {}
     average.restore({})
 

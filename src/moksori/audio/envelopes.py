@@ -1,8 +1,7 @@
 """Spectral envelopes of harmonics and of noise, measured from a recording by pitch-synchronous analysis.
 
-The time axis is warped so that the pitch stands still: a window always spans four periods, harmonic k stands in bin 4 k
-of its spectrum, and bin 4 k + 2, halfway to the next, holds none of either (a Hann window's main lobe ends two bins
-off). What is there is noise.
+A window spans four periods of the voice (`audio.pitch_synchronous`): harmonics stand in bins 4, 8, ..., and between
+them is noise.
 
     bins     0   1   2   3   4   5   6   7   8
     power            n       |       n       |        | harmonics 1, 2, ...; n noise between them
@@ -10,8 +9,7 @@ off). What is there is noise.
 Both become smooth curves over bands on the mel scale, those that `models.synthesiser` sings from: an envelope says
 nothing about the pitch it was measured at, so it may be sung at another.
 
-Source: harmonic plus noise model with little noise below a voiced frequency, Stylianou 2001; the warped axis as in the
-time-warped transform, Edler et al. 2009.
+Source: harmonic plus noise model with little noise below a voiced frequency, Stylianou 2001.
 """
 
 from __future__ import annotations
@@ -23,17 +21,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from moksori.audio import resample
+from moksori.audio import mels, pitch_synchronous
 from moksori.audio.clip import Samples
+from moksori.audio.pitch_synchronous import OVERSAMPLING, PERIODS
 
 Curve = npt.NDArray[np.float64]
 
 FLOOR = 1e-5  # smallest amplitude, -100 dB
 LOWEST_HZ = 30.0  # f0 that the formulas take where there is none
 
-_PERIODS = 4  # in a window
-_POINTS = 256  # a period
-_OVERSAMPLING = 4  # before straight lines are drawn between samples
 _UNVOICED_WINDOW = 512  # samples
 _LEAKAGE = 1e-3  # of a harmonic's power between harmonics, where pitch and loudness move as they do in singing
 _LEAST_LEFT = 0.1  # of what is measured there, after that is taken off
@@ -57,18 +53,12 @@ class EnvelopeConfig:
     @functools.cached_property
     def bands_hz(self) -> Curve:
         """Where the bands stand, `[bands]`."""
-        top_mel = float(_mel(np.float64(self.sample_rate / 2)))
-        return np.asarray(700.0 * (10.0 ** (np.linspace(0.0, top_mel, self.n_bands) / 2595.0) - 1.0))
+        return mels.to_hz(np.linspace(0.0, mels.of_hz(self.sample_rate / 2), self.n_bands))
 
     def place(self, frequency_hz: Curve) -> Curve:
         """Where frequencies of any shape lie among the bands, 0 to `n_bands - 1`."""
-        share = _mel(frequency_hz) / _mel(np.float64(self.sample_rate / 2))
+        share = mels.of_hz(frequency_hz, np.log10) / mels.of_hz(self.sample_rate / 2)
         return np.asarray(np.clip(share, 0, 1) * (self.n_bands - 1))
-
-
-def _mel(hz: Curve | np.float64) -> Curve:
-    """As `spectral.hz_to_mel`; this module needs no torch, so that those can use it who have none."""
-    return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +84,7 @@ def measure(
         held_hz: what `held` says of the pitch of a whole song, for a stretch of it to be measured as in the whole;
             not with `refine`.
     """
-    fine = resample.resample(samples, config.sample_rate, _OVERSAMPLING * config.sample_rate).astype(np.float64)
+    fine = pitch_synchronous.fine(samples, config.sample_rate, OVERSAMPLING * config.sample_rate)
     pitch_hz = np.asarray(f0_hz, np.float64)
     if refine:
         for n_harmonics in (4, 10, _MOST_HARMONICS):
@@ -148,23 +138,11 @@ def _cycles(held_hz: Curve, config: EnvelopeConfig) -> Curve:
 def _spectra(
     fine: Curve, held_hz: Curve, some: npt.NDArray[np.int64], config: EnvelopeConfig
 ) -> npt.NDArray[np.complex128]:
-    """Spectra around some frames on the warped axis, `[n, bins]`, scaled so that a sine of amplitude a measures a."""
-    n_points, cycles = _PERIODS * _POINTS, _cycles(held_hz, config)
-    seconds = np.arange(len(held_hz)) * (config.hop_samples / config.sample_rate)
-    offset = (np.arange(n_points) - n_points // 2) / _POINTS  # periods from the middle
-    wanted = cycles[some][:, None] + offset  # [n, points]
-    at = np.interp(wanted, cycles, seconds)
-    # Beyond the first and the last frame the pitch stands still.
-    at += np.minimum(wanted - cycles[0], 0.0) / held_hz[0]
-    at += np.maximum(wanted - cycles[-1], 0.0) / held_hz[-1]
-    place = at * (_OVERSAMPLING * config.sample_rate)
-    below = np.floor(place).astype(np.int64)
-    share = place - below
-    padded = np.concatenate([[0.0], fine, [0.0, 0.0]])
-    low, high = (padded[np.clip(below + 1 + step, 0, len(fine) + 1)] for step in (0, 1))
-    window = np.hanning(n_points + 1)[:-1]
-    waves = np.fft.ifftshift((low * (1 - share) + high * share) * window, axes=1)
-    return np.asarray(np.fft.rfft(waves, axis=1) * (2.0 / window.sum()))
+    """Spectra around some frames, `[n, bins]`; see `pitch_synchronous.spectra`."""
+    cycles, rate = _cycles(held_hz, config), config.sample_rate
+    seconds = np.arange(len(held_hz), dtype=np.float64) * (config.hop_samples / rate)
+    ends_hz = (float(held_hz[0]), float(held_hz[-1]))
+    return pitch_synchronous.spectra(fine, OVERSAMPLING * rate, cycles, seconds, cycles[some], ends_hz)
 
 
 def _refined(fine: Curve, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig) -> Curve:
@@ -179,11 +157,10 @@ def _refined(fine: Curve, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig
     spectra = np.zeros((len(f0_hz), n_harmonics), np.complex128)
     for first in range(0, len(voiced), _AT_ONCE):
         some = voiced[first : first + _AT_ONCE]
-        spectra[some] = _spectra(fine, held_hz, some, config)[:, _PERIODS * number]
+        spectra[some] = _spectra(fine, held_hz, some, config)[:, PERIODS * number]
     below_limit = number * f0_hz[pairs, None] < 0.45 * config.sample_rate
     # The axis has turned each harmonic by whole periods of the pitch as told; what is left is the pitch's error.
-    expected = np.exp(2j * np.pi * ((cycles[pairs + 1] - cycles[pairs])[:, None] * number))
-    product = spectra[pairs + 1] * np.conj(spectra[pairs]) * np.conj(expected)
+    product = pitch_synchronous.turned(spectra[pairs], spectra[pairs + 1], cycles[pairs + 1] - cycles[pairs])
     weight = np.sqrt(np.abs(product)) * number**2 * below_limit  # the phase of the k-th turns k times as fast
     hop_seconds = config.hop_samples / config.sample_rate
     error_hz = (weight * np.angle(product) / (2 * np.pi * number * hop_seconds)).sum(1) / (weight.sum(1) + 1e-12)
@@ -198,10 +175,10 @@ def _refined(fine: Curve, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig
 def _curves(power: Curve, f0_hz: Curve, config: EnvelopeConfig) -> tuple[Curve, Curve]:
     """Curves through harmonics and through what lies between, `[n, bins] -> 2 x [bands, n]`."""
     n_harmonics = int(0.5 * config.sample_rate / f0_hz.min())
-    number = np.arange(1, min(n_harmonics, (power.shape[1] - 3) // _PERIODS) + 1)
-    peaks = power[:, _PERIODS * number]  # [n, K]
-    gaps = power[:, _PERIODS * number + _PERIODS // 2]  # above harmonic k
-    under = np.concatenate([power[:, [_PERIODS // 2]], gaps[:, :-1]], axis=1)
+    number = np.arange(1, min(n_harmonics, (power.shape[1] - 3) // PERIODS) + 1)
+    peaks = power[:, PERIODS * number]  # [n, K]
+    gaps = power[:, PERIODS * number + PERIODS // 2]  # above harmonic k
+    under = np.concatenate([power[:, [PERIODS // 2]], gaps[:, :-1]], axis=1)
     limit_hz = config.sample_rate / 2
     there = number * f0_hz[:, None] < limit_hz
     tones = np.maximum(peaks - 0.5 * (under + gaps), 0.05 * peaks)
@@ -213,7 +190,7 @@ def _curves(power: Curve, f0_hz: Curve, config: EnvelopeConfig) -> tuple[Curve, 
         harmonics += np.einsum("nbk,nk->nb", weights, logarithm - read(harmonics))
     # Noise: a bin sees 6 / window of white noise's power, the window being four periods. Logs are averaged, since a few
     # bins of a transient would outweigh all others.
-    share = 6.0 / (_PERIODS * config.sample_rate / f0_hz[:, None])
+    share = 6.0 / (PERIODS * config.sample_rate / f0_hz[:, None])
     following = np.concatenate([peaks[:, 1:], peaks[:, -1:]], axis=1)
     left = np.maximum(gaps - _LEAKAGE * 0.5 * (peaks + following), _LEAST_LEFT * gaps)
     quiet = np.log(left / share + FLOOR**2)

@@ -6,12 +6,11 @@ the same number that `frames.n_frames` counts, so spectra line up with latents a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from moksori.audio import frames
+from moksori.audio import frames, mels
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,9 @@ def mel_filterbank(config: SpectralConfig) -> torch.Tensor:
     Raises:
         ValueError: a band is so narrow that no bin falls into it.
     """
-    low_mel, high_mel = hz_to_mel(config.low_hz), hz_to_mel(config.top_hz)
+    low_mel, high_mel = mels.of_hz(config.low_hz), mels.of_hz(config.top_hz)
     edges_mel = torch.linspace(low_mel, high_mel, config.n_mels + 2, dtype=torch.float64)
-    edges = mel_to_hz(edges_mel)[:, None]  # [n_mels + 2, 1] Hz
+    edges = mels.to_hz(edges_mel)[:, None]  # [n_mels + 2, 1] Hz
     bins = torch.linspace(0, config.sample_rate / 2, config.n_bins, dtype=torch.float64)  # [n_bins] Hz
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
@@ -121,16 +120,3 @@ def log_mel(waveform: torch.Tensor, config: SpectralConfig) -> torch.Tensor:
     """
     filterbank = mel_filterbank(config).to(waveform)
     return (filterbank @ magnitude(waveform, config)).clamp(min=config.floor).log()
-
-
-def hz_to_mel(hz: float) -> float:
-    """Return the mel of a frequency: `2595 log10(1 + hz / 700)`.
-
-    Source: O'Shaughnessy 1987, as used by HTK.
-    """
-    return 2595.0 * math.log10(1.0 + hz / 700.0)
-
-
-def mel_to_hz(mel: torch.Tensor) -> torch.Tensor:
-    """Return the frequencies of mels, any shape; the inverse of `hz_to_mel`."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)

@@ -14,17 +14,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from moksori import atomic
+from moksori import atomic, settings
 from moksori.audio import pitch
 from moksori.audio.pitch import PitchRange
-from moksori.errors import DataError
+from moksori.errors import DataError, UserError
 
 VERSION = 1  # of the manifest; an older or newer one is refused, and `prepare` writes it again
 CACHE = "cache"  # folder of what can be computed again
@@ -213,67 +212,11 @@ def write_json(path: Path, value: object) -> None:
     atomic.write(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode())
 
 
-def _from_dict(kind: type[T], row: object, where: str, **given: object) -> T:
+def _from_dict(kind: type[T], row: Any, where: str, **given: object) -> T:
     """Build a dataclass from a JSON table, strictly: every field but those given, and nothing else."""
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a table, got {row!r:.60}")
-    types = {f.name: str(f.type) for f in dataclasses.fields(kind) if f.name not in given}  # type: ignore[arg-type]
-    if unknown := sorted(set(row) - set(types)):
-        raise DataError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(types))}")
-    optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}  # type: ignore[arg-type]
-    if missing := sorted(set(types) - set(row) - optional):
-        raise DataError(f"{where}: missing key {', '.join(missing)}; run `moksori prepare` again")
-    values = {}
-    for name, annotation in ((name, types[name]) for name in types if name in row):
-        try:
-            values[name] = _READERS[annotation](row[name])
-        except (TypeError, ValueError):
-            raise DataError(f"{where}: {name} should be {annotation}, got {row[name]!r:.60}") from None
-        except DataError as error:
-            raise DataError(f"{where}: {name}: {error}") from None
-    return kind(**given, **values)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise TypeError
-    return float(value)
-
-
-def _items(read: Callable[[Any], T]) -> Callable[[object], tuple[T, ...]]:
-    def read_items(value: object) -> tuple[T, ...]:
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(read(item) for item in value)
-
-    return read_items
-
-
-def _region(value: object) -> tuple[int, int]:
-    start, end = _items(_integer)(value)
-    return start, end
-
-
-# How JSON becomes a field, by the field's annotation: the dataclasses above are the one description of the file.
-_READERS: dict[str, Callable[[Any], object]] = {
-    "str": _text,
-    "int": _integer,
-    "float": _number,
-    "float | None": lambda value: None if value is None else _number(value),
-    "tuple[str, ...]": _items(_text),
-    "tuple[tuple[int, int], ...]": _items(_region),
-    "tuple[Recording, ...]": _items(lambda row: _from_dict(Recording, row, "recordings")),
-    "tuple[Skipped, ...]": _items(lambda row: _from_dict(Skipped, row, "skipped")),
-}
+    try:
+        return settings.build(kind, row, where, given)
+    except DataError:
+        raise
+    except UserError as error:
+        raise DataError(f"{error}; run `moksori prepare` again") from None

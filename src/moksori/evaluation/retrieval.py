@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from moksori.audio import pitch, resample, spectral
+from moksori.audio import mels, pitch, resample, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
 from moksori.audio.spectral import SpectralConfig
@@ -131,8 +131,7 @@ def _warped(envelopes: Matrix, warp: float) -> Matrix:
 
 def _cepstra(envelopes: Matrix) -> Matrix:
     """Cosine transform of 40 points on the mel scale, rows 1 to 18, `[F, 18]`."""
-    mels = np.linspace(spectral.hz_to_mel(60.0), spectral.hz_to_mel(_TOP_HZ), _BANDS)
-    hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    hz = mels.to_hz(np.linspace(mels.of_hz(60.0), mels.of_hz(_TOP_HZ), _BANDS))
     axis = np.linspace(0.0, RATE / 2, _POINTS)
     bands = np.stack([np.interp(hz, axis, row) for row in envelopes])
     order, place = np.arange(1, _CEPSTRA + 1)[:, None], np.arange(_BANDS) + 0.5

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.audio import mels
+
 LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
 CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
 _UNVOICED_HZ = 220.0  # where no frame of a song is voiced
@@ -173,12 +175,8 @@ def _main_lobe(distance_bins: Tensor) -> Tensor:
 
 def _place(frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
     """Where a frequency lies among the bands, 0 to `n_bands - 1`."""
-    top = _mel(torch.tensor(config.sample_rate / 2))
-    return (_mel(frequency_hz) / top * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
-
-
-def _mel(hz: Tensor) -> Tensor:
-    return 2595.0 * torch.log10(1.0 + hz / 700.0)
+    top = mels.of_hz(torch.tensor(config.sample_rate / 2), torch.log10)
+    return (mels.of_hz(frequency_hz, torch.log10) / top * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
 
 
 def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillation) -> Tensor:

@@ -85,10 +85,7 @@ class Jobs:
         Raises:
             StudioError: no such job.
         """
-        record = self._store.get(JOBS, number)
-        if record is None:
-            raise StudioError("error.no_job", 404)
-        return self._told(record)
+        return self._told(self._store.known(JOBS, number))
 
     def all(self) -> list[Record]:
         """All jobs, the newest first."""

@@ -139,10 +139,7 @@ class Songs:
         Raises:
             StudioError: no such song.
         """
-        record = self._store.get(SONGS, number)
-        if record is None:
-            raise StudioError("error.no_song", 404)
-        return record
+        return self._store.known(SONGS, number)
 
     def ready(self, number: str) -> Record:
         """A song that was heard; raises as `get` does, or when it was not."""

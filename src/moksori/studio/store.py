@@ -24,6 +24,7 @@ from typing import Any
 
 from moksori import atomic, ownership
 from moksori.errors import UserError
+from moksori.studio.words import StudioError
 
 SONGS, JOBS, VOICES, TRAININGS = "songs", "jobs", "voices", "trainings"
 _KINDS = {SONGS: "song.json", JOBS: "job.json", VOICES: "voice.json", TRAININGS: "training.json"}
@@ -79,6 +80,17 @@ class Store:
     def get(self, kind: str, number: str) -> Record | None:
         """What is known of a thing; None where there is none, or nothing that can be read."""
         return None if not _ID.fullmatch(number) else _read(self.root / kind / number / _KINDS[kind])
+
+    def known(self, kind: str, number: str) -> Record:
+        """The same where there has to be one.
+
+        Raises:
+            StudioError: there is none.
+        """
+        record = self.get(kind, number)
+        if record is None:
+            raise StudioError(f"error.no_{kind.removesuffix('s')}", 404)
+        return record
 
     def all(self, kind: str) -> list[Record]:
         """All things of a kind, the newest first."""

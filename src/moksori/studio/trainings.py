@@ -17,13 +17,12 @@ import signal
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
-from moksori import run_files, settings
+from moksori import ownership, run_files, settings
 from moksori.errors import UserError
 from moksori.studio.crew import Crew
 from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
@@ -33,11 +32,6 @@ from moksori.studio.voices import REPORT
 from moksori.studio.wishes import TrainingWish
 from moksori.studio.words import StudioError
 from moksori.training.logging import journal
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 _SINGER = re.compile(r"\w[\w -]{0,38}\w|\w")  # a name that is a folder on every system
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -80,10 +74,7 @@ class Trainings:
         Raises:
             StudioError: no such training.
         """
-        record = self._store.get(TRAININGS, number)
-        if record is None:
-            raise StudioError("error.no_training", 404)
-        return record
+        return self._store.known(TRAININGS, number)
 
     def told(self, number: str) -> Record:
         """The same with how far it is, its curves, scores and samples."""
@@ -269,13 +260,9 @@ class Trainings:
             record["error"] = record["error"].replace(f"{self.folder(record['id'])}/", "")
         self._changed(record)
 
-    @contextlib.contextmanager
-    def _alive_lock(self, number: str) -> Iterator[int]:
+    def _alive_lock(self, number: str) -> contextlib.AbstractContextManager[int]:
         """A lock that whoever inherits it holds until its end."""
-        with open(self.folder(number) / ALIVE, "a", encoding="utf-8") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield file.fileno()
+        return ownership.lock_file(self.folder(number) / ALIVE)
 
     def _is_alive(self, number: str) -> bool:
         try:

@@ -116,6 +116,5 @@ class Voices:
         Raises:
             StudioError: it was not.
         """
-        if self._store.get(VOICES, number) is None:
-            raise StudioError("error.no_voice", 404)
+        self._store.known(VOICES, number)
         self._store.remove(VOICES, number)

@@ -90,7 +90,7 @@ class Trainer:
 
     model: Model
     learners: dict[str, Learner]
-    average: Average
+    average: Average[Model]  # whose model is looked at and handed out
     plan: Plan
     recipe: Recipe
     seed: int
@@ -259,8 +259,7 @@ class Trainer:
             self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
 
     def _validate(self) -> None:
-        with self.average.in_place():
-            self.figures = self.monitor.figures()
+        self.figures = self.monitor.figures()
         if self.figures:
             self._tell(Validated(self.counters.step, self.figures))
 
@@ -268,22 +267,21 @@ class Trainer:
         """Have conversions judged; the best model so far is written apart. How good they are, 0..1."""
         self._refuse_non_finite()
         step = self.counters.step
-        with self.average.in_place():
-            score = scorer.score(self.model, self.provenance(self.counters, self._finite_figures()))
-            first = Chosen(step, score.merit, score.merit)
-            is_best = self.chosen is None or self.chosen.gives_way_to(score.merit)
-            chosen = self.chosen.or_later(step, score.merit) if self.chosen else first
-            if is_best:
-                figures = self._finite_figures() | dataclasses.asdict(score)
-                checkpoint.write_model(self.folder.best, self.model, self.provenance(self.counters, figures))
+        shown = self.average.model
+        score = scorer.score(shown, self.provenance(self.counters, self._finite_figures()))
+        first = Chosen(step, score.merit, score.merit)
+        is_best = self.chosen is None or self.chosen.gives_way_to(score.merit)
+        chosen = self.chosen.or_later(step, score.merit) if self.chosen else first
+        if is_best:
+            figures = self._finite_figures() | dataclasses.asdict(score)
+            checkpoint.write_model(self.folder.best, shown, self.provenance(self.counters, figures))
         self.chosen = chosen
         self._tell(Scored(step, dataclasses.asdict(score), score.merit, is_best))
         return score.merit
 
     def _sample(self) -> None:
-        with self.average.in_place():
-            for name, clip in self.monitor.samples():
-                self._tell(Sampled(self.counters.step, name, clip))
+        for name, clip in self.monitor.samples():
+            self._tell(Sampled(self.counters.step, name, clip))
 
     def _save(self) -> None:
         self._refuse_non_finite()
@@ -302,9 +300,8 @@ class Trainer:
         return {name: value for name, value in self.figures.items() if math.isfinite(value)}
 
     def _write_model(self) -> None:
-        with self.average.in_place():
-            provenance = self.provenance(self.counters, self._finite_figures())
-            checkpoint.write_model(self.folder.model, self.model, provenance)
+        provenance = self.provenance(self.counters, self._finite_figures())
+        checkpoint.write_model(self.folder.model, self.average.model, provenance)
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
         astray_at, attempt = self.counters.step, self.counters.attempt

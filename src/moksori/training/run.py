@@ -99,16 +99,18 @@ def open_run(
     team = Team(n_parts, device, is_half=_is_half(recipe.precision, device))
     ranges = _ranges(corpus)
     some = table.fixed_items(1)[:_CALIBRATION_SEGMENTS]
+    average = Average(model, recipe.average_decay)
+    shown = media.medium_for(average.model, recipe.perturbation)
     return Trainer(
         model=model,
         learners=medium.learners(recipe),
-        average=Average(model, recipe.average_decay),
+        average=average,
         plan=medium.plan(Ingredients(batches, recipe, ranges, team)),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
-        monitor=_monitor(medium, corpus, recipe, options.seed),
-        provenance=_provenance(corpus, ranges, recipe, options, lambda: medium.layer_peaks(some)),
+        monitor=_monitor(shown, corpus, recipe, options.seed),
+        provenance=_provenance(corpus, ranges, recipe, options, lambda: shown.layer_peaks(some)),
         clock=time.monotonic,
         team=team,
     )

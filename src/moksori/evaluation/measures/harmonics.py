@@ -3,9 +3,9 @@
     sound -> read at even steps of the voice's phase -> windows of 4 periods -> spectrum, 4 bins a harmonic
                                                           bins 4, 8, 12, ...: tones;  bins 6, 10, ...: noise between
 
-On that axis a gliding voice stands still, so a high harmonic is a line, too. A Hann window of 4 periods falls to zero
-half way between two harmonics: what is left there is noise. The pitch is refined by the phases of the lower harmonics,
-since a tracker's error of 20 cents is half a harmonic at the 40th. By bands, because ears and faults differ there.
+The spectra are those of `audio.pitch_synchronous`, by which envelopes are measured, too. The pitch is refined by the
+phases of the lower harmonics, since a tracker's error of 20 cents is half a harmonic at the 40th. By bands, because
+ears and faults differ there.
 
 A blurred voice, a mean over what a net cannot tell apart, has wrong harmonics, moves too little from frame to frame,
 and hisses; a hoarse patch is a moment in which a note turns into loud hiss altogether.
@@ -18,17 +18,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from moksori.audio import pitch, resample
-from moksori.audio.clip import Clip, Samples
+from moksori.audio import pitch, pitch_synchronous
+from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
+from moksori.audio.pitch_synchronous import OVERSAMPLING, PERIODS, POINTS, WINDOW
 
 BANDS_HZ = {"low": (0.0, 1000.0), "mid": (1000.0, 4000.0), "high": (4000.0, 8000.0)}
 HOP_SECONDS = 0.01
 
 _RATE = 24000
-_OVERSAMPLING = 4  # before straight lines are drawn between samples
-_PER_PERIOD = 256  # samples of the phase axis: harmonics to 8 kHz of every voice above 63 Hz
-_PERIODS = 4  # of a window
+_FINE_RATE = OVERSAMPLING * _RATE
 _ROUNDS = (4, 10, 20)  # harmonics whose phases refine the pitch, a round after another: more would wrap at first
 _LARGEST_CORRECTION = 0.03  # of f0, half a semitone, in each round: where there is only noise, phases say nothing
 _SMOOTH_FRAMES = 5  # over which a correction is averaged
@@ -128,22 +127,22 @@ def measure(clip: Clip, f0_hz: Values) -> Harmonics:
     voiced = np.flatnonzero(f0_hz > 0)
     if not len(voiced) or not clip.n_samples:
         return Harmonics(np.zeros(len(f0_hz)), np.zeros((len(f0_hz), 1)), np.zeros((len(f0_hz), 1)), 0.0)
-    fine = resample.resample(clip.samples, clip.sample_rate, _OVERSAMPLING * _RATE)
+    fine = pitch_synchronous.fine(clip.samples, clip.sample_rate, _FINE_RATE)
     times = np.arange(len(f0_hz)) * HOP_SECONDS
     refined = np.exp(np.interp(times, times[voiced], np.log(f0_hz[voiced])))  # goes on where nothing is voiced
     for n_harmonics in _ROUNDS:
         refined = refined * (1.0 + _correction(fine, refined, voiced, n_harmonics))
-    half = _PERIODS / 2 / refined
+    half = PERIODS / 2 / refined
     voiced = voiced[(times > half)[voiced] & (times + half < clip.seconds)[voiced]]
-    n_harmonics = min(int(8000.0 / refined.min()), _PER_PERIOD // 2 - 1)
-    at = _PERIODS * np.arange(1, n_harmonics + 1)
-    window = np.hanning(_PERIODS * _PER_PERIOD + 1)[:-1]
+    n_harmonics = min(int(8000.0 / refined.min()), POINTS // 2 - 1)
+    at = PERIODS * np.arange(1, n_harmonics + 1)
+    of_noise = WINDOW.sum() ** 2 / np.square(WINDOW).sum() / (2 * POINTS)  # power around a harmonic, of a bin's
     tone, noise = np.zeros((2, len(f0_hz), n_harmonics))
     for some in _stretches(voiced):
-        power = np.square(np.abs(_spectra(fine, refined, some)))  # [n, 2 * _PER_PERIOD + 1]
-        between = (power[:, at - _PERIODS // 2] + power[:, at + _PERIODS // 2]) / 2
-        tone[some] = 2 * np.maximum(power[:, at] - between, 0.0) / window.sum() ** 2
-        noise[some] = between / np.square(window).sum() * 2 / _PER_PERIOD
+        power = np.square(np.abs(_spectra(fine, refined, some)))  # [n, 2 POINTS + 1]
+        between = (power[:, at - PERIODS // 2] + power[:, at + PERIODS // 2]) / 2
+        tone[some] = np.maximum(power[:, at] - between, 0.0) / 2  # a sine of amplitude a has a power of a^2 / 2
+        noise[some] = of_noise * between
     known = np.zeros(len(f0_hz))
     known[voiced] = refined[voiced]
     return Harmonics(known, tone, noise, 0.48 * clip.sample_rate)
@@ -236,32 +235,26 @@ def _stretches(frames: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     return np.array_split(frames, max(1, -(-len(frames) // _AT_ONCE)))
 
 
-def _spectra(fine: Samples, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+def _spectra(fine: Values, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
     """Spectra of windows of 4 periods around some frames, `[n, bins]`, bin 4 k at harmonic k."""
     cycles, times = _cycles(f0_hz)
-    size = _PERIODS * _PER_PERIOD
-    wanted = cycles[frames * 10][:, None] + (np.arange(size) - size // 2) / _PER_PERIOD
-    places = np.interp(wanted, cycles, times) * _OVERSAMPLING * _RATE
-    places = np.clip(places, 0.0, len(fine) - 1.0)
-    before = places.astype(np.int64)
-    after = np.minimum(before + 1, len(fine) - 1)
-    sound = fine[before] + (places - before) * (fine[after] - fine[before])
-    return np.fft.rfft(sound * np.hanning(size + 1)[:-1], axis=1)
+    ends_hz = (float(f0_hz[0]), float(f0_hz[-1]))
+    return pitch_synchronous.spectra(fine, _FINE_RATE, cycles, times, cycles[frames * 10], ends_hz)
 
 
-def _correction(fine: Samples, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
+def _correction(fine: Values, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
     """By what share f0 is too low, `[F]`: how much further harmonics turn from frame to frame than the present f0."""
     pairs = voiced[:-1][np.diff(voiced) == 1]
     if not len(pairs):
         return np.zeros(len(f0_hz))
     numbers = np.arange(1, n_harmonics + 1)
     here, there = (
-        np.concatenate([_spectra(fine, f0_hz, some)[:, _PERIODS * numbers] for some in _stretches(frames)])
+        np.concatenate([_spectra(fine, f0_hz, some)[:, PERIODS * numbers] for some in _stretches(frames)])
         for frames in (pairs, pairs + 1)
     )
     cycles, _ = _cycles(f0_hz)
     step = cycles[(pairs + 1) * 10] - cycles[pairs * 10]  # how far the present f0 turns the first harmonic
-    turned = there * np.conj(here) * np.exp(-2j * np.pi * step[:, None] * numbers)
+    turned = pitch_synchronous.turned(here, there, step)
     weights = numbers * np.sqrt(np.abs(turned)) + 1e-12
     share = (weights * np.angle(turned) / numbers).sum(axis=1) / weights.sum(axis=1) / (2 * np.pi * step)
     found = np.zeros(len(f0_hz))

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from moksori import atomic
-from moksori.errors import DataError
+from moksori import atomic, settings
+from moksori.errors import DataError, UserError
 from moksori.evaluation.measures.bootstrap import Figure
 
+_FRAME = ("format", "version")  # of the file, beside the fields of a report
 FORMAT, VERSION = "moksori-report", 1
 FILE = "report.json"
 
@@ -165,6 +164,11 @@ class Item:
     files: dict[str, str] = field(default_factory=dict)  # "source", "conversion" ... -> path below the report's folder
     texts: dict[str, str] = field(default_factory=dict)  # "source", "conversion" -> what Whisper reads in it
 
+    def __post_init__(self) -> None:
+        for path in self.files.values():
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"{path} leaves the report's folder")
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -237,39 +241,6 @@ def load(path: Path) -> Report:
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
         raise DataError(f"{path}: not a moksori report of version {VERSION}; run `moksori evaluate` again")
     try:
-        return _report(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path}: damaged report ({type(error).__name__}: {error}); run `moksori evaluate` again"
-        ) from None
-
-
-def _report(content: Mapping[str, Any]) -> Report:
-    fields = {item.name: content[item.name] for item in dataclasses.fields(Report)}
-    fields["singers"] = [SingerData(**row) for row in fields["singers"]]
-    fields["judges"] = [Judge(**(row | {"real_accuracy": _figure(row["real_accuracy"])})) for row in fields["judges"]]
-    fields["rows"] = [_row(row) for row in fields["rows"]]
-    fields["items"] = [_item(row) for row in fields["items"]]
-    return Report(**fields)
-
-
-def _figure(value: Mapping[str, Any] | None) -> Figure | None:
-    if value is None:
-        return None
-    figure = Figure(float(value["mean"]), float(value["low"]), float(value["high"]), int(value["n"]))
-    if not all(math.isfinite(number) for number in (figure.mean, figure.low, figure.high)):
-        raise ValueError("a figure that is not finite")
-    return figure
-
-
-def _row(row: Mapping[str, Any]) -> Row:
-    figures = {name: figure for name, value in row["figures"].items() if (figure := _figure(value)) is not None}
-    return Row(str(row["name"]), int(row["n"]), figures)
-
-
-def _item(row: Mapping[str, Any]) -> Item:
-    item = Item(**row)
-    for path in item.files.values():
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ValueError(f"{path} leaves the report's folder")
-    return dataclasses.replace(item, scores={name: float(score) for name, score in item.scores.items()})
+        return settings.build(Report, {key: content[key] for key in content if key not in _FRAME}, str(path))
+    except UserError as error:
+        raise DataError(f"{error}: a damaged report; run `moksori evaluate` again") from None

@@ -24,7 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Picture
 from PIL import Image
 
-from moksori.audio import pitch, resample, spectral
+from moksori.audio import mels, pitch, resample, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
 from moksori.audio.spectral import SpectralConfig
@@ -131,7 +131,7 @@ def spectrogram_pair(source: Clip, conversion: Clip) -> str:
     both = [_decibels(clip, config) for clip in (source, conversion)]
     top_db = float(both[0].max())
     seconds = max(source.seconds, conversion.seconds, 0.01)
-    low, high = (spectral.hz_to_mel(hz) for hz in (config.low_hz, config.top_hz))
+    low, high = (mels.of_hz(hz) for hz in (config.low_hz, config.top_hz))
     picture = Picture(figsize=(_WIDTH_INCHES, 2.5), dpi=125)
     for place, (clip, decibels) in enumerate(zip((source, conversion), both, strict=True), start=1):
         axes = picture.add_subplot(2, 1, place)
@@ -141,7 +141,7 @@ def spectrogram_pair(source: Clip, conversion: Clip) -> str:
         )  # fmt: skip
         axes.set_xlim(0.0, seconds)
         ticks = [kilohertz for kilohertz in _KILOHERTZ if 1000.0 * kilohertz < config.top_hz]
-        axes.set_yticks([spectral.hz_to_mel(1000.0 * tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.set_yticks([mels.of_hz(1000.0 * tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
         axes.set_title(("source", "conversion")[place - 1], fontsize=8, loc="left", pad=2.0, color=_INK)
         axes.set_ylabel("kHz", fontsize=8)
         axes.tick_params(labelsize=7, labelbottom=place == 2, length=2.0)
