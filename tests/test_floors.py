@@ -65,7 +65,7 @@ ORDER = {
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder "
-        "loop horizon run enrol"
+        "loop horizon enrol warm_start run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",

@@ -139,7 +139,7 @@ def test_any_recipe_survives_dump_and_parse(description: str, weight: float, max
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour = 1", "unknown key colour; known keys are name, description, precision, model"),
+        ("colour = 1", "unknown key colour; known keys are name, description, base, precision, model"),
         ("[model.encoder]\nblock = 3", r"key model, key encoder: unknown key block; known keys are blocks, layers"),
         ("[loop]\nmax_steps = '5'", "key loop, key max_steps: expected int, not '5'"),
         ("[loop]\nmax_steps = 0", "must be positive: max_steps"),

@@ -66,6 +66,33 @@ def test_unvoiced_frames_have_noise_alone() -> None:
     assert framed[0, [0, 64], 1].tolist() == pytest.approx([both, both])
 
 
+def _cosine(order: int) -> Tensor:
+    return torch.cos(torch.pi * order * (torch.arange(64) + 0.5) / 64)[None, :, None]
+
+
+def test_what_is_smooth_stays_and_what_is_fine_goes() -> None:
+    for order in (0, 1, 11):
+        torch.testing.assert_close(shapes.smooth(_cosine(order), 12), _cosine(order), atol=1e-5, rtol=0)
+    for order in (12, 40):
+        assert float(shapes.smooth(_cosine(order), 12).abs().max()) < 1e-5
+
+
+def test_the_colour_is_what_is_smooth_between_two_voices() -> None:
+    flat = torch.cat([torch.zeros(1, 64, 1), torch.full((1, 64, 1), -3.0)], dim=1)
+    tilted = flat + torch.cat([_cosine(1) + 0.5 * _cosine(30)] * 2, dim=1)  # tone and noise alike
+    colour = shapes.colour(flat, tilted)
+    torch.testing.assert_close(colour, _cosine(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(shapes.colour(tilted, tilted), torch.zeros(1, 64, 1))
+
+    shape, f0_hz = torch.randn(1, 128, 12, generator=torch.Generator().manual_seed(0)), torch.full((1, 12), 200.0)
+    f0_hz[:, 6:] = 0.0
+    moved = shapes.coloured(shape, f0_hz, colour) - shape
+    torch.testing.assert_close(moved[:, :64], moved[:, 64:])
+    torch.testing.assert_close(moved[:, :64, :5], _cosine(1).expand(-1, -1, 5))
+    torch.testing.assert_close(moved[:, :64, 7:], 0.4 * _cosine(1).expand(-1, -1, 5))
+    torch.testing.assert_close(moved[:, :64, 5:7], _cosine(1) * torch.tensor([0.8, 0.6]))  # from one to the other
+
+
 def test_the_mean_is_of_loud_voiced_frames_however_it_is_cut() -> None:
     # Ten loud frames of shape 1, ten that are 20 dB softer of shape 5, ten unvoiced of shape 9.
     shape = torch.cat([torch.full((128, 10), value) for value in (1.0, 5.0, 9.0)], dim=1)
@@ -86,3 +113,15 @@ def test_without_singing_there_is_no_mean() -> None:
     mean.push(torch.ones(128, 5), torch.zeros(5), torch.zeros(5))
     value, n_frames = mean.result()
     assert n_frames == 0 and not value.any()
+
+
+def test_what_is_kept_from_a_conversion_can_be_trained_with() -> None:
+    shapes._cosines.cache_clear()
+    shapes._widths.cache_clear()
+    with torch.inference_mode():
+        shapes.smooth(torch.zeros(1, 64, 1), 12)
+        shapes.level_nepers(torch.zeros(1, 128, 1), torch.zeros(1, 1), CONFIG)
+    curves = torch.zeros(1, 128, 3, requires_grad=True)
+    level = shapes.level_nepers(curves, torch.full((1, 3), 200.0), CONFIG)
+    (shapes.smooth(curves[:, :64], 12).sum() + level.sum()).backward()  # type: ignore[no-untyped-call]
+    assert curves.grad is not None and curves.grad.any()

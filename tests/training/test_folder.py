@@ -53,6 +53,8 @@ def test_a_new_folder_tells_whose_it_is(claimed: RunFolder) -> None:
         "seed": 0,
         "singers": ["bass", "tenor"],
         "data_fingerprint": "f00d",
+        "began_from": "",
+        "other_singers": {},
         "threads": torch.get_num_threads(),
     }
     assert recipes.load(str(claimed.root / "recipe.toml")) == Recipe()

@@ -6,7 +6,8 @@ shape is the log RMS of the white noise that would be as loud at each band, less
     log envelopes, f0  <-->  shape, level
 
 The mean shape of a recording (its loud voiced frames) tells the voice, the room and the microphone; what a shape
-differs from it by is its *detail*, and tells the words. Cepstral mean normalisation (Atal 1974), on envelopes.
+differs from it by is its *detail*, and tells the words: cepstral mean normalisation (Atal 1974), on envelopes. What is
+smooth in the difference of two means is the *colour* that turns one voice's shapes towards the other's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from moksori.audio.envelopes import LOWEST_HZ, EnvelopeConfig
 
+N_COLOUR = 12  # cepstra of the difference between two voices' means that a recording takes on
+_UNVOICED_COLOUR = 0.4  # share of it that unvoiced frames take on: a consonant's noise is hardly the voice's
 _LOUD_NEPERS = 2.0  # a frame so far under the loudest twentieth is none of the mean's
 _LEVEL_FLOOR = 1e-9  # power
 _LOWEST_NEPERS, _LEVEL_STEP_NEPERS, _N_LEVELS = -11.0, 0.1, 120
@@ -66,6 +69,31 @@ def by_frame(mean: Tensor, f0_hz: Tensor) -> Tensor:
     return torch.where((f0_hz > 0)[..., None, :], mean, torch.cat([both, both], dim=-2))
 
 
+def smooth(curves: Tensor, n_cepstra: int) -> Tensor:
+    """Curves over the bands `[..., bands, F]`, as their first cepstra say them: the orthogonal projection."""
+    basis = _cosines(curves.shape[-2], n_cepstra).to(curves)
+    projected: Tensor = basis @ (basis.T @ curves)
+    return projected
+
+
+def colour(mean: Tensor, voice: Tensor) -> Tensor:
+    """What turns the colour of a recording into that of a voice: mean shapes `[..., 2 bands, 1]` -> `[..., bands, 1]`.
+
+    Tone and noise are coloured alike, and smoothly: of two means the fine part tells pitches and microphones.
+    """
+    one = torch.ones_like(mean[..., 0, :])  # any pitch: the means are of voiced frames
+    return smooth(total(voice, one) - total(mean, one), N_COLOUR)
+
+
+def coloured(shape: Tensor, f0_hz: Tensor, colour: Tensor) -> Tensor:
+    """Shapes `[..., 2 bands, F]` of a recording in another colour `[..., bands, 1]`; unvoiced frames in part of it."""
+    is_unvoiced = (f0_hz <= 0).to(shape)
+    padded = torch.cat([is_unvoiced[..., :1], is_unvoiced, is_unvoiced[..., -1:]], dim=-1)
+    unvoiced = (padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]) / 3  # fades over a frame on either side
+    share = (1 - (1 - _UNVOICED_COLOUR) * unvoiced)[..., None, :]
+    return shape + share * torch.cat([colour, colour], dim=-2)
+
+
 def level_nepers(shape: Tensor, f0_hz: Tensor, config: EnvelopeConfig) -> Tensor:
     """Log RMS that densities `[..., 2 bands, F]` sound with, `[..., F]`; unvoiced frames sound by their noise alone."""
     power = torch.einsum("b,...bf->...f", _widths(config).to(shape), torch.exp(2.0 * total(shape, f0_hz)))
@@ -108,6 +136,18 @@ def _of_one_harmonic(f0_hz: Tensor, config: EnvelopeConfig) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # whoever asks first, training may use it, too
+def _cosines(n_bands: int, n_cepstra: int) -> Tensor:
+    """The first columns of the orthonormal DCT-II, `[bands, cepstra]`."""
+    angle = torch.pi / n_bands * (torch.arange(n_bands)[:, None] + 0.5) * torch.arange(n_cepstra)
+    basis = torch.cos(angle.double()) * (2.0 / n_bands) ** 0.5
+    basis[:, 0] *= 0.5**0.5
+    orthonormal: Tensor = basis.float()
+    return orthonormal
+
+
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
 def _widths(config: EnvelopeConfig) -> Tensor:
     """The share of white noise's power that each band stands for, `[bands]`; they sum to 1."""
     hz = (torch.arange(8192, dtype=torch.float64) + 0.5) * (config.sample_rate / 2 / 8192)

@@ -33,13 +33,31 @@ if TYPE_CHECKING:
     from moksori.training.recipe import Recipe
 
 
+_NOTHING = "none"  # what --from calls a beginning without any voice
+
+
 def command(
-    source: Annotated[Path, typer.Argument(help="Folder of singers, or one that `moksori prepare` made.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of singers, of one singer's takes, or one that `moksori prepare` made.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run goes on.")],
     recipe: Annotated[
         str | None,
-        typer.Option("-r", "--recipe", help="Shipped recipe, or a TOML file; default: the run's, or swift."),
+        typer.Option(
+            "-r",
+            "--recipe",
+            help="Shipped recipe, or a TOML file; default: the run's; else swift, or adapt for one singer.",
+        ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="VOICE",
+            help="Voice to begin from: base (the shipped one), a model file, a run, or none; default: the recipe's.",
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Singer of takes right in the folder; default: the folder's name.")] = "",
     budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
     until_plateau: Annotated[
@@ -64,6 +82,10 @@ def command(
     Given raw recordings it prepares them first, into RUN/data. Ctrl-C saves and stops; the same command goes on where
     it stopped, on a CPU bit for bit. `--for` and `--max-steps` count from the beginning: to train longer, ask for more.
 
+    A single singer needs others to learn from: without a recipe, such a voice begins from the shipped one, which sings
+    already (recipe adapt; five minutes are enough), and so do several with `--from base`. Other recipes begin from
+    nothing.
+
     Now and then validation recordings are converted and scored. The best model is kept as RUN/best.safetensors, and
     `moksori convert -m RUN` takes it; the last one is RUN/model.safetensors.
 
@@ -77,8 +99,12 @@ def command(
 
     from moksori.training import recipe as recipes  # slow to load, so what can be refused has been
 
-    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say)
-    folder, corpus = train(asked, recipes.changed(recipe_of(output, recipe, "swift"), changes or []))
+    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say, name)
+    is_warm = base not in (None, _NOTHING) or (base is None and _is_one_singer(source))
+    chosen = recipe_of(output, recipe, "adapt" if is_warm else "swift")
+    if base is not None:
+        chosen = dataclasses.replace(chosen, base="" if base == _NOTHING else base)
+    folder, corpus = train(asked, recipes.changed(chosen, changes or []))
     if with_report:
         _report(folder, corpus, texts, say, as_json=as_json)
 
@@ -108,6 +134,21 @@ class Asked:
     as_json: bool
     until_plateau: bool = False
     say: Words = ENGLISH  # advice in the reader's language
+    name: str = ""  # of the one singer whose takes lie right in the folder
+
+
+def _is_one_singer(source: Path) -> bool:
+    """Whether a folder holds the recordings of a single singer; nothing of them is opened."""
+    from moksori.data import corpus as corpora
+    from moksori.data import sources
+
+    if (source / corpora.MANIFEST).is_file():
+        return len(corpora.Corpus.load(source).singers) == 1
+    try:
+        found, _ = sources.find_sources(source)
+    except UserError:  # preparing tells it
+        return False
+    return len({one.singer for one in found}) == 1
 
 
 def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
@@ -133,7 +174,7 @@ def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
     folder.refuse_foreign()  # before anything is written
     with contextlib.ExitStack() as stack:
         stack.enter_context(_held(folder))
-        corpus = _corpus(asked.source, folder, asked.say, is_quiet=asked.as_json)
+        corpus = _corpus(asked.source, folder, asked.say, asked.name, is_quiet=asked.as_json)
         if corpus.folder != folder.root / "data":
             stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
         _train(asked, chosen, folder, corpus)
@@ -181,7 +222,7 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> N
             trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
     unit = media.class_of(chosen.model).unit
-    watcher = JsonLines() if as_json else Watcher(limits, chosen, len(corpus.singers), unit)
+    watcher = JsonLines() if as_json else Watcher(limits, chosen, len(trainer.model.singers.names), unit)
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
@@ -220,7 +261,7 @@ def _held(folder: RunFolder) -> Iterator[None]:
             shutil.rmtree(folder.root, ignore_errors=True)
 
 
-def _corpus(source: Path, folder: RunFolder, say: Words, *, is_quiet: bool) -> Corpus:
+def _corpus(source: Path, folder: RunFolder, say: Words, name: str, *, is_quiet: bool) -> Corpus:
     """The prepared data: the source itself if it is that, else made of it.
 
     Raises:
@@ -230,10 +271,10 @@ def _corpus(source: Path, folder: RunFolder, say: Words, *, is_quiet: bool) -> C
     from moksori.data import prepare as preparing
     from moksori.training import run
 
-    there = run.data_of(source, folder)
+    there = run.data_of(source, folder, name)
     if there is not None:
         return there
-    prepared = prepare(source, folder.root / run.DATA, preparing.PrepareConfig())
+    prepared = prepare(source, folder.root / run.DATA, preparing.PrepareConfig(singer=name))
     if not is_quiet:
         print_doctor(prepared, say)
     return prepared

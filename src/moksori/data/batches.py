@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from moksori.data import augment
@@ -72,6 +73,12 @@ class Batches:
         self.is_balanced = is_balanced
         self.is_augmented = is_augmented
         self._shares = sung / sung.sum()
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """How often each singer is drawn, `[N]`; they sum to 1."""
+        n_singers = len(self._shares)
+        return np.full(n_singers, 1 / n_singers) if self.is_balanced else self._shares
 
     def batch(self, step: int, attempt: int = 0) -> Batch:
         """Return the batch of a step.

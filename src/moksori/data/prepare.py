@@ -216,15 +216,15 @@ class Difference:
         return "; ".join(told)
 
 
-def difference(songs: Path, corpus: Corpus) -> Difference:
+def difference(songs: Path, corpus: Corpus, singer: str = "") -> Difference:
     """Compare a folder of songs with the corpus that was made of it; nothing is written.
 
-    Only recordings whose bytes the corpus does not know are decoded.
+    Only recordings whose bytes the corpus does not know are decoded. The singer is as in `PrepareConfig`.
 
     Raises:
         DataError: see `prepare`.
     """
-    found, _ = sources.find_sources(songs)
+    found, _ = sources.find_sources(songs, singer=singer)
     takes = {(r.singer, stretches.file_of(r.source)): r for r in corpus.recordings}
     known = {take: (r.source_sha256, (take[0], _sound_of_take(corpus, r))) for take, r in takes.items()}
     sounds = {sound: name for (_, name), (_, sound) in known.items()}

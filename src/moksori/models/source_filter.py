@@ -6,10 +6,11 @@ Pitch comes from outside, so it is right by construction.
 
 A decoder with a *detail path* does not make all of it from the latent: it corrects the source's own envelopes.
 
-    shape = the voice's mean + gain * detail of the source + correction by the net        (`audio.shapes`)
+    shape = (1 - gain) * the voice's mean + gain * the source's shape in the voice's colour + correction by the net
 
-The words are in the detail, and so is the source's likeness: the gain says how much of it passes, the net is told the
-gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the latent, and nothing passes.
+The words are in the source's shape (`audio.shapes`), and so is its likeness: the gain says how much of it passes, the
+net is told the gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the latent, and
+nothing passes. The higher the gain, the smoother the correction: what is fine is the source's own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from moksori.audio import features, shapes
 from moksori.models import conditions
 from moksori.models.synthesiser import Controls
 
+_N_CORRECTED = 16  # cepstra of a correction at gain 1
 _SILENT = -9.0  # log amplitude that an untrained decoder begins with, -78 dB
 
 
@@ -95,7 +97,7 @@ class SourceFilterDecoder(nn.Module):
         return Controls(f0_hz, harmonics, noise)
 
     def corrected(
-        self, z: Tensor, f0_hz: Tensor, level_dbfs: Tensor, singer: Tensor, detail: Tensor, gain: Tensor
+        self, z: Tensor, f0_hz: Tensor, level_dbfs: Tensor, singer: Tensor, passing: Tensor, gain: Tensor
     ) -> Tensor:
         """The shape to sing, with a detail path.
 
@@ -104,17 +106,20 @@ class SourceFilterDecoder(nn.Module):
             f0_hz: `[B, F]`.
             level_dbfs: `[B, F]`.
             singer: vectors `[B, E + 2 bands]`: what was learned, then the mean shape of the singer's recordings.
-            detail: of the source, `[B, 2 bands, F]`.
+            passing: the source's shape in the voice's colour, `[B, 2 bands, F]`; see `shapes.coloured`.
             gain: `[B]`, in [0, 1].
 
         Returns:
             `[B, 2 bands, F]`, of any level.
         """
         learned, voice = singer[:, : self.singer_channels], singer[:, self.singer_channels :]
-        passing = gain[:, None, None] * detail
-        told_gain = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, detail.shape[2])
-        correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), passing, told_gain], learned)
-        return shapes.by_frame(voice[:, :, None], f0_hz) + passing + correction
+        share = gain[:, None, None]
+        mean = shapes.by_frame(voice[:, :, None], f0_hz)
+        detail = share * (passing - mean)
+        told_gain = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, passing.shape[2])
+        correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), detail, told_gain], learned)
+        smooth = torch.cat([shapes.smooth(part, _N_CORRECTED) for part in correction.chunk(2, dim=1)], dim=1)
+        return mean + detail + smooth + (1 - share) * (correction - smooth)
 
     def _net(self, z: Tensor, conditioning: list[Tensor], singer: Tensor) -> Tensor:
         n_frames = conditioning[0].shape[2]

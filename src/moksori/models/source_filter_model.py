@@ -160,19 +160,34 @@ class SourceFilterModel(nn.Module):
             controls: Controls = self.decoder(z, f0_hz, features.levels_dbfs(excerpts), singer_vectors)
             return controls
         shape, level = features.shape_of(excerpts, self.config.features)
-        said = features.gain(excerpts)
-        gain = torch.where(said >= 0, said, torch.full_like(said, self.config.decoder.detail_gain))
-        return self.controls_of(z, shape, level, f0_hz, features.mean_shape(excerpts), singer_vectors, gain)
+        mean = features.mean_shape(excerpts)
+        return self.controls_of(z, shape, level, f0_hz, mean, singer_vectors, self.gain(excerpts))
 
     def controls_of(
         self, z: Tensor, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor, singer_vectors: Tensor, gain: Tensor
     ) -> Controls:
         """What to sing, with a detail path: of what `heard_of` was told, at a gain `[B]` in [0, 1]."""
-        detail = shape - shapes.by_frame(mean, f0_hz)
-        sung = self.decoder.corrected(z, f0_hz, conditions.dbfs(level), singer_vectors, detail, gain)
+        passing = shapes.coloured(shape, f0_hz, shapes.colour(mean, self._voice(singer_vectors)))
+        sung = self.decoder.corrected(z, f0_hz, conditions.dbfs(level), singer_vectors, passing, gain)
         log_envelopes = shapes.log_envelopes(sung, level, f0_hz, self.config.features.envelope)
         harmonics, noise = log_envelopes.chunk(2, dim=1)
         return Controls(f0_hz, harmonics, noise)
+
+    def gain(self, excerpts: Tensor) -> Tensor:
+        """How much of the source's detail goes along, `[B]`: what the excerpts say, or what the model was made for."""
+        said = features.gain(excerpts)
+        return torch.where(said >= 0, said, torch.full_like(said, self.config.decoder.detail_gain))
+
+    def sung_mean_shape(self, excerpts: Tensor, singer_vectors: Tensor) -> Tensor:
+        """The mean shape of a song sung by singers of these vectors, `[B, 2 N_BANDS]`, corrections aside."""
+        mean, voice = features.mean_shape(excerpts), self._voice(singer_vectors)
+        colour = shapes.colour(mean, voice)
+        passing = mean + torch.cat([colour, colour], dim=1)
+        return torch.lerp(voice, passing, self.gain(excerpts)[:, None, None])[:, :, 0]
+
+    def _voice(self, singer_vectors: Tensor) -> Tensor:
+        """The mean shape of the singers' recordings, `[B, 2 N_BANDS, 1]`."""
+        return singer_vectors[:, self.config.singer_channels :, None]
 
     def densities(self, controls: Controls) -> Tensor:
         """What would be measured of the sound of controls: envelopes without their pitch, `[B, 2 N_BANDS, F]`."""

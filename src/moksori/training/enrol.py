@@ -86,7 +86,7 @@ def enrol(
     if grown.singers.measured is not None:
         grown.singers.measured[first:] = table.mean_shapes()
     batches = Batches(table, _BATCH_SIZE, config.seed, is_augmented=False)
-    fitted = _fitted(medium, batches, first, recipe, config, progress)
+    fitted = fitted_vectors(medium, batches, first, recipe, config, progress)
     grown.singers.table.weight[first : first + n_new] = fitted
     found = {name: sung_range(takes.of("train", name)) for name in takes.singers}
     ranges = provenance.ranges | {name: sung.rounded() for name, sung in found.items() if sung}
@@ -97,16 +97,29 @@ def enrol(
     return grown.eval(), dataclasses.replace(provenance, ranges=ranges, licence_note=note, lineage=lineage)
 
 
-def _fitted(
+def fitted_vectors(
     medium: FeatureMedium,
     batches: Batches,
     first: int,
     recipe: Recipe,
     config: EnrolConfig,
-    progress: Callable[[int, int, str], None] | None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Tensor:
-    """The learned rows of the new singers `[N, E]`, after gradient steps on how well they rebuild the takes."""
-    rows = medium.singers.table.weight[first:].clone().requires_grad_()
+    """The learned rows of new singers `[N, E]`, after gradient steps on how well they rebuild their recordings.
+
+    Args:
+        medium: of the voice; nothing of it is changed.
+        batches: recordings of the new singers.
+        first: row of the first of them in the voice's table.
+        recipe: whose losses count.
+        config: how long.
+        progress: told of each step.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    n_new = len(batches.shares)
+    rows = medium.singers.table.weight[first : first + n_new].detach().clone().requires_grad_()
     adam = torch.optim.Adam([rows], lr=_RATE)
     generator = torch.Generator().manual_seed(config.seed)
     weights, began = recipe.losses, time.monotonic()
@@ -127,8 +140,7 @@ def _fitted(
             loss = loss + weights.envelope * medium.envelope_distance(controls, batch.clips)
         if not torch.isfinite(loss):
             raise UserError("the takes cannot be learned from: the loss is not finite; listen to them")
-        adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (rows.grad,) = torch.autograd.grad(loss, [rows])
         adam.step()
         if progress:
             progress(step + 1, config.max_steps, "")

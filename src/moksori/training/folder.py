@@ -17,7 +17,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _STATE = "training-state"
 _THREADS = "threads"  # in run.json
 # Parts of the recipe that steps depend on.
 _FIXED = (
+    "base",
     "precision",
     "model",
     "segments",
@@ -52,6 +53,8 @@ class Identity:
     seed: int
     singers: list[str]
     data_fingerprint: str
+    began_from: str = ""  # a line on the voice that it began from; "": from nothing
+    other_singers: dict[str, float] = field(default_factory=dict)  # of that voice, with the middle of each range in Hz
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ class RunFolder:
         before = json.loads(facts.read_text(encoding="utf-8"))
         if not isinstance(before, dict):
             raise ValueError(f"{facts} does not describe a run")
-        changed = [key for key, value in settings.plain(identity).items() if before.get(key) != value]
+        usual = settings.plain(Identity(0, [], ""))  # what files of before do not tell
+        changed = [key for key, value in settings.plain(identity).items() if before.get(key, usual[key]) != value]
         if changed:
             raise UserError(
                 f"{self.root}: holds a run with another {', '.join(changed).replace('_', ' ')}; to go on with it, give "
@@ -144,6 +148,15 @@ class RunFolder:
         if text != recipes.dump(old):
             atomic.write(self._free_name(recipe_file), text.encode())
         atomic.write(recipe_file, recipes.dump(recipe).encode())
+
+    def began_from(self) -> tuple[str, dict[str, float]] | None:
+        """What `Identity` tells of the voice that a run with states began from; None where there is no such run yet."""
+        try:
+            told = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
+            line, others = told.get("began_from", ""), told.get("other_singers", {})
+        except (OSError, ValueError, AttributeError):  # a new run; `claim` looks closer
+            return None
+        return (line, others) if self._states() else None
 
     def threads(self, usual: int) -> int:
         """How many threads each shard is computed by: as many as when the run began, if there are that many.

@@ -113,7 +113,7 @@ def learners_for(
         config: for all but the adversaries.
         adversaries: name of a part of the model -> how it is moved.
     """
-    named = dict(model.named_parameters())
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     learners = {}
     for name, own in adversaries.items():
         part = {key: named.pop(key) for key in list(named) if key.startswith(f"{name}.")}

@@ -24,6 +24,7 @@ from moksori import checkpoint
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.errors import DivergenceError
+from moksori.models import roster
 from moksori.models.kinds import Model
 from moksori.training import losses, schedules, shards
 from moksori.training.average import Average
@@ -99,6 +100,7 @@ class Trainer:
     provenance: Callable[[Counters, dict[str, float]], Provenance]  # header of the model file
     clock: Callable[[], float]  # seconds, from any origin
     team: Team  # who works on the parts of a batch
+    own_singers: tuple[str, ...] = ()  # whom the model that is handed out has; (): all
     scorer: Scorer | None = None  # of conversions; without one, the last state is the best that is known
     observers: list[Observer] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)  # set it to end the run after the present step
@@ -274,7 +276,7 @@ class Trainer:
         chosen = self.chosen.or_later(step, score.merit) if self.chosen else first
         if is_best:
             figures = self._finite_figures() | dataclasses.asdict(score)
-            checkpoint.write_model(self.folder.best, shown, self.provenance(self.counters, figures))
+            checkpoint.write_model(self.folder.best, self._handed_out(), self.provenance(self.counters, figures))
         self.chosen = chosen
         self._tell(Scored(step, dataclasses.asdict(score), score.merit, is_best))
         return score.merit
@@ -299,9 +301,16 @@ class Trainer:
     def _finite_figures(self) -> dict[str, float]:
         return {name: value for name, value in self.figures.items() if math.isfinite(value)}
 
+    def _handed_out(self) -> Model:
+        """The model without the singers of the voice that it began from."""
+        shown = self.average.model
+        if not self.own_singers or self.own_singers == shown.singers.names:
+            return shown
+        return roster.with_singers(shown, {name: name for name in self.own_singers})
+
     def _write_model(self) -> None:
         provenance = self.provenance(self.counters, self._finite_figures())
-        checkpoint.write_model(self.folder.model, self.average.model, provenance)
+        checkpoint.write_model(self.folder.model, self._handed_out(), provenance)
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
         astray_at, attempt = self.counters.step, self.counters.attempt

@@ -66,7 +66,11 @@ def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) ->
 
 
 def perturbed_densities(
-    excerpts: Tensor, config: PerturbConfig, feature_config: FeatureConfig, generator: torch.Generator
+    excerpts: Tensor,
+    config: PerturbConfig,
+    feature_config: FeatureConfig,
+    generator: torch.Generator,
+    strength: Tensor | None = None,
 ) -> Tensor:
     """Excerpts as if another throat, pitch and room had been recorded: envelopes and mean shape are changed.
 
@@ -77,6 +81,7 @@ def perturbed_densities(
         config: how far.
         feature_config: whose envelopes they are.
         generator: of all chance.
+        strength: of each clip `[B]`, in [0, 1]: what part of the throat and of the room is changed; None for all.
     """
     n_clips, device, bands = len(excerpts), excerpts.device, feature_config.envelope
     f0_hz = features.f0_hz(excerpts)
@@ -88,12 +93,14 @@ def perturbed_densities(
     def between(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(n_clips, generator=generator, device=device)
 
-    both = _read_at(both, _warped_places(torch.exp(between(-config.tract, config.tract)), bands))
+    part = torch.ones(n_clips, device=device) if strength is None else strength
+    both = _read_at(both, _warped_places(torch.exp(part * between(-config.tract, config.tract)), bands))
     seen = through_harmonics(torch.exp(between(*_SPARSE_LOG_HZ)), bands)  # [B, bands, bands]
-    is_sparse = between(0, 1) < config.sparse_probability
+    is_sparse = between(0, 1) < part * config.sparse_probability
     seen = torch.where(is_sparse[:, None, None], seen, torch.eye(bands.n_bands, device=device))
     harmonics, noise = (seen @ both[:, 0]), both[:, 1]
     knots = config.colour * torch.randn(n_clips, 1, _TONE_KNOTS, generator=generator, device=device)
+    knots = part[:, None, None] * knots
     colour = functional.interpolate(knots, bands.n_bands, mode="linear", align_corners=True).transpose(1, 2)
     is_noisy = between(0, 1) < config.noise_probability
     tilt = between(-1, 1)[:, None] * torch.linspace(-1, 1, bands.n_bands, device=device)

@@ -77,6 +77,7 @@ class Recipe:
 
     name: str = ""
     description: str = ""
+    base: str = ""  # voice that training begins from: "base" is the shipped one, else a file; "": from nothing
     precision: str = "float32"  # of the forward pass; auto: bfloat16 where the hardware is fast at it
     model: kinds.AnyConfig = field(default_factory=ModelConfig)
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)

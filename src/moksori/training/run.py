@@ -19,7 +19,8 @@ from moksori.data.corpus import MANIFEST, Corpus, sung_range
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
-from moksori.training import shards
+from moksori.models.kinds import Model
+from moksori.training import shards, warm_start
 from moksori.training.average import Average
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.loop import Counters, Monitor, Trainer
@@ -42,8 +43,10 @@ class RunOptions:
     software: str = ""  # name and version, for the model file
 
 
-def data_of(source: Path, folder: RunFolder) -> Corpus | None:
+def data_of(source: Path, folder: RunFolder, singer: str = "") -> Corpus | None:
     """The prepared data of a run, if there is nothing to prepare: the source itself, or what the run has begun with.
+
+    The singer is as in `PrepareConfig`.
 
     Raises:
         DataError: the source cannot be listed, or a manifest is damaged.
@@ -58,7 +61,7 @@ def data_of(source: Path, folder: RunFolder) -> Corpus | None:
     before = Corpus.load(data)
     if before.fingerprint != begun_with:
         return None
-    changed = preparing.difference(source, before)
+    changed = preparing.difference(source, before, singer)
     if changed.gone or changed.new:
         raise UserError(
             f"{source}: holds other recordings than those that {folder.root} has begun with ({changed}); bring "
@@ -79,10 +82,8 @@ def open_run(
     Raises:
         UserError: the folder holds another run, or the data cannot be trained on.
     """
-    folder.claim(Identity(options.seed, list(corpus.singers), corpus.fingerprint), recipe)
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
-        model = kinds.build(recipe.model, corpus.singers).to(options.device)
+    model, identity = _begun(folder, corpus, recipe, options)
+    folder.claim(identity, recipe)
     medium = media.medium_for(model, recipe.perturbation)
     segments = recipe.segments
     table = medium.table(corpus, "train", recipe.segment_samples, moved_copies=segments.moved_copies, progress=progress)
@@ -94,10 +95,13 @@ def open_run(
         is_augmented=segments.is_augmented and medium.is_augmentable,
     )
     medium.measure(corpus)
+    if recipe.base and folder.began_from() is None:
+        warm_start.meet(medium, batches, recipe, options.seed)
     device = torch.device(options.device)
     n_parts = shards.n_parts(segments.shards, device)
     team = Team(n_parts, device, is_half=_is_half(recipe.precision, device))
     ranges = _ranges(corpus)
+    others = {name: PitchRange(hz, hz, hz) for name, hz in identity.other_singers.items()}
     some = table.fixed_items(1)[:_CALIBRATION_SEGMENTS]
     average = Average(model, recipe.average_decay)
     shown = media.medium_for(average.model, recipe.perturbation)
@@ -105,15 +109,34 @@ def open_run(
         model=model,
         learners=medium.learners(recipe),
         average=average,
-        plan=medium.plan(Ingredients(batches, recipe, ranges, team)),
+        plan=medium.plan(Ingredients(batches, recipe, others | ranges, team)),
         recipe=recipe,
         seed=options.seed,
         folder=folder,
         monitor=_monitor(shown, corpus, recipe, options.seed),
-        provenance=_provenance(corpus, ranges, recipe, options, lambda: shown.layer_peaks(some)),
+        provenance=_provenance(corpus, ranges, recipe, options, identity.began_from, lambda: shown.layer_peaks(some)),
         clock=time.monotonic,
         team=team,
+        own_singers=corpus.singers,
     )
+
+
+def _begun(folder: RunFolder, corpus: Corpus, recipe: Recipe, options: RunOptions) -> tuple[Model, Identity]:
+    """The model before its first step or, of a run that goes on, before its state is read."""
+    who = (options.seed, list(corpus.singers), corpus.fingerprint)
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
+        if not recipe.base:
+            return kinds.build(recipe.model, corpus.singers).to(options.device), Identity(*who)
+        if told := folder.began_from():  # the voice that it began from need not be there any more
+            line, others = told
+            model = kinds.build(recipe.model, [*corpus.singers, *others])
+        else:
+            base = warm_start.load(recipe.base)
+            line, others = base.line, warm_start.others(base, corpus.singers)
+            model = warm_start.begun(base, recipe.model, corpus.singers)
+    warm_start.freeze(model)
+    return model.train().to(options.device), Identity(*who, line, others)
 
 
 def _provenance(
@@ -121,6 +144,7 @@ def _provenance(
     ranges: dict[str, PitchRange],
     recipe: Recipe,
     options: RunOptions,
+    began_from: str,
     layer_peaks: Callable[[], tuple[float, ...]],
 ) -> Callable[[Counters, dict[str, float]], Provenance]:
     def describe(counters: Counters, figures: dict[str, float]) -> Provenance:
@@ -134,6 +158,7 @@ def _provenance(
             ranges=ranges,
             licence_note=options.licence_note,
             figures=figures,
+            lineage=(began_from,) if began_from else (),
             layer_peaks=layer_peaks(),
         )
 

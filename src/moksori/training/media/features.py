@@ -29,6 +29,7 @@ from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.recipe import Recipe
 
 _NO_DETAIL, _ALL_DETAIL = 0.2, 0.3  # probabilities of the gains 0 and 1 while training; all others are as likely
+_TRUST = 0.7  # the more detail passes, the less it is perturbed: at gain 1 so much less
 _UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch is not known
 
 
@@ -60,7 +61,7 @@ class FeatureMedium(ConversionMedium):
         """See `Medium.measure`: with a detail path, the mean shape of every singer's recordings."""
         if self.singers.measured is not None:
             one_frame = self.table(corpus, "train", self._model.config.hop_samples)  # its length plays no part
-            self.singers.measured.copy_(one_frame.mean_shapes())
+            self.singers.measured[: len(corpus.singers)] = one_frame.mean_shapes()
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """See `Medium.learners`: the confusion network, the critic, and all else, called the autoencoder."""
@@ -75,7 +76,7 @@ class FeatureMedium(ConversionMedium):
             medians_hz = [
                 given.ranges[name].median_hz if name in given.ranges else _UNKNOWN_HZ for name in self.singers.names
             ]
-            first = CriticisedReconstruction(self, given.batches, medians_hz)
+            first = CriticisedReconstruction(self, given.batches, medians_hz, given.batches.shares.tolist())
         return base.two_phases(self, given, first)
 
     def figures(self, segments: Sequence[Segment]) -> dict[str, float]:
@@ -107,9 +108,11 @@ class FeatureMedium(ConversionMedium):
         if not self.has_detail:
             mel = perturb.perturbed(features.mels(clips)[features.ENCODER_WINDOW], self._perturbation, generator)
             return features.with_encoder_mel(clips, mel)
-        inputs = perturb.perturbed_densities(clips, self._perturbation, self._model.config.features, generator)
         chance = torch.rand(len(clips), generator=generator, device=clips.device)
-        return features.with_gain(inputs, ((chance - _NO_DETAIL) / (1 - _NO_DETAIL - _ALL_DETAIL)).clamp(0, 1))
+        gain = ((chance - _NO_DETAIL) / (1 - _NO_DETAIL - _ALL_DETAIL)).clamp(0, 1)
+        config, strength = self._model.config.features, 1 - _TRUST * gain
+        inputs = perturb.perturbed_densities(clips, self._perturbation, config, generator, strength)
+        return features.with_gain(inputs, gain)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """See `Latent.encode`."""
@@ -128,7 +131,7 @@ class FeatureMedium(ConversionMedium):
         """Encoder inputs with the sound of controls, as sung by singers of these vectors."""
         if not self.has_detail:
             return features.with_encoder_mel(inputs, self.sung(controls))
-        mean = singer_vectors[:, -2 * features.N_BANDS :]
+        mean = self._model.sung_mean_shape(inputs, singer_vectors)
         return features.with_mean_shape(features.with_densities(inputs, self._model.densities(controls)), mean)
 
     def controls(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
@@ -153,7 +156,7 @@ class FeatureMedium(ConversionMedium):
         )
 
     def detail_distance(self, controls: Controls, clips: Tensor, inputs: Tensor, singer_vectors: Tensor) -> Tensor:
-        """How far a conversion is from the clip's own detail on the voice's mean, counted by the gain; in nepers.
+        """How far a conversion is from the clip in the voice's colour, counted by the gain; in nepers.
 
         The net shall correct what gives the source away, and no more: words are in the detail. What is wanted is that
         of the clip as it was recorded, whatever was done to it before it was encoded.
@@ -161,7 +164,7 @@ class FeatureMedium(ConversionMedium):
         config, f0_hz = self._model.config.features, features.f0_hz(clips)
         shape, level = features.shape_of(clips, config)
         voice = singer_vectors[:, -2 * features.N_BANDS :, None]
-        wanted = shape - shapes.by_frame(features.mean_shape(clips), f0_hz) + shapes.by_frame(voice, f0_hz)
+        wanted = shapes.coloured(shape, f0_hz, shapes.colour(features.mean_shape(clips), voice))
         wanted = wanted + (level - shapes.level_nepers(wanted, f0_hz, config.envelope))[:, None]
         made = self._model.densities(controls)
         gain = features.gain(inputs)[:, None, None]

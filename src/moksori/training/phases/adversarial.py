@@ -7,6 +7,9 @@ must be those of the source.
     clip of A --E--> z --D(v_A)--> rebuilt          distance from the clip; and the critic should take it for A
                      '--D(v_B)--> converted to B    the critic should take it for B; E should hear z in it
 
+A single singer A, beside those of the voice that a run began from, of whom there are no recordings, is sung by one of
+them first, and what is judged is the conversion of that into A.
+
 Most conversions are sung where B sings: nobody should learn B's voice from notes that B never sang.
 
 Sources: a judge's loss on conversions as in StarGAN-VC, Kameoka et al. 2018, section 3; for the song's words the cycle
@@ -57,7 +60,7 @@ class Criticised(Latent, Protocol):
         """How far the controls are from what was measured of the clips; in nepers."""
 
     def detail_distance(self, controls: Controls, clips: Tensor, inputs: Tensor, singer_vectors: Tensor) -> Tensor:
-        """How far a conversion is from the clip's own detail on the voice's mean; in nepers."""
+        """How far a conversion is from the clip in the voice's colour; in nepers."""
 
 
 class CriticisedReconstruction(DrawnPhase):
@@ -65,11 +68,29 @@ class CriticisedReconstruction(DrawnPhase):
 
     name = "reconstruction"
 
-    def __init__(self, medium: Criticised, batches: Batches, medians_hz: Sequence[float]) -> None:
-        """Medians are the middle of each singer's range, in the order of the singers."""
+    def __init__(
+        self,
+        medium: Criticised,
+        batches: Batches,
+        medians_hz: Sequence[float],
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        """A critic's phase.
+
+        Args:
+            medium: the model, in its clips.
+            batches: of recordings.
+            medians_hz: the middle of each singer's range, in the order of the singers.
+            shares: how often each singer with recordings, who come first, is drawn; None: all have some, as many.
+        """
         super().__init__(batches)
         self._medium = medium
         self._middles = torch.tensor(medians_hz).log2()  # [N] octaves
+        n_singers = len(medians_hz)
+        shares = [1.0] * n_singers if shares is None else shares
+        self._has_others = len(shares) > 1  # of whom there are recordings, for the critic to compare with
+        rest = [0.0 if self._has_others else 1.0] * (n_singers - len(shares))
+        self._shares = torch.tensor([*shares, *rest])  # [N] of being converted into
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         """See `base.Phase.updates`."""
@@ -79,9 +100,15 @@ class CriticisedReconstruction(DrawnPhase):
         known = losses.classifier(medium.classifier(z.detach(), generator), singer)
         yield Update("classifier", {"classifier": known})
         rebuilt = medium.controls(inputs, z, medium.singers(singer))
-        other = self._others(singer, generator)
-        moved, vectors = self._moved(inputs, singer, other, generator), medium.singers(other)
-        converted = medium.controls(moved, z, vectors)
+        source, z_source, other = batch.clips, z, self._others(singer, generator)
+        moved = self._moved(inputs, singer, other, generator)
+        if not self._has_others:  # the other way round: sung by others first, then converted into the singer
+            sung_by_base = medium.generate(moved, z, medium.singers(other), step)
+            source = features.with_f0(sung_by_base, features.f0_hz(batch.clips))
+            moved, other = medium.perturbed(source, generator), singer
+            z_source = medium.encode(moved)
+        vectors = medium.singers(other)
+        converted = medium.controls(moved, z_source, vectors)
         sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
         yield Update("critic", {"critic": self._discriminator_loss(batch, sung, sung_by_other, other, generator)})
         inputs_again = medium.perturbed(medium.with_sound(moved, converted, vectors), generator)
@@ -89,18 +116,20 @@ class CriticisedReconstruction(DrawnPhase):
             "reconstruction": medium.distance(rebuilt, batch.clips),
             "confusion": losses.confusion(medium.classifier(z, generator), singer),
             "adversarial": self._adversarial_loss(sung, singer, sung_by_other, other),
-            "cycle": losses.latent_distance(medium.encode(inputs_again), z),
+            "cycle": losses.latent_distance(medium.encode(inputs_again), z_source),
         }
         if medium.has_detail:
             named["envelope"] = medium.envelope_distance(rebuilt, batch.clips)
-            named["detail"] = medium.detail_distance(converted, batch.clips, inputs, vectors)
+            named["detail"] = medium.detail_distance(converted, source, moved, vectors)
         yield Update("autoencoder", named)
 
     def _others(self, singer: Tensor, generator: torch.Generator) -> Tensor:
-        """Another singer for each, uniformly among all others."""
-        n_singers = len(self._medium.singers.names)
-        step = torch.randint(1, n_singers, singer.shape, generator=generator, device=singer.device)
-        return (singer + step) % n_singers
+        """Another singer for each, as often as the batches have them: whoever has much to compare with is sung most.
+
+        A single singer is turned into those of the voice that the run began from, of whom there are no recordings.
+        """
+        weights = self._shares.to(singer.device).repeat(len(singer), 1).scatter(1, singer[:, None], 0.0)
+        return torch.multinomial(weights, 1, generator=generator)[:, 0]
 
     def _moved(self, clips: Tensor, singer: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
         """Clips at a pitch nearer to where the others sing, by chance exactly there, by octaves, or as they are."""
