@@ -52,8 +52,8 @@ ORDER = {
         "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths signals"
     ),
     "data": (
-        "corpus threads layouts sources rows splits stretches prepare doctor augment repitch feature_cache segments "
-        "excerpts batches"
+        "corpus threads layouts sources rows splits stretches prepare doctor augment repitch flat_cache feature_cache "
+        "segments excerpts batches"
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "

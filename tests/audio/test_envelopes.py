@@ -114,3 +114,15 @@ def test_places_and_frequencies_of_the_bands_agree() -> None:
     config = SynthesiserConfig()
     read = synthesiser.reading(config, torch.from_numpy(CONFIG.bands_hz).float())
     torch.testing.assert_close(read, torch.eye(64), atol=1e-3, rtol=0)  # the synthesiser's bands are the same
+
+
+def test_voiced_frames_are_the_same_where_nobody_asks_for_the_others() -> None:
+    f0_hz = np.where(np.arange(N_FRAMES) % 50 < 30, 200.0, 0.0)
+    sound = np.random.default_rng(0).normal(0.0, 0.1, N_FRAMES * CONFIG.hop_samples).astype(np.float32)
+    whole, voiced = (envelopes.measure(sound, f0_hz, CONFIG, only_voiced=only) for only in (False, True))
+    is_voiced = f0_hz > 0
+    for name in ("harmonics", "noise"):
+        np.testing.assert_array_equal(getattr(voiced, name)[:, is_voiced], getattr(whole, name)[:, is_voiced])
+    np.testing.assert_array_equal(voiced.f0_hz, whole.f0_hz)
+    assert (voiced.noise[:, ~is_voiced] == np.log(envelopes.FLOOR)).all()
+    assert (whole.noise[:, ~is_voiced] > np.log(envelopes.FLOOR)).all()

@@ -71,7 +71,13 @@ class Envelopes:
 
 
 def measure(
-    samples: Samples, f0_hz: Curve, config: EnvelopeConfig, *, refine: bool = True, held_hz: Curve | None = None
+    samples: Samples,
+    f0_hz: Curve,
+    config: EnvelopeConfig,
+    *,
+    refine: bool = True,
+    held_hz: Curve | None = None,
+    only_voiced: bool = False,
 ) -> Envelopes:
     """Measure the envelopes of a sound.
 
@@ -83,6 +89,7 @@ def measure(
             twentieth harmonic by a quarter of the way to the next.
         held_hz: what `held` says of the pitch of a whole song, for a stretch of it to be measured as in the whole;
             not with `refine`.
+        only_voiced: nobody asks for the noise of unvoiced frames: it is the floor.
     """
     fine = pitch_synchronous.fine(samples, config.sample_rate, OVERSAMPLING * config.sample_rate)
     pitch_hz = np.asarray(f0_hz, np.float64)
@@ -90,7 +97,7 @@ def measure(
         for n_harmonics in (4, 10, _MOST_HARMONICS):
             pitch_hz = _refined(fine, pitch_hz, n_harmonics, config)
     harmonics = np.full((config.n_bands, len(pitch_hz)), np.log(FLOOR))
-    noise = _noise_unvoiced(samples, len(pitch_hz), config)
+    noise = harmonics.copy() if only_voiced else _noise_unvoiced(samples, len(pitch_hz), config)
     voiced = np.flatnonzero(pitch_hz > 0)
     held_hz = held(pitch_hz) if held_hz is None else held_hz
     for first in range(0, len(voiced), _AT_ONCE):

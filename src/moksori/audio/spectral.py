@@ -12,6 +12,8 @@ import torch
 
 from moksori.audio import frames, mels
 
+_SPREAD_NEPERS = 2.5  # of log-mels of singing
+
 
 @dataclass(frozen=True)
 class SpectralConfig:
@@ -120,3 +122,25 @@ def log_mel(waveform: torch.Tensor, config: SpectralConfig) -> torch.Tensor:
     """
     filterbank = mel_filterbank(config).to(waveform)
     return (filterbank @ magnitude(waveform, config)).clamp(min=config.floor).log()
+
+
+def cepstral_envelope(log_spectra: torch.Tensor, longest: torch.Tensor | float) -> torch.Tensor:
+    """Envelopes of log spectra: what of them changes slowly along frequency, so that no harmonic shows.
+
+    Args:
+        log_spectra: natural logarithm, `[bins, F]`.
+        longest: quefrencies from here on are left out, samples; one number, or `[F]`. Some share of the voice's period.
+
+    Returns:
+        `[bins, F]`.
+    """
+    cepstrum = torch.fft.irfft(log_spectra, dim=0)  # [2 * (bins - 1), F]
+    n = len(cepstrum)
+    quefrency = torch.minimum(torch.arange(n), n - torch.arange(n))[:, None]
+    envelope: torch.Tensor = torch.fft.rfft(cepstrum * (quefrency < longest), dim=0).real
+    return envelope
+
+
+def centred(log_mels: torch.Tensor, middle: float) -> torch.Tensor:
+    """Log-mels of any shape as numbers of around 1, as nets hear them: singing lies around `middle`."""
+    return (log_mels - middle) / _SPREAD_NEPERS

@@ -14,7 +14,6 @@ into memory and never read as a whole.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import zlib
 from collections.abc import Sequence
@@ -32,9 +31,9 @@ from moksori.audio import envelopes, features, files, resample
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import PitchTracker
 from moksori.data import repitch
-from moksori.data.corpus import CACHE, Corpus, Recording, write_json
+from moksori.data.corpus import Corpus, Recording
+from moksori.data.flat_cache import Described, FlatCache
 from moksori.data.threads import Progress, map_in_order
-from moksori.errors import DataError
 
 VERSION = 3  # of the cached features; a cache of another version is built anew
 
@@ -91,23 +90,18 @@ def open_features(
         "hop_samples": config.hop_samples,
         "copy": copy,
         "n_values": features.N_VALUES,
-        "fingerprint": corpus.fingerprint,
     }
-    name = f"features-{config.sample_rate}-{config.hop_samples}-{copy}"
-    stem = corpus.folder / CACHE / f"{name}-{corpus.fingerprint[:12]}"
-    path, header_path = stem.with_suffix(".f16"), stem.with_suffix(".json")
     recordings = corpus.recordings if copy == 0 else [r for r in corpus.recordings if r.split == "train"]
-    clips = _headers(path, header_path, header, len(recordings))
-    if clips is None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            work = _Work(corpus, copy, config, PitchTracker())
-            clips = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
-            path.with_suffix(".levels").unlink(missing_ok=True)  # of a cache that this one replaces
-            write_json(header_path, {**header, "clips": clips})
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
-        _remove_others(path, name)
+    cache = FlatCache(corpus, f"features-{config.sample_rate}-{config.hop_samples}-{copy}", ".f16", header)
+
+    def build(path: Path) -> Described:
+        work = _Work(corpus, copy, config, PitchTracker())
+        clips = _build(path, work, recordings, workers, progress or (lambda done, total, what: None))
+        path.with_suffix(".levels").unlink(missing_ok=True)  # of a cache that this one replaces
+        return {"clips": clips}
+
+    path = cache.path
+    clips = cache.opened(build, lambda described: _n_bytes(described, len(recordings)), "is the disk full?")["clips"]
     starts = np.cumsum([0, *(clip["n_frames"] for clip in clips)]).tolist()
     values = np.memmap(path, np.float16, mode="r", shape=(starts[-1], features.N_VALUES))
     levels = _levels(path.with_suffix(".levels"), values)
@@ -136,17 +130,17 @@ def _levels(path: Path, values: Values) -> Values:
     return levels
 
 
-def _headers(path: Path, header_path: Path, header: dict[str, Any], n_jobs: int) -> list[dict[str, Any]] | None:
-    """Frames and mean shape of each clip, as a current cache tells; None where there is no such cache."""
-    try:
-        found = json.loads(header_path.read_text(encoding="utf-8"))
-        clips: list[dict[str, Any]] = found.pop("clips")
-        n_frames = sum(clip["n_frames"] for clip in clips)
-        is_whole = path.stat().st_size == n_frames * features.N_VALUES * np.dtype(np.float16).itemsize
-        are_described = all(len(clip["mean"]) == 2 * features.N_BANDS and clip["n_loud"] >= 0 for clip in clips)
-        return clips if found == header and is_whole and are_described and len(clips) == n_jobs else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def _n_bytes(described: Described, n_jobs: int) -> int:
+    """How long a file of so many clips is that are described so.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: they are not.
+    """
+    clips = described["clips"]
+    if len(clips) != n_jobs or not all(len(c["mean"]) == 2 * features.N_BANDS and c["n_loud"] >= 0 for c in clips):
+        raise ValueError(f"{len(clips)} clips")
+    n_frames: int = sum(clip["n_frames"] for clip in clips)
+    return n_frames * features.N_VALUES * np.dtype(np.float16).itemsize
 
 
 @dataclass(frozen=True)
@@ -189,11 +183,3 @@ def _build(
         file.flush()
         os.fsync(file.fileno())
     return clips
-
-
-def _remove_others(path: Path, name: str) -> None:
-    """Delete caches of the same settings that belong to an earlier state of the corpus."""
-    for other in path.parent.glob(f"{name}-*"):
-        if other.stem != path.stem:
-            with contextlib.suppress(OSError):  # another process may still have it mapped, and some systems refuse then
-                other.unlink()

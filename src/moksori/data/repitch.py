@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moksori.audio import envelopes, features, pitch, resample
+from moksori.audio import envelopes, features, pitch, resample, spectral
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import PitchTrack
@@ -97,9 +97,5 @@ def _with_formants_back(magnitude: Tensor, f0_hz: Curve, ratio: Curve, sample_ra
 
 def envelope(logarithm: Tensor, f0_hz: Curve, sample_rate: int) -> Tensor:
     """Envelopes of log spectra `[bins, F]`: their cepstra below six tenths of the period, where no harmonic shows."""
-    cepstrum = torch.fft.irfft(logarithm, dim=0)
-    n = len(cepstrum)
-    quefrency = torch.minimum(torch.arange(n), n - torch.arange(n))[:, None]
     longest = (0.6 * sample_rate / np.maximum(f0_hz, 80.0)).clip(0.001 * sample_rate, 0.005 * sample_rate)
-    smooth: Tensor = torch.fft.rfft(cepstrum * (quefrency < torch.from_numpy(longest)), dim=0).real
-    return smooth
+    return spectral.cepstral_envelope(logarithm, torch.from_numpy(longest))

@@ -10,9 +10,7 @@ An hour of singing at 16 kHz is 58 MB there, mapped into memory and never read a
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,8 +26,9 @@ from moksori.audio import features, files, frames, mulaw
 from moksori.audio.features import FeatureConfig
 from moksori.audio.resample import StreamResampler
 from moksori.data import feature_cache
-from moksori.data.corpus import CACHE, Corpus, Recording, write_json
+from moksori.data.corpus import Corpus, Recording
 from moksori.data.feature_cache import Stretch
+from moksori.data.flat_cache import Described, FlatCache
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import DataError
 
@@ -232,26 +231,15 @@ def open_codes(corpus: Corpus, sample_rate: int, *, workers: int = 0, progress: 
         DataError: a clip does not have the length that the manifest states.
     """
     n_codes = sum(length for _, _, length in layout(corpus, sample_rate))
-    header = {"version": VERSION, "sample_rate": sample_rate, "fingerprint": corpus.fingerprint, "n_codes": n_codes}
-    stem = corpus.folder / CACHE / f"codes-{sample_rate}-{corpus.fingerprint[:12]}"
-    path, header_path = stem.with_suffix(".u8"), stem.with_suffix(".json")
-    if not _is_current(path, header_path, header):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _build(path, corpus, sample_rate, workers, progress or (lambda done, total, what: None))
-            write_json(header_path, header)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror}); it needs {n_codes / 1e6:.0f} MB") from error
-        _remove_others(path, sample_rate)
-    return np.memmap(path, np.uint8, mode="r")
+    header = {"version": VERSION, "sample_rate": sample_rate, "n_codes": n_codes}
+    cache = FlatCache(corpus, f"codes-{sample_rate}", ".u8", header)
 
+    def build(path: Path) -> Described:
+        _build(path, corpus, sample_rate, workers, progress or (lambda done, total, what: None))
+        return {}
 
-def _is_current(path: Path, header_path: Path, header: dict[str, object]) -> bool:
-    try:
-        found = json.loads(header_path.read_text(encoding="utf-8"))
-        return bool(found == header and path.stat().st_size == header["n_codes"])
-    except (OSError, ValueError):
-        return False
+    cache.opened(build, lambda _: n_codes, f"it needs {n_codes / 1e6:.0f} MB")
+    return np.memmap(cache.path, np.uint8, mode="r")
 
 
 def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress: Progress) -> None:
@@ -301,11 +289,3 @@ def _regions(recording: Recording, start: int, length: int, corpus: Corpus, samp
         return min(length, frames.rescaled_length(position, corpus.sample_rate, sample_rate))
 
     return [_Region(recording, start, length, scaled(a), max(scaled(a) + 1, scaled(b))) for a, b in recording.regions]
-
-
-def _remove_others(path: Path, sample_rate: int) -> None:
-    """Delete caches of the same rate that belong to an earlier state of the corpus."""
-    for other in path.parent.glob(f"codes-{sample_rate}-*"):
-        if other.stem != path.stem:
-            with contextlib.suppress(OSError):  # another process may still have it mapped, and some systems refuse then
-                other.unlink()

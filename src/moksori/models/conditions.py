@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from moksori.audio import spectral
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -56,12 +58,12 @@ def dbfs(level_nepers: Tensor) -> Tensor:
     return level_nepers * (20.0 / math.log(10.0))
 
 
-_MIDDLE_MEL, _SPREAD_MEL = -5.0, 2.5  # of log-mels of singing
+_MIDDLE_MEL = -5.0  # of log-mels of singing
 
 
 def mel(log_mel: Tensor) -> Tensor:
     """Log-mel `[B, M, F]` as channels of around 1: as conditioning, and as input of every net."""
-    return (log_mel - _MIDDLE_MEL) / _SPREAD_MEL
+    return spectral.centred(log_mel, _MIDDLE_MEL)
 
 
 def join(latent: Tensor, singer: Tensor, hop_samples: int, melody_channels: Tensor | None = None) -> Conditioning:

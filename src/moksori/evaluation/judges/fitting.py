@@ -33,7 +33,7 @@ _LEVEL_DBFS = -23.0  # every clip is brought to this level where it is sung
 _PITCH_RANGE_SEMITONES = 7.0  # recordings are also used up to this much higher or lower
 _LIFTER = 0.6  # the envelope is what changes more slowly than this share of a period
 _TONE = 0.4  # deviation of the tone of a room, 9 dB in the scale of `features`
-_CENTRE, _SCALE = -6.0, 2.5  # log-mels of singing lie around here
+_MIDDLE_MEL = -6.0  # log-mels of singing at one level lie around here
 
 Progress = Callable[[int, int], None]
 """Called with what is done, and how much it is in all."""
@@ -175,17 +175,13 @@ def _waveform(clip: Clip) -> Tensor:
 
 
 def _normalised(mel: Tensor) -> Tensor:
-    return (mel - _CENTRE) / _SCALE
+    return spectral.centred(mel, _MIDDLE_MEL)
 
 
 def _envelope(logarithm: Tensor, top_hz: float) -> Tensor:
     """The slow part of log spectra `[bins, F]` along frequency."""
-    cepstrum = torch.fft.irfft(logarithm, dim=0)  # [2 * (bins - 1), F]
-    n = cepstrum.shape[0]
-    quefrency = torch.minimum(torch.arange(n), n - torch.arange(n))
-    longest = min(max(_LIFTER * SPECTRAL.sample_rate / top_hz, 8.0), n / 4)
-    envelope: Tensor = torch.fft.rfft(cepstrum * (quefrency < longest)[:, None], dim=0).real
-    return envelope
+    longest = min(max(_LIFTER * SPECTRAL.sample_rate / top_hz, 8.0), (len(logarithm) - 1) / 2)
+    return spectral.cepstral_envelope(logarithm, longest)
 
 
 def _stretched(envelope: Tensor, ratio: float) -> Tensor:

@@ -97,12 +97,18 @@ class DetailSong(FeatureSong):
         f0_hz: npt.NDArray[np.float64],
         held_hz: npt.NDArray[np.float64] | None,
     ) -> envelopes.Envelopes:
-        """The envelopes of frames `[first, last)`, refined unless the held pitch of the whole song is known."""
+        """The envelopes of frames `[first, last)`, refined unless the held pitch of the whole song is known.
+
+        While the pitch is refined, only what is voiced is asked for: the mean shape knows no other frames.
+        """
         config = self._model.config.features
         low, high = max(0, first - _MARGIN_FRAMES), min(len(f0_hz), last + _MARGIN_FRAMES)
         samples = window.read(low * config.hop_samples, high * config.hop_samples)
         held = None if held_hz is None else held_hz[low:high]
-        found = envelopes.measure(samples, f0_hz[low:high], config.envelope, refine=held is None, held_hz=held)
+        is_first = held is None
+        found = envelopes.measure(
+            samples, f0_hz[low:high], config.envelope, refine=is_first, held_hz=held, only_voiced=is_first
+        )
         kept = slice(first - low, last - low)
         return envelopes.Envelopes(found.f0_hz[kept], found.harmonics[:, kept], found.noise[:, kept])
 
