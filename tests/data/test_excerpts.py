@@ -17,6 +17,7 @@ from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.feature_cache import Stretch
+from moksori.data.flat_cache import FlatCache
 from moksori.errors import DataError
 
 CONFIG = FeatureConfig(8000, 80)
@@ -100,7 +101,7 @@ def test_a_cache_that_cannot_be_written_is_explained(tiny_corpus: Corpus, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(feature_cache, "_build", full)
-    monkeypatch.setattr(feature_cache, "_told", lambda *_: None)
+    monkeypatch.setattr(FlatCache, "_current", lambda *_: None)
     with pytest.raises(DataError, match="is the disk full"):
         _table(tiny_corpus)
 
