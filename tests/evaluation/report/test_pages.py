@@ -153,7 +153,7 @@ def test_a_report_without_figures_of_a_judge_is_a_page_too(told: Report, folder:
 
 
 def test_a_judge_that_is_often_wrong_is_not_praised(told: Report, folder: Path) -> None:
-    assert "take what it says of conversions with care" in pages.write(told, folder)[0].read_text(encoding="utf-8")
+    assert "Take what it says of conversions with care" in pages.write(told, folder)[0].read_text(encoding="utf-8")
     sure = dataclasses.replace(told.judges[0], real_accuracy=Figure(0.95, 0.9, 1.0, 50))
     text = pages.write(dataclasses.replace(told, judges=[sure]), folder)[0].read_text(encoding="utf-8")
     assert "with care" not in text
@@ -241,10 +241,12 @@ def test_the_page_says_what_to_do_next_and_gives_each_figure_its_scale(told: Rep
 
 
 def test_the_page_is_korean_where_korean_is_read(told: Report, folder: Path) -> None:
-    pages_in_korean = pages.write(told, folder, say=Words("ko"))
+    named = dataclasses.replace(told, title="duo: how good are its conversions?")
+    pages_in_korean = pages.write(named, folder, say=Words("ko"))
     html, markdown = (path.read_text(encoding="utf-8") for path in pages_in_korean)
     assert '<html lang="ko">' in html
     for text in (html, markdown):
+        assert "duo: 변환이 얼마나 잘 되나?" in text and "how good" not in text
         assert "다음에 할 일" in text and "노래를 3.5분 더 녹음하세요" in text and "결과 수치" in text
         assert "변환 12개 가운데 목표 가수로 들린 것은 87%" in text
         for english in ("What to do next", "The figures", "held-out recordings", "Heard as", "heard as the target"):

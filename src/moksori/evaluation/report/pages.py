@@ -112,6 +112,7 @@ def write(
         "next_steps": next_steps.write(told, say),
         "scales": scales.of(told),
         "about": _about(told, say),
+        "title": _title(told, say),
         "metrics": METRICS,
         "meanings": ROW_MEANINGS,
         "arrows": _ARROWS,
@@ -207,6 +208,12 @@ def environment(say: Words = ENGLISH) -> jinja2.Environment:
     }
     environment.globals |= {"t": say, "language": say.language}
     return environment
+
+
+def _title(told: Report, say: Words) -> str:
+    """The title; that of an evaluation of a voice in the reader's language."""
+    name, asked, rest = told.title.rpartition(": how good are its conversions?")
+    return say("{name}: how good are its conversions?", name=name) if asked and not rest else told.title
 
 
 def _about(told: Report, say: Words) -> list[str]:
