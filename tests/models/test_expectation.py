@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from moksori.audio import features
@@ -30,6 +32,16 @@ def test_log_mels_are_those_of_the_slow_way() -> None:
         # The table knows pitch to a cent: between harmonics, high up, a flank moves by a little of its height.
         assert (mel - slow).abs().mean() < 0.01
         assert ((mel - slow).abs() > 0.2).float().mean() < 0.01
+
+
+def test_a_pitch_beyond_the_table_is_that_at_its_end() -> None:
+    controls, expectation = _controls(), Expectation(CONFIG, torch.device("cpu"))
+    ends = {}
+    for f0_hz in (2100.0, 3000.0):
+        ends[f0_hz] = expectation.of(
+            dataclasses.replace(controls, f0_hz=torch.full_like(controls.f0_hz, f0_hz)), (512,)
+        )
+    assert torch.equal(ends[2100.0][512], ends[3000.0][512])
 
 
 def test_only_the_windows_asked_for_are_computed() -> None:

@@ -38,7 +38,7 @@ def test_a_stretch_with_its_context_has_the_latent_of_the_whole(encoder: MelEnco
     torch.testing.assert_close(part, encoder(mel)[:, :, 20:30])
 
 
-@pytest.mark.parametrize("wrong", [{"kernel_size": 2}, {"pool_frames": 0}, {"latent_channels": 0}])
+@pytest.mark.parametrize("wrong", [{"kernel_size": 2}, {"pool_frames": 0}, {"latent_channels": 0}, {"layers": 0}])
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least|odd"):
         MelEncoderConfig(**wrong)

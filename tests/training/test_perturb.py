@@ -57,7 +57,7 @@ def test_colour_and_loudness_are_added_for_the_whole_clip(part: str) -> None:
     assert bool(is_flat) == (part == "loudness")
 
 
-@pytest.mark.parametrize("wrong", [{"stretch": -0.1}, {"stretch": 1.0}, {"tone": -1.0}])
+@pytest.mark.parametrize("wrong", [{"stretch": -0.1}, {"stretch": 1.0}, {"tone": -1.0}, {"tract": -0.1}])
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         PerturbConfig(**wrong)

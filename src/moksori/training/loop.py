@@ -377,7 +377,7 @@ def step_generator(seed: int, counters: Counters, shard: int, device: torch.devi
     """The source of chance within one shard of one step; a function of seed, step, attempt and shard."""
     key = (counters.step, counters.attempt, shard)
     (state,) = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state >> 1))  # torch takes 63 bits
+    return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes 63 bits
 
 
 class _Meter:
