@@ -16,6 +16,7 @@ STUDIES = sorted((SRC.parent / "moksori_studies").glob("*.py"))  # a side room
 FLOORS = {
     "errors": 0,
     "settings": 0,
+    "arguments": 0,
     "atomic": 0,
     "ownership": 0,
     "run_files": 0,

@@ -8,9 +8,10 @@ checksum of their tensors, and are read strictly: every tensor expected, of the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -110,7 +111,48 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, P
 
     Raises:
         ModelFileError: not a model file of ours, damaged, or its weights do not fit its settings.
+        UserError: the device does not exist here.
     """
+    device = check_device(device)
+    with in_float32():
+        return _read_model(path, device)
+
+
+def check_device(name: torch.device | str) -> str:
+    """Choose a device: "auto" takes a GPU if there is one.
+
+    Raises:
+        UserError: the device does not exist here.
+    """
+    if not isinstance(name, str | torch.device):
+        raise TypeError(f"device is {name!r}; expected 'cpu', 'cuda', 'cuda:1' or 'auto'")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch may go on for sixty lines
+        raise UserError(f"device {str(name)!r} cannot be used here ({reason}); use auto or cpu") from error
+    return str(name)
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """Work in the precision of the weights, on the CPU where no device is named, whatever the caller's program chose.
+
+    Both choices are of the whole process, so they are changed only where they are others.
+    """
+    precision, device = torch.get_default_dtype(), torch.get_default_device()
+    with contextlib.ExitStack() as stack:
+        if device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if precision != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, precision)
+        yield
+
+
+def _read_model(path: Path, device: str) -> tuple[Model, Provenance]:
     tensors, header = read(path, "model")
     tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
     try:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moksori import checkpoint, run_files
+from moksori import arguments, checkpoint, run_files
 from moksori.audio import features, frames, level, mulaw, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
@@ -103,7 +103,10 @@ class Soloist(Trained[Solo]):
             UserError: something that this net needs is missing, something that it is not conditioned on is given, an
                 unknown singer, or a length that is not positive or longer than the reference.
         """
-        options = options or SoloOptions()
+        with checkpoint.in_float32():
+            return self._generated(requests, options or SoloOptions(), progress)
+
+    def _generated(self, requests: Sequence[Request], options: SoloOptions, progress: Progress | None) -> list[Clip]:
         jobs = [self._job(number, request, options.seed) for number, request in enumerate(requests)]
         reported = _Progress(progress, sum(job.request.n_samples for job in jobs))
         # Streams of a group wait for its longest, and only clips that go on from equally many codes share one.
@@ -247,7 +250,7 @@ def load(path: str | Path, device: str = "cpu") -> Soloist:
         ModelFileError: no model there, or it is damaged or foreign.
         UserError: it is a voice to convert to.
     """
-    path = run_files.model_file(path)
+    path = run_files.model_file(arguments.path(path))
     model, provenance = checkpoint.read_model(path, device)
     if not kinds.is_solo(model):
         raise UserError(

@@ -31,7 +31,7 @@ def test_nan_and_infinity_are_refused(bad: float) -> None:
         Clip(np.array([0, bad], np.float32), 16000)
 
 
-@pytest.mark.parametrize("rate", [0, -1, 16000.0, True, "16000"])
-def test_only_a_positive_integer_is_a_rate(rate: object) -> None:
-    with pytest.raises(ValueError, match="positive integer in Hz"):
+@pytest.mark.parametrize("rate", [0, -1, 16000.5, True, "16000"])
+def test_only_a_positive_whole_number_is_a_rate(rate: object) -> None:
+    with pytest.raises(ValueError, match=r"sample_rate is .*; expected a"):
         Clip(np.zeros(1, np.float32), rate)  # type: ignore[arg-type]

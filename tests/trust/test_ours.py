@@ -13,10 +13,13 @@ from tests_of_trust import RATE, Run, sing, write_takes
 from typer.testing import CliRunner
 
 from moksori import ownership
+from moksori.cli import evaluate
 from moksori.cli.app import app
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import prepare
 from moksori.errors import DataError, UserError
+from moksori.evaluation.report import data as reports
+from moksori.evaluation.report.data import Report
 from moksori.training import recipe as recipes
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.recipe import Recipe
@@ -171,3 +174,90 @@ def test_a_folder_that_is_no_studios_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["songs"]
     Store(tmp_path / "studio")
     Store(tmp_path / "studio")
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Three songs of half a second."""
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for name in "abc":
+        soundfile.write(folder / f"{name}.wav", sing(0.5, 220.0 + ord(name)), RATE)
+    return folder
+
+
+def moksori(*arguments: object) -> Result:
+    """The command in this process; a `UserError` is its exception."""
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+@pytest.mark.kind("R")
+def test_a_batch_that_was_interrupted_goes_on(songs: Path, tmp_path: Path) -> None:
+    """The same command again said "exists already" of the first file, and did nothing."""
+    out = tmp_path / "out"
+    first = out / "a.kumi.wav"
+    out.mkdir()
+    first.write_bytes(b"done before")
+    done = moksori("convert", songs, "-s", "kumi", "-o", out)
+    assert done.exit_code == 7 and "a.kumi.wav: exists already" in done.stderr and "--skip-existing" in done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["a.kumi.wav", "b.kumi.wav", "c.kumi.wav"]
+    (out / "c.kumi.wav").unlink()
+    done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing")
+    assert done.exit_code == 0 and (out / "c.kumi.wav").is_file() and first.read_bytes() == b"done before"
+    assert "a.kumi.wav: is there already" in done.stderr
+    again = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", out)
+    assert isinstance(again.exception, UserError) and "--skip-existing" in str(again.exception)
+
+
+@pytest.mark.kind("D")
+def test_no_option_that_names_a_file_writes_over_a_song(songs: Path) -> None:
+    song, before = songs / "a.wav", (songs / "a.wav").read_bytes()
+    for option in ("--melody-out", "--page"):
+        refused = moksori("convert", song, "-s", "kumi", "--force", option, song)
+        assert isinstance(refused.exception, UserError), refused.stderr
+        assert "is itself read or written" in str(refused.exception)
+    link = songs / "link.wav"
+    link.hardlink_to(song)
+    assert moksori("convert", song, "-s", "kumi", "--force", "-o", link).exit_code != 0
+    assert song.read_bytes() == before and not list(songs.glob("*.kumi*"))
+
+
+@pytest.mark.kind("D")
+def test_the_tables_of_a_measurement_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "speed.md").write_text("mine", encoding="utf-8")
+    refused = moksori("bench", "-r", "small", "-o", tmp_path)
+    assert isinstance(refused.exception, UserError) and "speed.md: exists already" in str(refused.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["speed.md"]
+
+
+@pytest.mark.kind("D")
+def test_a_report_takes_no_place_of_another_and_none_of_ones_own(tmp_path: Path) -> None:
+    given = ["RUN", "DATA", "-o", tmp_path]
+
+    def refusal(folder: Path, force: bool = False) -> str:
+        with pytest.raises(UserError) as caught:
+            evaluate.refuse_other_report(folder, given, force)
+        return str(caught.value)
+
+    evaluate.refuse_other_report(tmp_path / "new", given, False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "report.md").write_text("my own words", encoding="utf-8")
+    assert "report.md: exists already" in refusal(mine)
+    (mine / "thesis.txt").write_text("theirs", encoding="utf-8")
+    assert "holds thesis.txt but no report.json" in refusal(mine, force=True)
+
+    ours = tmp_path / "ours"
+    told = Report("t", evaluate.origin_of(given).command, "2026-01-01", "s", [], [], [], [], {}, [], [], {}, {})
+    ours.mkdir()
+    reports.save(told, ours)
+    (ours / "report.md").write_text("as it was written", encoding="utf-8")
+    assert "exists already" in refusal(ours)
+    ownership.vouch(ours, ["report.json", "report.md"])
+    evaluate.refuse_other_report(ours, given, False)
+    (ours / "report.md").write_text("as it was written, and a note", encoding="utf-8")
+    assert "report.md: exists already" in refusal(ours)
+    ownership.vouch(ours, ["report.md"])
+    given[0] = "ANOTHER"
+    assert "holds the report of another evaluation (moksori evaluate RUN DATA" in refusal(ours)
+    evaluate.refuse_other_report(ours, given, True)

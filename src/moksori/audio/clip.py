@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from moksori import arguments
+
 Samples = npt.NDArray[np.float32]
 """Sound as floats, nominally in [-1, 1]: `[T]` when mono, `[T, channels]` in a block of a file."""
 
@@ -22,7 +24,7 @@ class Clip:
     coded (`mulaw`) or written (`files`). A clip may be empty; it may not hold NaN or infinity.
 
     Raises:
-        ValueError: the samples are not finite float32 `[T]`, or the rate is not a positive integer.
+        ValueError: the samples are not finite float32 `[T]`, or the rate is not a positive whole number.
 
     >>> Clip(np.zeros(8000, np.float32), 16000).seconds
     0.5
@@ -38,8 +40,13 @@ class Clip:
             raise ValueError(f"samples are {found}; a Clip holds a float32 array [T]")
         if not np.isfinite(samples).all():
             raise ValueError("samples hold NaN or infinity")
-        if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate < 1:
-            raise ValueError(f"sample_rate is {self.sample_rate!r}; expected a positive integer in Hz")
+        try:
+            rate = arguments.whole_number(self.sample_rate, "sample_rate", "44100")
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if rate < 1:
+            raise ValueError(f"sample_rate is {self.sample_rate!r}; expected a positive number of Hz")
+        object.__setattr__(self, "sample_rate", rate)
 
     def __repr__(self) -> str:
         """How long, at which rate, how loud; not the samples."""

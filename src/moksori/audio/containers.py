@@ -20,7 +20,8 @@ from moksori.errors import AudioFileError
 
 SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".m4v", ".aac", ".mov", ".mkv", ".mka", ".webm", ".wma", ".3gp"})
 
-_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf"
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf,ogg,flac,wav,w64,aiff,au,caf"
+_MOST_PADDING = 4096  # samples behind the end, that an encoder filled its last frames with
 
 
 class Container:
@@ -53,6 +54,8 @@ class Container:
             if self._first is None:
                 raise AudioFileError(f"{path}: holds a sound track without a sample; copy it again from its source")
             self._stack = stack.pop_all()
+        track = tracks[0]
+        self._seconds = float(track.duration * track.time_base) if track.duration and track.time_base else 0.0
         self.sample_rate: int = self._first.sample_rate  # Hz
         self.n_channels: int = len(self._first.layout.channels)
         self.format: str = container.format.name.split(",")[0].upper()
@@ -63,11 +66,15 @@ class Container:
         self._stack.close()
 
     def blocks(self) -> Iterator[Samples]:
-        """Decode the track, as float32 `[n, channels]` of whatever length the codec gives.
+        """Decode the track, as float32 `[n, channels]` of whatever length the codec gives; no padding behind its end.
 
         Raises:
             AudioFileError: the decoder stumbles, or rate or channels change on the way.
         """
+        n_wanted = round(self._seconds * self.sample_rate) if self.format == "MOV" else 0
+        return _unpadded(self._decoded(), n_wanted) if n_wanted else self._decoded()
+
+    def _decoded(self) -> Iterator[Samples]:
         assert self._first is not None
         resampler = self._av.AudioResampler(format="flt", layout=self._first.layout, rate=self.sample_rate)
         try:
@@ -77,6 +84,25 @@ class Container:
                     yield np.asarray(converted.to_ndarray(), np.float32).reshape(-1, self.n_channels)
         except (self._av.FFmpegError, ValueError) as error:
             raise AudioFileError(f"{self._path}: damaged ({_reason(error)}); copy it again from its source") from error
+
+
+def _unpadded(blocks: Iterator[Samples], n_wanted: int) -> Iterator[Samples]:
+    """The blocks without what the last frames hold behind the end that the track tells of."""
+    held: list[Samples] = []
+    n_given, n_held = 0, 0
+    for block in blocks:
+        held.append(block)
+        n_held += len(block)
+        while held and n_held - len(held[0]) >= _MOST_PADDING:
+            n_given, n_held = n_given + len(held[0]), n_held - len(held[0])
+            yield held.pop(0)
+    n_padding = n_given + n_held - n_wanted
+    for block in held:
+        left = n_held - n_padding if 0 < n_padding < _MOST_PADDING else n_held
+        kept = block[: max(0, left)]
+        n_held -= len(block)
+        if len(kept):
+            yield kept
 
 
 def _import_av(path: Path) -> Any:

@@ -32,6 +32,8 @@ from moksori.errors import AudioFileError
 BLOCK_SAMPLES = 1 << 16  # default block: about a second, 16 MB even with 64 channels
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; anything outside is a damaged header
 MAX_CHANNELS = 64
+_MOST_SAMPLES = 1 << 40  # of any recording
+_LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 _OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
     ".wav": ("WAV", "PCM_16"),
@@ -51,6 +53,7 @@ _OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
     ".rf64": ("RF64", "PCM_16"),
 }
 SUFFIXES = frozenset(_OUTPUTS) | containers.SUFFIXES
+_CONTAINERS = ("m4a or mp4", "webm or mkv", "wma", "aac")  # see `parts.looks_like`
 
 _FLOATS = ("FLOAT", "DOUBLE")
 _LOSSY = {"MPEG_LAYER_III", "VORBIS", "OPUS"}
@@ -119,7 +122,8 @@ def probe(path: Path) -> AudioInfo:
         if not n_samples:
             raise AudioFileError(_no_sound(path))
         remarks = source.remarks
-        if not remarks and source.format != "MP3" and n_samples < source.n_samples:
+        is_claim = source.n_samples < _MOST_SAMPLES  # a header may leave it out
+        if not remarks and source.format != "MP3" and n_samples < source.n_samples and is_claim:
             claimed, found = source.n_samples / source.sample_rate, n_samples / source.sample_rate
             remarks = (f"its header claims {claimed:.1f} s, {found:.1f} s are there; it was cut short",)
         return AudioInfo(path, source.sample_rate, source.n_channels, n_samples, source.format, source.subtype, remarks)
@@ -291,6 +295,13 @@ class Writer:
     def __enter__(self) -> Writer:
         _check_destination(self.path)
         encoding = self._encoding
+        try:
+            open(self._part, "xb").close()  # libsndfile would only say "System error"
+        except OSError as error:
+            raise AudioFileError(
+                f"{self.path}: cannot be written into {self.path.parent} ({error.strerror}); choose another place with "
+                "-o"
+            ) from error
         try:
             self._file = soundfile.SoundFile(
                 _name(self._part),
@@ -489,6 +500,7 @@ class _View(io.RawIOBase):
     def __init__(self, path: Path, span: Span) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 - closed with the view
         self._start, self._length, self._at = span.start, span.end - span.start, 0
+        self._patches = span.patches
 
     def seekable(self) -> bool:
         return True
@@ -509,6 +521,10 @@ class _View(io.RawIOBase):
         self._file.seek(self._start + self._at)
         content = self._file.read(n_wanted)
         buffer[: len(content)] = content
+        for place, patch in self._patches:
+            first, last = max(place, self._at), min(place + len(patch), self._at + len(content))
+            if first < last:
+                buffer[first - self._at : last - self._at] = patch[first - place : last - place]
         self._at += len(content)
         return len(content)
 
@@ -535,21 +551,21 @@ def _regrouped(blocks: Iterator[Samples], block_samples: int) -> Iterator[Sample
 
 def _open_span(path: Path, span: Span | None = None) -> _SoundFile | _ContainerFile:
     """Open a file, or some bytes of it, with the first decoder that can."""
+    looks = parts.looks_like(path)
+    is_container = looks in _CONTAINERS or (not looks and path.suffix.lower() in containers.SUFFIXES)
+    if is_container:  # libsndfile may take such bytes for something else, noise of MPEG for one
+        return _ContainerFile(path, span)
     try:
         return _SoundFile(path, span)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: `.raw` has no header at all
-        looks = parts.looks_like(path)
-        is_container = path.suffix.lower() in containers.SUFFIXES or looks in ("m4a or mp4", "webm or mkv", "wma")
-        if not is_container:
-            # A decoder that knows more kinds of content may be there; what it says about nonsense helps nobody.
-            with contextlib.suppress(AudioFileError):
-                return _ContainerFile(path, span)
-            seen = f"; it looks like {looks}" if looks else ""
-            raise AudioFileError(
-                f"{path}: not a sound file that can be read ({_reason(error)}){seen}; expected wav, flac, mp3, ogg, "
-                "m4a, ..."
-            ) from error
-        return _ContainerFile(path, span)
+        # A decoder that knows more kinds of content may be there; what it says about nonsense helps nobody.
+        with contextlib.suppress(AudioFileError):
+            return _ContainerFile(path, span)
+        seen = f"; it looks like {looks}" if looks else ""
+        raise AudioFileError(
+            f"{path}: not a sound file that can be read ({_reason(error)}){seen}; expected wav, flac, mp3, ogg, "
+            "m4a, ..."
+        ) from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -594,6 +610,8 @@ def _check_source(path: Path) -> None:
 
 
 def _check_destination(path: Path) -> None:
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise AudioFileError(f"{path}: a name of more than {_LONGEST_NAME} bytes; choose a shorter one with -o")
     status = _status(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise AudioFileError(f"{path}: exists and is not an ordinary file; choose another name")

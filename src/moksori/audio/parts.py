@@ -18,7 +18,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 Bytes = bytes | mmap.mmap
@@ -34,6 +34,8 @@ _BIT_RATES = {  # (is MPEG 1, layer) -> kbit/s by index
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # version bits -> Hz by index
 _FLAC = b"fLaC\x00\x00\x00\x22"  # the marker, and the head of the block that has to follow
 _FLAC_ALONE = b"fLaC\x80\x00\x00\x22"
+_MOST_JUNK = 1 << 20  # bytes before a file that are looked through for its beginning
+_FLAC_TAIL = 1 << 17  # bytes before the end of which the last frame of FLAC begins
 _WORTH_A_WORD = 4096  # bytes behind the end; tags are often appended, and padding
 
 _LOOKS = (  # offset, first bytes, what a file with them looks like
@@ -63,6 +65,7 @@ class Span:
     start: int
     end: int
     raw: Raw | None = None
+    patches: tuple[tuple[int, bytes], ...] = ()  # place within the span, and what its decoder is to read there
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def looks_like(path: Path) -> str:
     for offset, magic, what in _LOOKS:
         if head[offset : offset + len(magic)].lower() == magic.lower():
             return what
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "aac"  # ADTS; an MPEG frame has a layer there
     return "mp3" if _frame(head, 0) is not None else ""
 
 
@@ -101,15 +106,17 @@ def _layout(data: Bytes) -> Layout:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _of_wav(data)
     if head[:4] == b"fLaC":
-        return _at_marks(data, [_FLAC, _FLAC_ALONE])
+        return _of_flac(data)
     if head[:4] == b"OggS":
         return _of_ogg(data)
     if head[4:8] == b"ftyp":
         return _of_boxes(data)
     if head[:4] in (b"FORM", b".snd", b"caff", b"riff"):
         return _of_claim(data)
-    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"0&\xb2u":
+    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"0&\xb2u" or (head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0):
         return Layout()  # their decoder goes on behind the end of the first
+    if (start := _behind_junk(data)) > 0:
+        return Layout((Span(start, len(data)),), (f"its sound begins behind {start} bytes of something else",))
     return _of_mp3(data)
 
 
@@ -125,6 +132,84 @@ def _joined(n: int) -> tuple[str, ...]:
 def _at_marks(data: Bytes, marks: list[bytes]) -> Layout:
     starts = sorted({0, *(place for mark in marks for place in _places(data, mark))})
     return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _behind_junk(data: Bytes) -> int:
+    """Where a file of a known kind begins behind bytes that are nothing; 0 if there is none, or MPEG frames are."""
+    if bytes(data[:3]) == b"ID3" or _frame(data, 0) is not None:
+        return 0
+    head = bytes(data[:_MOST_JUNK])
+    zeros = len(head) - len(head.lstrip(b"\0"))
+    if zeros and _frame(data, zeros) is not None:
+        return 0
+    places = [head.find(mark) for mark in (_FLAC, _FLAC_ALONE, b"OggS\0\2")]
+    riff = head.find(b"RIFF")
+    places += [riff] if riff >= 0 and head[riff + 8 : riff + 12] == b"WAVE" else []
+    return min((place for place in places if place > 0), default=0)
+
+
+def _of_flac(data: Bytes) -> Layout:
+    """As many streams as there are marks; one that claims fewer samples than there are is read to the end."""
+    found = _at_marks(data, [_FLAC, _FLAC_ALONE])
+    spans = found.spans or (Span(0, len(data)),)
+    read, remarks = [], list(found.remarks)
+    for span in spans:
+        head = bytes(data[span.start + 21 : span.start + 26])
+        claimed = int.from_bytes(head, "big") & 0xF_FFFF_FFFF if len(head) == 5 else 0
+        there = _flac_samples(data, span)
+        if claimed and there > claimed:
+            remarks.append(f"its header claims {claimed} samples, {there} are there; all are heard")
+            span = replace(span, patches=((21, bytes([head[0] & 0xF0, 0, 0, 0, 0])),))
+        read.append(span)
+    is_plain = len(read) == 1 and not read[0].patches
+    return Layout(() if is_plain else tuple(read), tuple(remarks))
+
+
+def _flac_samples(data: Bytes, span: Span) -> int:
+    """Where the last frame of FLAC ends, in samples; 0 if none is found near the end."""
+    start = max(span.start, span.end - _FLAC_TAIL)
+    tail, usual = bytes(data[start : span.end]), int.from_bytes(data[span.start + 8 : span.start + 10], "big")
+    place = len(tail)
+    while (place := tail.rfind(b"\xff", 0, place)) >= 0:
+        if tail[place + 1 : place + 2] in (b"\xf8", b"\xf9") and (
+            end := _flac_frame_end(tail[place : place + 16], usual)
+        ):
+            return end
+    return 0
+
+
+def _flac_frame_end(head: bytes, usual: int) -> int:
+    """The sample behind a frame of FLAC that begins with these bytes; 0 if they are none."""
+    if len(head) < 16:
+        return 0
+    first = head[4]  # of a number written as UTF-8 writes letters, in up to 7 bytes
+    n_ones = 8 - (first ^ 0xFF).bit_length()
+    if n_ones in (1, 8):
+        return 0
+    n_more, number = max(0, n_ones - 1), first & (0xFF >> (n_ones + 1))
+    for byte in head[5 : 5 + n_more]:
+        if byte & 0xC0 != 0x80:
+            return 0
+        number = number << 6 | byte & 0x3F
+    at, size = 5 + n_more, head[2] >> 4
+    n_samples = 192 if size == 1 else 576 << (size - 2) if 2 <= size <= 5 else 256 << (size - 8) if size >= 8 else 0
+    if size in (6, 7):
+        n_samples = int.from_bytes(head[at : at + size - 5], "big") + 1
+        at += size - 5
+    at += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+    if not n_samples or at >= len(head) or _crc8(head[:at]) != head[at]:
+        return 0
+    return (number if head[1] & 1 else number * usual) + n_samples
+
+
+def _crc8(content: bytes) -> int:
+    """The checksum of a frame's head in FLAC: polynomial x^8 + x^2 + x + 1."""
+    found = 0
+    for byte in content:
+        found ^= byte
+        for _ in range(8):
+            found = (found << 1 ^ (0x07 if found & 0x80 else 0)) & 0xFF
+    return found
 
 
 def _places(data: Bytes, mark: bytes) -> Iterator[int]:
@@ -166,6 +251,9 @@ def _of_boxes(data: Bytes) -> Layout:
 def _of_claim(data: Bytes) -> Layout:
     """AIFF, AU, CAF and W64, each behind the end that the one before it claims."""
     starts, place = [0], 0
+    if (patch := _of_no_claim(data)) is not None:
+        note = f"its header claims no samples, {len(data) - patch[2]} bytes of sound follow; they are heard to the end"
+        return Layout((Span(0, len(data), patches=(patch[:2],)),), (note,))
     while True:
         end = _claimed_end(data, place)
         if end is not None and end > len(data) + 1:  # a last byte of padding is often left out
@@ -180,6 +268,28 @@ def _of_claim(data: Bytes) -> Layout:
         starts.append(end)
         place = end
     return Layout(_spans(starts, len(data)), _joined(len(starts)))
+
+
+def _of_no_claim(data: Bytes) -> tuple[int, bytes, int] | None:
+    """AU and CAF whose recorder never wrote how much there is: where a length belongs, the length, where sound is."""
+    if bytes(data[:4]) == b".snd" and len(data) >= 24:
+        offset, size = struct.unpack(">II", data[4:12])
+        if size == 0 and 24 <= offset < len(data):
+            return 8, struct.pack(">I", min(len(data) - offset, 0xFFFFFFFE)), offset
+    if bytes(data[:4]) == b"caff":
+        at = 8
+        while at + 12 <= len(data):
+            name, size = struct.unpack(">4sq", data[at : at + 12])
+            if name == b"data":  # 4 bytes of a count of edits come before the sound
+                is_told = 4 < size <= len(data) - at - 12
+                is_cut = size > len(data) - at - 12
+                if is_told or (is_cut and size != (1 << 63) - 1) or len(data) - at - 16 <= 0:
+                    break
+                return at + 4, struct.pack(">q", len(data) - at - 12), at + 16
+            if size < 0:
+                break
+            at += 12 + size
+    return None
 
 
 def _claimed_end(data: Bytes, place: int) -> int | None:
@@ -231,7 +341,7 @@ def _of_wav(data: Bytes) -> Layout:
         if n_left >= _WORTH_A_WORD and data[end : end + _WORTH_A_WORD].strip(b"\0"):
             remarks.append(_unheard(n_left))
         break
-    is_whole = len(spans) == 1 and spans[0].raw is None
+    is_whole = len(spans) == 1 and spans[0].raw is None and not spans[0].patches
     return Layout(() if is_whole else tuple(spans), (*_joined(len(spans)), *remarks))
 
 
@@ -246,6 +356,7 @@ def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
     endian = ">" if bytes(data[place : place + 4]) == b"RIFX" else "<"
     at, long_size, raw, note = place + 12, 0, None, ""
     sound: tuple[int, int] | None = None
+    has_format = False
     while at + 8 <= len(data) and not _is_wav(data, at):
         name, size = struct.unpack(f"{endian}4sI", data[at : at + 8])
         if not all(32 <= letter < 127 for letter in name):
@@ -254,6 +365,7 @@ def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
         if name == b"ds64" and size >= 16:
             (long_size,) = struct.unpack("<Q", data[body + 8 : body + 16])
         elif name == b"fmt ":
+            has_format = True
             raw = _format_of(bytes(data[body : min(body + size, len(data))]), endian)
         elif name == b"data":
             if size == 0xFFFFFFFF and long_size:
@@ -263,6 +375,11 @@ def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
                 n_sound = len(data) - body
                 note = f"its header claims no samples, {n_sound} bytes of sound follow; they are heard to the end"
                 return Span(body, len(data), raw), len(data), note
+            if size in (0, 0xFFFFFFFF) and has_format and len(data) - body > 8 and not _is_chunk(data, body):
+                n_sound = len(data) - body  # of a coding that only its own decoder knows
+                length = struct.pack(f"{endian}I", min(n_sound, 0xFFFFFFFE))
+                note = f"its header claims no samples, {n_sound} bytes of sound follow; they are heard to the end"
+                return Span(place, len(data), patches=((body - 4 - place, length),)), len(data), note
             sound = (body, size)
             if body + size > len(data):
                 return Span(place, len(data)), len(data), (

@@ -55,6 +55,10 @@ class PitchTracker:
     def __init__(self) -> None:
         self._network = swift_f0.SwiftF0(threads=1, spin=False)
 
+    def __reduce__(self) -> tuple[type[PitchTracker], tuple[()]]:
+        """A copy, also in another process, loads the network anew."""
+        return PitchTracker, ()
+
     def track(self, clip: Clip) -> PitchTrack:
         """Track a whole clip.
 

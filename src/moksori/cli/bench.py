@@ -10,6 +10,8 @@ import typer
 from moksori.cli import console
 from moksori.errors import UserError
 
+FILES = ("speed.json", "speed.md")
+
 
 def command(
     recipe: Annotated[
@@ -22,6 +24,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for speed.json and speed.md; default: only print.")
     ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Measure samples a second of every backend, all in turns within one run, beside what the processor could do.
@@ -29,6 +32,10 @@ def command(
     Weights are random: how fast a net is does not depend on what it learnt. With `--device cuda` the backends of a GPU
     are measured, the fused ones where Triton is installed.
     """
+    if output is not None:
+        for name in FILES:  # before minutes of measuring
+            console.refuse_to_overwrite(output / name, force)
+
     import json
     from dataclasses import asdict
 
@@ -61,6 +68,6 @@ def command(
         )
     tables, plain = benchmark.markdown(found), json.dumps(asdict(found), indent=2)
     if output is not None:
-        console.save(output / "speed.json", plain)
-        console.save(output / "speed.md", tables)
+        for name, text in zip(FILES, (plain, tables), strict=True):
+            console.save(output / name, text)
     typer.echo(plain if as_json else tables)

@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from moksori import atomic
+from moksori import atomic, ownership
 from moksori.errors import ModelFileError, UserError
 
 if TYPE_CHECKING:
@@ -249,18 +249,8 @@ def make_folder(folder: Path) -> None:
 
 
 def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) -> None:
-    """Refuse to write over what is there, or where something else of the same call is read or written.
-
-    Raises:
-        UserError: so it would be.
-    """
-    real = os.path.realpath(path)
-    if any(os.path.realpath(other) == real for other in others):
-        raise UserError(f"{path}: is itself read or written by this call; choose another place")
-    if os.path.isdir(path):
-        raise UserError(f"{path}: is a folder; name a file")
-    if os.path.lexists(path) and not force:
-        raise UserError(f"{path}: exists already; use --force to overwrite it, or choose another place")
+    """The one rule for a file that a user names; see `ownership.refuse_to_overwrite`."""
+    ownership.refuse_to_overwrite(path, force, others)
 
 
 def save(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori import language, presets
+from moksori import language, ownership, presets
 from moksori.cli import catalogue, console, names
 from moksori.cli.console import SongBars
 from moksori.errors import AudioFileError, UserError
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
+_LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
+
+Job = tuple[Path, Path, dict[str, float]]
+"""A song, the place of its result, and who sings it, as shares."""
 
 
 def command(
@@ -99,6 +103,9 @@ def command(
     ] = None,
     lang: console.Language = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out songs whose result is there already.")
+    ] = False,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +123,8 @@ def command(
 
     A melody file has lines of time in seconds, pitch in Hz and voicing (1 or 0), before any transposition: write it
     with --melody-out, change it in any editor, and sing it with --melody.
+
+    Interrupted, the same command with --skip-existing goes on where it stopped.
 
     Several songs are converted side by side, the shorter ones first, and each is written as soon as it is done; Ctrl-C
     leaves those that are. A song that fails is named with its reason, and the rest goes on; the exit code is then 7 (or
@@ -194,19 +203,32 @@ def command(
     jobs = [
         (*job, shares) for shares in voices for job in _jobs(songs, output, label(shares), is_single=len(voices) == 1)
     ]
-    _check_destinations([job[:2] for job in jobs], force)
+    clashes = _clashes([job[:2] for job in jobs], force)
+    if skip_existing:
+        clashes, done = (
+            {n: e for n, e in clashes.items() if not e.is_there},
+            [n for n, e in clashes.items() if e.is_there],
+        )
+        for number in done:
+            _print_there(*jobs[number][:2], as_json)
+        jobs, clashes = _without(jobs, clashes, done)
+    if len(jobs) == 1 and clashes:
+        raise clashes[0]
     if page is not None:
-        others = [path for job in jobs for path in job[:2]] + [path for path in (melody, melody_out) if path]
+        others = [path for job in jobs for path in job[:2]] + [path for path in (model, melody, melody_out) if path]
         console.refuse_to_overwrite(page, force, others)
     track = _given_melody(melody, melody_out, [source for source, *_ in jobs])
     if melody_out is not None:
-        _write_melodies(melody_out, [source for source, *_ in jobs], force)
+        read = [path for job in jobs for path in job[:2]]
+        _write_melodies(melody_out, [source for source, *_ in jobs], read, force, is_left=skip_existing)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
     failures, sung, ready, labels = 0, [], [], []
     loudest: dict[Path, Loudest] = {}
-    for source, destination, shares in jobs:
+    for number, (source, destination, shares) in enumerate(jobs):
         try:
+            if number in clashes:
+                raise clashes[number]
             console.make_folder(destination.parent)
             song = SongFile(source, destination, shares, melody=track)
             if preview is not None:
@@ -296,8 +318,10 @@ def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Pa
     return f0_file.read(melody)
 
 
-def _write_melodies(output: Path, sources: list[Path], force: bool) -> None:
+def _write_melodies(output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool) -> None:
     """Write what is heard of each song, before it is sung: to a file, or into a folder.
+
+    What lies at one of the places `used` is never written over; what is there already may be left as it is.
 
     A song that cannot be read is left to the conversion, which says so.
     """
@@ -309,12 +333,14 @@ def _write_melodies(output: Path, sources: list[Path], force: bool) -> None:
     is_file = len(songs) == 1 and not os.path.isdir(output) and bool(output.suffix)
     places = [output if is_file else output / f"{song.name}{f0_file.SUFFIX}" for song in songs]
     for place in places:
-        if os.path.lexists(place) and not force:
-            raise UserError(f"{place}: exists already; use --force to overwrite it, or another --melody-out")
+        if not (is_left and place.is_file()):
+            console.refuse_to_overwrite(place, force, used)
     if len(set(places)) < len(places):
         raise UserError(f"{output}: two songs of one name would leave their melodies here; convert them in two calls")
     tracker = PitchTracker()
     for song, place in zip(songs, places, strict=True):
+        if is_left and place.is_file():
+            continue
         try:
             track = tracker.track_blocks(files.read_mono_blocks(song), files.probe(song).sample_rate)
         except AudioFileError:
@@ -396,21 +422,61 @@ def _converted_name(path: Path, label: str) -> Path:
     from moksori.audio import files
 
     suffix = path.suffix if files.is_writable(path) else ".flac"
-    return path.with_name(f"{path.stem}.{label}{suffix}")
+    end = f".{label}{suffix}"
+    stem = os.fsencode(path.stem)[: max(1, _LONGEST_NAME - len(os.fsencode(end)))]
+    # A letter that was cut through is left out, in so far as the name is text at all.
+    whole = (
+        stem.decode(errors="ignore")
+        if os.fsencode(path.stem).decode(errors="ignore") == path.stem
+        else os.fsdecode(stem)
+    )
+    return path.with_name(f"{whole}{end}")
 
 
-def _check_destinations(jobs: list[tuple[Path, Path]], force: bool) -> None:
+class _Clash(UserError):
+    """A result that cannot be written to its place, because of what is there or will be."""
+
+    def __init__(self, message: str, *, is_there: bool = False) -> None:
+        super().__init__(message)
+        self.is_there = is_there  # only: a result of that name exists
+
+
+def _clashes(jobs: list[tuple[Path, Path]], force: bool) -> dict[int, _Clash]:
+    """Of which jobs, by number, the result would take the place of something; the others can be done."""
     sources = {os.path.realpath(source) for source, _ in jobs}
     seen: set[str] = set()
-    for _, destination in jobs:
+    found: dict[int, _Clash] = {}
+    for number, (source, destination) in enumerate(jobs):
         real = os.path.realpath(destination)
-        if real in sources:
-            raise UserError(f"{destination}: is itself a song to convert; choose another place with -o")
-        if real in seen:
-            raise UserError(f"{destination}: two songs would be written here; convert them in two calls, with -o")
-        if os.path.lexists(destination) and not force:
-            raise UserError(f"{destination}: exists already; use --force to overwrite it, or -o for another place")
+        if real in sources or ownership.is_same(source, destination):
+            found[number] = _Clash(f"{destination}: is itself a song to convert; choose another place with -o")
+        elif real in seen:
+            found[number] = _Clash(
+                f"{destination}: two songs would be written here; convert them in two calls, with -o"
+            )
+        elif os.path.lexists(destination) and not force:
+            found[number] = _Clash(
+                f"{destination}: exists already; use --force to overwrite it, --skip-existing to leave out what is "
+                "there, or -o for another place",
+                is_there=os.path.isfile(destination),
+            )
         seen.add(real)
+    return found
+
+
+def _without(jobs: list[Job], clashes: dict[int, _Clash], done: list[int]) -> tuple[list[Job], dict[int, _Clash]]:
+    """Jobs, and what stands in their way, without those that are done."""
+    left = [number for number in range(len(jobs)) if number not in done]
+    return [jobs[number] for number in left], {
+        new: clashes[number] for new, number in enumerate(left) if number in clashes
+    }
+
+
+def _print_there(source: Path, destination: Path, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"source": str(source), "result": str(destination), "is_skipped": True}))
+    else:
+        console.say(f"{destination}: is there already")
 
 
 def _print_done(source: Path, destination: Path, report: Report, as_json: bool, bars: SongBars) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moksori import language as languages
+from moksori import ownership
 from moksori.cli import catalogue, console
 from moksori.errors import UserError
 from moksori.language import Words
@@ -115,6 +117,9 @@ def command(
             help="Conversions are made by Ray: auto (the cluster that runs), local, or a cluster's address; off: here.",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Replace the report of another evaluation, or one that was edited.")
+    ] = False,
     lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -179,6 +184,7 @@ def command(
     given += ["--whisper", whisper] if whisper != "auto" else []
     given += ["--language", language] if language else []
     given += ["--backend", backend] if backend != "auto" else []
+    refuse_other_report(output, given, force)
     with console.staged() as progress:
         if conversions:
             origin = origin_of(given)
@@ -238,6 +244,33 @@ def judge(
         )
 
 
+def refuse_other_report(output: Path, given: Sequence[object], force: bool) -> None:
+    """Refuse to write a report into a folder that is none of ours, or in the place of one that somebody may still want.
+
+    That of the same command, as it was written, is replaced: an evaluation that is repeated goes on where it stopped.
+
+    Raises:
+        UserError: so it would be.
+    """
+    from moksori.evaluation import sounds
+    from moksori.evaluation.report import data as reports
+    from moksori.evaluation.report import pages
+
+    ownership.refuse_foreign(output, reports.FILE, "a report's folder", own=(sounds.FOLDER, pages.HTML, pages.MARKDOWN))
+    if force:
+        return
+    for name in (reports.FILE, pages.HTML, pages.MARKDOWN):
+        if not ownership.is_ours(output / name):
+            console.refuse_to_overwrite(output / name, force)
+    if os.path.lexists(output / reports.FILE):
+        before, command = reports.load(output).command, origin_of(given).command
+        if before != command:
+            raise UserError(
+                f"{output}: holds the report of another evaluation ({before}); use --force to replace it, or choose "
+                "another folder with -o"
+            )
+
+
 def origin_of(arguments: Sequence[object]) -> Origin:
     """What a report tells of the command that made it."""
     import moksori
@@ -254,7 +287,8 @@ def show(report: Report, output: Path, players: int, say: Words, *, as_json: boo
 
     path = reports.save(report, output)
     console.say("writing the page ...")
-    page, _ = pages.write(report, output, n_players=players, say=say)
+    page, markdown = pages.write(report, output, n_players=players, say=say)
+    ownership.vouch(output, [path.name for path in (path, page, markdown)])
     if as_json:
         typer.echo(path.read_text(encoding="utf-8"), nl=False)
         return

@@ -99,6 +99,8 @@ def command(
 
     from moksori.training import recipe as recipes  # slow to load, so what can be refused has been
 
+    if with_report:
+        _refuse_other_report(output)
     asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say, name)
     is_warm = base not in (None, _NOTHING) or (base is None and _is_one_singer(source))
     chosen = recipe_of(output, recipe, "adapt" if is_warm else "swift")
@@ -235,6 +237,17 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> N
     _say_how_it_ended(trainer, _next_command(chosen.model, output, corpus), is_plateau=is_plateau)
     if trainer.stop.is_set():
         raise typer.Exit(130)
+
+
+def _refuse_other_report(output: Path) -> None:
+    """Refuse a report that somebody has edited, before training for hours."""
+    from moksori.evaluation.report import data as reports
+    from moksori.evaluation.report import pages
+
+    for name in (reports.FILE, pages.HTML, pages.MARKDOWN):
+        path = output / "report" / name
+        if os.path.lexists(path) and not ownership.is_ours(path):
+            raise UserError(f"{path}: was edited, or is none of ours; move it away for --report, or leave --report out")
 
 
 def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, say: Words, *, as_json: bool) -> None:

@@ -110,7 +110,7 @@ def generate(
                 [path.stem if path else "clip", *([console.file_label(singer)] if singer else []), f"{number:02d}"]
             )
         )
-    places = _places(output, names, force)
+    places = _places(output, names, force, [*heard, model])
     console.make_folder(places[0].parent)
     with console.counted("generating") as progress:
         clips = soloist.generate_all(
@@ -153,15 +153,14 @@ def told(recipe: Recipe, tell: list[str] | None) -> Recipe:
     return dataclasses.replace(recipe, model=changed)
 
 
-def _places(output: Path, names: list[str], force: bool) -> list[Path]:
+def _places(output: Path, names: list[str], force: bool, read: list[Path]) -> list[Path]:
     """Where the clips go: one to a file, or all into a folder."""
     is_file = len(names) == 1 and output.suffix and not os.path.isdir(output)
     places = [output] if is_file else [output / f"{name}.flac" for name in names]
     if len(set(places)) < len(places):
         raise UserError("two recordings of --like have the same name; generate them in two calls")
     for place in places:
-        if os.path.lexists(place) and not force:
-            raise UserError(f"{place}: exists already; use --force to overwrite it, or -o for another place")
+        console.refuse_to_overwrite(place, force, read)
     return places
 
 

@@ -7,6 +7,7 @@ of the source-filter kind go each on a core of its own.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from moksori import arguments, checkpoint, ownership
 from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
@@ -43,6 +45,12 @@ class SongFile:
     melody: PitchTrack | None = None  # is sung in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
 
+    def __post_init__(self) -> None:
+        """Take paths as text, too."""
+        object.__setattr__(self, "source", arguments.path(self.source, "source"))
+        object.__setattr__(self, "destination", arguments.path(self.destination, "destination"))
+        arguments.of_type(self.melody, PitchTrack, "melody", "a PitchTrack, as `audio.f0_file.read` gives")
+
 
 SongsProgress = Callable[[int, float], None]
 """Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
@@ -52,6 +60,32 @@ Singing = tuple[Slot[Song], Iterator[Codes]]
 
 _Numbered = tuple[int, Singing]
 """The same, with the song's number among those of the call."""
+
+Outcome = tuple[int, Report | UserError]
+"""The number of a song that is done with, and its report, or why it failed."""
+
+
+class Outcomes(Iterator[Outcome]):
+    """What becomes of songs, one after the other; nothing is done before the first is asked for."""
+
+    def __init__(self, outcomes: Iterator[Outcome], n_songs: int) -> None:
+        self._outcomes, self._n_songs, self._has_begun = outcomes, n_songs, False
+
+    def __next__(self) -> Outcome:
+        """Work until another song is done."""
+        self._has_begun = True
+        with checkpoint.in_float32():
+            return next(self._outcomes)
+
+    def __del__(self) -> None:
+        """Say so if nobody ever asked: then nothing was converted."""
+        if not self._has_begun and self._n_songs:
+            warnings.warn(
+                f"none of {self._n_songs} songs was converted, since what convert_files gave was never iterated; write "
+                "for number, outcome in voice.convert_files(...)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def sing(openers: Iterable[Opener[Song]], instrument: Instrument, temperature: float) -> Iterator[Singing]:
@@ -164,6 +198,8 @@ def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:
 
 def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
     """What a song's file is, and how its result will be written."""
+    if ownership.is_same(song.source, song.destination):
+        raise UserError(f"{song.destination}: is itself the song; choose another place for what becomes of it")
     info = files.probe(song.source)
     like = files.writable_like(info)
     return info, like if song.destination.suffix.lower() == like.suffix else files.encoding_for(song.destination)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from moksori import arguments
 from moksori.audio.transposition import Outside
 from moksori.errors import UserError
 from moksori.generation import generator
@@ -34,6 +35,17 @@ class ConvertOptions:
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
 
     def __post_init__(self) -> None:
+        seed = arguments.whole_number(self.seed, "seed", "0")
+        arguments.number(self.temperature, "temperature", "1.0")
+        if self.detail is not None:
+            arguments.number(self.detail, "detail", "0.5")
+        if not isinstance(self.transpose, str):
+            arguments.number(self.transpose, "transpose", "-12")
+        if not isinstance(self.keep_breaths, bool):
+            raise TypeError(f"keep_breaths is {self.keep_breaths!r}; expected True or False")
+        if not isinstance(self.chunks, ChunkConfig):
+            raise TypeError(f"chunks is {self.chunks!r}; expected a ChunkConfig")
+        object.__setattr__(self, "seed", seed)
         generator.check_temperature(self.temperature)
         if self.detail is not None and not 0 <= self.detail <= 1:
             raise UserError(f"detail is {self.detail}; expected a number from 0 (all anew) to 1 (all of it goes along)")

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moksori import checkpoint, hub, run_files
+from moksori import arguments, checkpoint, hub, run_files
 from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import analysis, many, preview
 from moksori.conversion.analysis import Recording
-from moksori.conversion.many import SongFile, SongsProgress
+from moksori.conversion.many import Outcome, Outcomes, SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
 from moksori.conversion.preview import Loudest
 from moksori.conversion.song import Instrument, Song
@@ -51,6 +52,10 @@ class Voice(Trained[Converter]):
         super().__init__(model, provenance)
         self._tracker = PitchTracker()
         self._made: Instrument | None = None  # the one asked for last
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, also in another process, makes its instrument anew."""
+        return self.__dict__ | {"_made": None}
 
     def __repr__(self) -> str:
         """Who sings, where, and how the voice was made."""
@@ -129,12 +134,15 @@ class Voice(Trained[Converter]):
                 scale of integers, or have more than 64 channels: then time and channels are most likely the wrong way
                 round.
         """
+        sample_rate = arguments.sample_rate(sample_rate)
+        _check_wishes(options, progress, melody)
         found = _checked(samples)
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         options = options or ConvertOptions()
         instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
         opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
-        (converted,) = (many.whole(*slot) for slot in many.sing([opener], instrument, options.temperature))
+        with checkpoint.in_float32():
+            (converted,) = (many.whole(*slot) for slot in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
     def encode(self, samples: npt.NDArray[np.floating], sample_rate: int) -> npt.NDArray[np.float32]:
@@ -194,14 +202,16 @@ class Voice(Trained[Converter]):
         options: ConvertOptions | None,
     ) -> Song:
         """A recording that was analysed, and waits to be sung."""
+        sample_rate = arguments.sample_rate(sample_rate)
+        _check_wishes(options, None, None)
         found, options = _checked(samples), options or ConvertOptions()
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         return Song(self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
 
     def convert_file(
         self,
-        source: Path,
-        destination: Path,
+        source: str | Path,
+        destination: str | Path,
         *,
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
@@ -218,8 +228,11 @@ class Voice(Trained[Converter]):
             AudioFileError: the source cannot be read, or the destination cannot be written.
             UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
         """
+        _check_wishes(options, progress, melody)
         own = None if progress is None else lambda number, share: progress(share)
-        song = SongFile(source, destination, singer, melody=melody)
+        song = SongFile(
+            arguments.path(source, "source"), arguments.path(destination, "destination"), singer, melody=melody
+        )
         ((_, outcome),) = self.convert_files([song], options=options, progress=own)
         if isinstance(outcome, UserError):
             raise outcome
@@ -227,11 +240,11 @@ class Voice(Trained[Converter]):
 
     def convert_files(
         self,
-        songs: Sequence[SongFile],
+        songs: Iterable[SongFile],
         *,
         options: ConvertOptions | None = None,
         progress: SongsProgress | None = None,
-    ) -> Iterator[tuple[int, Report | UserError]]:
+    ) -> Iterator[Outcome]:
         """Convert sound files of any length in bounded memory, side by side where that is faster.
 
         Each becomes what it becomes alone, see `convert_file`, and appears under its name as soon as it is complete.
@@ -248,10 +261,16 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: an unknown singer, a share that is not positive, or a backend that does not work here.
         """
+        _check_wishes(options, progress, None)
         options = options or ConvertOptions()
+        if isinstance(songs, SongFile):
+            raise TypeError("songs is one SongFile; expected several: [SongFile(...)]")
+        songs = list(songs)
         for song in songs:
+            if not isinstance(song, SongFile):
+                raise TypeError(f"songs hold {song!r:.80}; expected SongFile(source, destination, singer)")
             self.vector(song.singer)  # an unknown singer is told before any work
-        return many.convert_files(self._instrument(options.backend), songs, options, progress)
+        return Outcomes(many.convert_files(self._instrument(options.backend), songs, options, progress), len(songs))
 
     def convert_clips(
         self,
@@ -281,15 +300,24 @@ class Voice(Trained[Converter]):
             UserError: an unknown singer, or a share that is not positive.
             ValueError: as many singers as clips are expected.
         """
+        _check_wishes(options, progress, None)
+        if isinstance(singers, str) or len(singers) != len(clips):
+            raise ValueError(f"singers are {singers!r:.80}; expected one for each of {len(clips)} clips, in a list")
+        for clip in clips:
+            if not isinstance(clip, Clip):
+                raise TypeError(f"clips hold {type(clip).__name__}; expected moksori.Clip(samples, sample_rate)")
         options = replace(options or ConvertOptions(), chunks=UNCUT)
         hows = [options] * len(clips)
         if transpose_semitones is not None:
+            if isinstance(transpose_semitones, int | float) or len(transpose_semitones) != len(clips):
+                raise ValueError(f"transpose_semitones are {transpose_semitones!r:.80}; expected one for each clip")
             hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
         for singer in singers:
             self.vector(singer)  # an unknown singer is told before any work
         for clip in clips:
             _mono(clip.samples[:, None], clip.sample_rate)  # and so is a scale that no sound has
-        return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
+        with checkpoint.in_float32():
+            return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
 
     def loudest(self, path: Path, seconds: float, options: ConvertOptions | None = None) -> Loudest:
         """Where a song is loudest, for `part_of`; its pitch is heard if that decides how far it is moved.
@@ -397,6 +425,17 @@ def _checked(samples: npt.NDArray[np.floating]) -> Samples:
     return found
 
 
+def _check_wishes(options: object, progress: object, melody: object) -> None:
+    """Refuse slips of a caller's program, before they become riddles.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+    arguments.of_type(options, ConvertOptions, "options", "ConvertOptions(seed=1, ...)")
+    arguments.function(progress, "progress")
+    arguments.of_type(melody, PitchTrack, "melody", "a PitchTrack, as `audio.f0_file.read` gives")
+
+
 def _mono(samples: Samples, sample_rate: int) -> Samples:
     """`[T, channels]` -> `[T]`, see `mixdown`.
 
@@ -429,7 +468,9 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
     if path is None:
         with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
             return _voice(shipped, device)
-    return _voice(hub.fetch(path) if hub.is_reference(path) else run_files.model_file(path), device)
+    if isinstance(path, str | Path) and hub.is_reference(path):
+        return _voice(hub.fetch(path), device)
+    return _voice(run_files.model_file(arguments.path(path)), device)
 
 
 def _voice(path: Path, device: str) -> Voice:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from moksori import arguments
 from moksori.errors import UserError
 
 
@@ -55,6 +56,10 @@ class SingerTable(nn.Module):
 
     def vector(self, singer: str | Mapping[str, float]) -> Tensor:
         """The vector `[E]` of a singer by name, or of a mix of singers, with no gradient; see `mix`."""
+        if not isinstance(singer, str | Mapping):
+            raise TypeError(
+                f"singer is {singer!r:.80}; expected a name, such as 'kumi', or a mix, such as {{'a': 0.7, 'b': 0.3}}"
+            )
         with torch.no_grad():
             return self.mix({singer: 1.0} if isinstance(singer, str) else singer)
 
@@ -70,6 +75,8 @@ class SingerTable(nn.Module):
         Raises:
             UserError: an unknown singer, no singer, or a share that is not a positive number.
         """
+        for share in shares.values():
+            arguments.number(share, "share of a singer", "0.7")
         bad = {name: share for name, share in shares.items() if not 0 < share < float("inf")}
         if bad or not shares:
             raise UserError(f"shares of a mix must be positive numbers, such as a=0.7,b=0.3; not {bad or 'nothing'}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from moksori import checkpoint
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
@@ -203,16 +204,5 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
 
 
 def check_device(name: str) -> str:
-    """Choose a device: "auto" takes a GPU if there is one.
-
-    Raises:
-        UserError: the device does not exist here.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch may go on for sixty lines
-        raise UserError(f"device {name!r} cannot be used here ({reason}); use --device auto or cpu") from error
-    return name
+    """Choose a device; see `checkpoint.check_device`."""
+    return checkpoint.check_device(name)
