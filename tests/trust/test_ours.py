@@ -209,6 +209,18 @@ def test_a_batch_that_was_interrupted_goes_on(songs: Path, tmp_path: Path) -> No
     assert isinstance(again.exception, UserError) and "--skip-existing" in str(again.exception)
 
 
+@pytest.mark.kind("L")
+def test_parts_of_one_song_that_go_different_ways_are_told(tmp_path: Path) -> None:
+    """A song in short files went up, down and stayed, file by file."""
+    for name, hz in (("high", 880.0), ("low", 110.0), ("low2", 116.0)):
+        soundfile.write(tmp_path / f"{name}.wav", sing(0.5, hz), RATE)
+    done = moksori("convert", tmp_path, "-s", "kumi", "-o", tmp_path / "out")
+    (line,) = [line for line in done.stderr.splitlines() if "moved differently" in line]
+    assert "low.wav, low2.wav by +" in line and "high.wav by -" in line and "--transpose" in line
+    fixed = moksori("convert", tmp_path, "-s", "kumi", "-o", tmp_path / "again", "--transpose", 12)
+    assert fixed.exit_code == 0 and "moved differently" not in fixed.stderr
+
+
 @pytest.mark.kind("D")
 def test_no_option_that_names_a_file_writes_over_a_song(songs: Path) -> None:
     song, before = songs / "a.wav", (songs / "a.wav").read_bytes()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
+_N_NAMED = 3  # songs named in a line
 _LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
 
 Job = tuple[Path, Path, dict[str, float]]
@@ -253,6 +254,8 @@ def command(
             else:
                 sung.append((song.source, song.destination, labels[number], outcome))
                 _print_done(song.source, song.destination, outcome, as_json, progress)
+    if len(sung) > 1 and (ways := _different_ways(sung)):
+        console.say(ways)
     if page is not None and sung:
         _write_page(page, sung, say)
     if failures:
@@ -470,6 +473,27 @@ def _without(jobs: list[Job], clashes: dict[int, _Clash], done: list[int]) -> tu
     return [jobs[number] for number in left], {
         new: clashes[number] for new, number in enumerate(left) if number in clashes
     }
+
+
+def _different_ways(sung: list[tuple[Path, Path, str, Report]]) -> str:
+    """A word on songs of one call that were moved differently, which parts of one song must not be; "" if none were."""
+    for label in dict.fromkeys(label for _, _, label, _ in sung):
+        moved: dict[float, list[str]] = {}
+        for source, _, singer, report in sung:
+            if singer == label:
+                moved.setdefault(report.transpose_semitones, []).append(source.name)
+        if len(moved) > 1:
+            told = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))
+            return (
+                f"note: {label} sings these songs moved differently: {told}. If they are parts of one song, give "
+                f"--transpose {max(moved, key=lambda by: len(moved[by])):g}"
+            )
+    return ""
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _N_NAMED
+    return ", ".join(names[:_N_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _print_there(source: Path, destination: Path, as_json: bool) -> None:
