@@ -25,11 +25,14 @@ from moksori.errors import UserError
 from moksori.language import ENGLISH, Words
 
 if TYPE_CHECKING:
+    from moksori.checkpoint import Provenance
     from moksori.data.corpus import Corpus
-    from moksori.models.kinds import Config
+    from moksori.models.kinds import Config, Model
+    from moksori.training.choose import Score
     from moksori.training.folder import RunFolder
     from moksori.training.logging.events import Event
     from moksori.training.loop import Counters, Trainer
+    from moksori.training.ranks import Ranks
     from moksori.training.recipe import Recipe
 
 
@@ -89,6 +92,10 @@ def command(
     Now and then validation recordings are converted and scored. The best model is kept as RUN/best.safetensors, and
     `moksori convert -m RUN` takes it; the last one is RUN/model.safetensors.
 
+    Several processes train one voice together: torchrun --nproc-per-node 2 -m moksori train ..., on one machine or on
+    several. The batches and what is learnt are those of one process; --set segments.shards=N says into how many parts
+    a batch is cut, which the number of processes has to divide. It may change from one sitting to the next.
+
     `--set back_translation.start=never` leaves phase 2 out; `--set back_translation.mixup.law=fixed` makes it plain
     back-translation, without mixed singers.
     """
@@ -97,7 +104,8 @@ def command(
     say = Words(language.choose(lang))
     refuse_slips(source, budget)
 
-    from moksori.training import recipe as recipes  # slow to load, so what can be refused has been
+    from moksori.training import ranks  # slow to load, so what can be refused has been
+    from moksori.training import recipe as recipes
 
     if with_report:
         _refuse_other_report(output)
@@ -106,8 +114,10 @@ def command(
     chosen = recipe_of(output, recipe, "adapt" if is_warm else "swift")
     if base is not None:
         chosen = dataclasses.replace(chosen, base="" if base == _NOTHING else base)
-    folder, corpus = train(asked, recipes.changed(chosen, changes or []))
-    if with_report:
+    chosen = recipes.changed(chosen, changes or [])
+    with ranks.joined(device) as (among, own_device):
+        folder, corpus = train(dataclasses.replace(asked, device=own_device), chosen, among)
+    if with_report and among.is_writer:
         _report(folder, corpus, texts, say, as_json=as_json)
 
 
@@ -162,24 +172,34 @@ def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
     return recipes.load(named or (str(own) if own.is_file() else usual))
 
 
-def train(asked: Asked, chosen: Recipe) -> tuple[RunFolder, Corpus]:
+def train(asked: Asked, chosen: Recipe, among: Ranks | None = None) -> tuple[RunFolder, Corpus]:
     """Train until the budget is spent; the run's folder, and its data.
+
+    Args:
+        asked: what the command line says.
+        chosen: the recipe.
+        among: the processes that train together, of which one writes and talks.
 
     Raises:
         typer.Exit: it was stopped before.
     """
     from moksori.data.prepare import BUSY
+    from moksori.training import ranks
     from moksori.training.folder import RunFolder
 
     _check(asked)
-    folder = RunFolder(asked.output)
-    folder.refuse_foreign()  # before anything is written
+    folder, among = RunFolder(asked.output), among or ranks.ALONE
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held(folder))
-        corpus = _corpus(asked.source, folder, asked.say, asked.name, is_quiet=asked.as_json)
+        if among.is_writer:
+            folder.refuse_foreign()  # before anything is written
+            stack.enter_context(_held(folder))
+            corpus = _corpus(asked.source, folder, asked.say, asked.name, is_quiet=asked.as_json)
+        among.wait()
+        if not among.is_writer:
+            corpus = _prepared(asked.source, folder)
         if corpus.folder != folder.root / "data":
             stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
-        _train(asked, chosen, folder, corpus)
+        _train(asked, chosen, folder, corpus, among)
     return folder, corpus
 
 
@@ -191,14 +211,14 @@ def _check(asked: Asked) -> None:
     run.check_device(asked.device)
 
 
-def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> None:
-    """Train in a folder that is held."""
+def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, among: Ranks) -> None:
+    """Train in a folder that is held, by the first of those who train together."""
     import torch
 
     import moksori
     from moksori.evaluation import scorer
     from moksori.models import kinds
-    from moksori.training import run
+    from moksori.training import run, shards
     from moksori.training.logging import tensorboard as board
     from moksori.training.logging.journal import Journal
     from moksori.training.loop import Budget
@@ -215,20 +235,29 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus) -> N
         )
     note = licence or f"Trained on recordings of {', '.join(corpus.singers)}; no terms were stated. Ask the singers."
     # Shards are worked on side by side, so each gets its share of the cores; but no other number than when it began.
-    torch.set_num_threads(folder.threads(max(1, threads.n_cores() // chosen.segments.shards)))
+    n_own = len(among.share(shards.n_parts(chosen.segments.shards, torch.device(chosen_device), among)))
+    usual = max(1, threads.n_cores() // (n_own * among.local_world))
+    torch.set_num_threads(int(among.told(folder.threads(usual) if among.is_writer else usual)))
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
-        trainer = run.open_run(folder, corpus, chosen, options, progress)
+        trainer = run.open_run(folder, corpus, chosen, options, progress, among)
     if chosen.loop.score_every_steps and kinds.converts(chosen.model):
+        trainer.scorer = _Elsewhere()
+    if trainer.scorer and among.is_writer:
         with console.counted("teaching a judge") as progress:
             trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
     unit = media.class_of(chosen.model).unit
+    _stop_on_signal(trainer.stop)
+    if not among.is_writer:
+        trainer.run(limits)
+        if trainer.stop.is_set():
+            raise typer.Exit(130)
+        return
     watcher = JsonLines() if as_json else Watcher(limits, chosen, len(trainer.model.singers.names), unit)
     trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
-    _stop_on_signal(trainer.stop)
     try:
         trainer.run(limits, is_locked=True)
     finally:
@@ -291,6 +320,21 @@ def _corpus(source: Path, folder: RunFolder, say: Words, name: str, *, is_quiet:
     if not is_quiet:
         print_doctor(prepared, say)
     return prepared
+
+
+def _prepared(source: Path, folder: RunFolder) -> Corpus:
+    """The data that the first process has prepared."""
+    from moksori.data import corpus as corpora
+
+    return corpora.Corpus.load(source if (source / corpora.MANIFEST).is_file() else folder.root / "data")
+
+
+class _Elsewhere:
+    """Stands for the scorer of the first process, in the others, which are told what it found."""
+
+    def score(self, model: Model, provenance: Provenance) -> Score:
+        """Is never asked."""
+        raise AssertionError("only the first process scores")
 
 
 def _stop_on_signal(stop: threading.Event) -> None:

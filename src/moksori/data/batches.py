@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,8 +34,8 @@ class Table(Protocol):
     def sung_length(self, singer: int) -> int:
         """How much there is of a singer, in any unit; 0 for nothing."""
 
-    def item(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
-        """Draw one clip of a singer, all of one shape."""
+    def draw(self, singer: int, generator: np.random.Generator) -> Callable[[], torch.Tensor]:
+        """Draw one clip of a singer, all of one shape; it is read when what comes back is called."""
 
 
 class Batches:
@@ -46,9 +47,11 @@ class Batches:
         seed: 0 or more; another seed is another sequence of batches.
         is_balanced: every singer the same number of times a batch, give or take one; otherwise by length of singing.
         is_augmented: (codes only) each segment as it is, reversed, negated or both, a quarter each (see `augment`).
+        rows: of every batch, the ones that are read here; all of them by default. Processes that train together read
+            different rows of the same batch.
 
     Raises:
-        ValueError: a batch size below 1 or a negative seed.
+        ValueError: a batch size below 1, a negative seed, or rows that no batch has.
         DataError: a singer has no recording in the table's split.
     """
 
@@ -60,9 +63,13 @@ class Batches:
         *,
         is_balanced: bool = True,
         is_augmented: bool = True,
+        rows: range | None = None,
     ) -> None:
         if batch_size < 1 or seed < 0:
             raise ValueError(f"batch size {batch_size}, seed {seed}; expected at least 1 and at least 0")
+        self.rows = range(batch_size) if rows is None else rows
+        if not 0 <= self.rows.start < self.rows.stop <= batch_size:
+            raise ValueError(f"rows {self.rows} of batches of {batch_size}")
         sung = np.array([table.sung_length(singer) for singer in range(len(table.singers))])
         if not sung.all():
             names = ", ".join(table.singers[i] for i in np.flatnonzero(sung == 0))
@@ -80,21 +87,31 @@ class Batches:
         n_singers = len(self._shares)
         return np.full(n_singers, 1 / n_singers) if self.is_balanced else self._shares
 
-    def batch(self, step: int, attempt: int = 0) -> Batch:
-        """Return the batch of a step.
+    def batch(self, step: int, attempt: int = 0, rows: range | None = None) -> Batch:
+        """Return the batch of a step, or rows of it.
 
         Args:
             step: 0 or more.
             attempt: 0 or more; raised when a step is tried again with other data, after a divergence.
+            rows: the ones that are wanted; by default those that are read here.
 
         Returns:
-            The same batch for the same (seed, step, attempt), in whatever order and process it is asked for.
+            The same batch for the same (seed, step, attempt), in whatever order and process it is asked for. All rows
+            are drawn, so that each has the same numbers whoever asks; only those wanted are read.
         """
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(step, attempt))
-        generator = np.random.Generator(np.random.Philox(sequence))
+        generator = self._generator(step, attempt)
         singers = self._singers(generator)
-        clips = torch.stack([self._clip(singer, generator) for singer in singers.tolist()])
-        return Batch(clips, torch.from_numpy(singers))
+        drawn = [self._drawn(singer, generator) for singer in singers.tolist()]
+        wanted = self.rows if rows is None else rows
+        clips = torch.stack([drawn[row]() for row in wanted])
+        return Batch(clips, torch.from_numpy(singers[wanted.start : wanted.stop]))
+
+    def singers_of(self, step: int, attempt: int = 0) -> torch.Tensor:
+        """The singers `[batch_size]` of all rows of a step's batch; nothing is read."""
+        return torch.from_numpy(self._singers(self._generator(step, attempt)))
+
+    def _generator(self, step: int, attempt: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(step, attempt))))
 
     def _singers(self, generator: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         n_singers = len(self._shares)
@@ -104,8 +121,9 @@ class Batches:
         rounds = [generator.permutation(n_singers) for _ in range(n_rounds)]
         return np.concatenate(rounds)[: self.batch_size].astype(np.int64)
 
-    def _clip(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
-        clip = self.table.item(singer, generator)
+    def _drawn(self, singer: int, generator: np.random.Generator) -> Callable[[], torch.Tensor]:
+        read = self.table.draw(singer, generator)
         if not self.is_augmented:
-            return clip
-        return augment.augment(clip, int(generator.integers(augment.N_CHOICES)))
+            return read
+        choice = int(generator.integers(augment.N_CHOICES))
+        return lambda: augment.augment(read(), choice)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moksori.audio import features
 from moksori.audio.features import FeatureConfig
-from moksori.data import feature_cache
+from moksori.data import feature_cache, splits
 from moksori.data.corpus import Corpus
 from moksori.data.feature_cache import Stretch
 from moksori.data.segments import Segment
@@ -104,20 +104,28 @@ class ExcerptTable:
         Raises:
             ValueError: the singer has no singing in this split.
         """
+        return self.draw(singer, generator)()
+
+    def draw(self, singer: int, generator: np.random.Generator) -> Callable[[], Tensor]:
+        """The same, read when what comes back is called; the numbers are drawn now."""
         if not self.sung_length(singer):
             raise ValueError(f"singer {self.singers[singer]!r} has no singing in the {self.split} split")
         stretch, frame = self._all[singer].at(int(generator.integers(self.sung_length(singer))))
-        return self._cut(stretch, stretch.inside(frame - int(generator.integers(self.n_frames)), self.n_frames))
+        start = stretch.inside(frame - int(generator.integers(self.n_frames)), self.n_frames)
+        return lambda: self._cut(stretch, start)
 
-    def fixed_items(self, per_singer: int) -> list[Segment]:
+    def fixed_items(self, per_singer: int, most_singers: int = 0) -> list[Segment]:
         """Lay excerpts evenly over the singing of every singer, of the clips themselves: the same list at every call.
 
         Returns:
             Sorted by singer, then place; `start` counts frames. Singers without a recording in this split have none.
+            `most_singers`, if not 0, takes so many of the others at most, evenly spread.
         """
         if per_singer < 1:
             raise ValueError(f"{per_singer} excerpts for each singer; expected at least 1")
-        return [segment for singer in range(len(self.singers)) for segment in self._fixed(singer, per_singer)]
+        there = [singer for singer in range(len(self.singers)) if self.sung_length(singer)]
+        chosen = splits.evenly(there, most_singers) if most_singers else there
+        return [segment for singer in chosen for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
         clips = self._clips[singer]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,7 +25,7 @@ from moksori import atomic
 from moksori.audio import features, files, frames, mulaw
 from moksori.audio.features import FeatureConfig
 from moksori.audio.resample import StreamResampler
-from moksori.data import feature_cache
+from moksori.data import feature_cache, splits
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.feature_cache import Stretch
 from moksori.data.flat_cache import Described, FlatCache
@@ -140,23 +140,31 @@ class SegmentTable:
         Raises:
             ValueError: no such singer, or the singer has no recording in this split.
         """
+        return self.draw(singer, generator)()
+
+    def draw(self, singer: int, generator: np.random.Generator) -> Callable[[], torch.Tensor]:
+        """The same, read when what comes back is called; the numbers are drawn now."""
         position = int(generator.integers(self._checked_length(singer)))
         region, _ = self._at(singer, position)
         first, last = self._starts(region)
-        return self._cut(region, self._on_a_frame(int(generator.integers(first, last + 1))))
+        start = self._on_a_frame(int(generator.integers(first, last + 1)))
+        return lambda: self._cut(region, start)
 
-    def fixed_items(self, per_singer: int) -> list[Segment]:
+    def fixed_items(self, per_singer: int, most_singers: int = 0) -> list[Segment]:
         """Lay segments evenly over the singing of every singer: the same list at every call.
 
         Args:
             per_singer: segments for each singer, at least 1. Where there is less singing than that, they overlap.
+            most_singers: if not 0, so many singers at most, evenly spread over those who have a recording.
 
         Returns:
             Segments sorted by singer, then place. Singers without a recording in this split have none.
         """
         if per_singer < 1:
             raise ValueError(f"{per_singer} segments for each singer; expected at least 1")
-        return [segment for singer in range(len(self.singers)) for segment in self._fixed(singer, per_singer)]
+        there = [singer for singer in range(len(self.singers)) if self.sung_length(singer)]
+        chosen = splits.evenly(there, most_singers) if most_singers else there
+        return [segment for singer in chosen for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
         total = self.sung_length(singer)

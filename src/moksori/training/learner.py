@@ -43,13 +43,13 @@ class Learner:
         betas = (config.beta1, config.beta2)
         self._adam = torch.optim.Adam(self._parameters, lr=config.learning_rate.initial, betas=betas, fused=True)
 
-    def gradients(self, loss: Tensor) -> list[Tensor | None]:
+    def gradients(self, loss: Tensor, *, is_checked: bool = True) -> list[Tensor | None]:
         """The gradient of a scalar for each of the learner's parameters, None where it has none; changes nothing.
 
         Raises:
-            Diverged: the loss is not finite.
+            Diverged: the loss is not finite, and `is_checked`.
         """
-        if not torch.isfinite(loss):
+        if is_checked and not torch.isfinite(loss):
             raise Diverged(f"the loss is {loss.item()}")
         return list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
 

@@ -48,6 +48,7 @@ from moksori.training.logging.events import (
 )
 from moksori.training.phases.base import Plan, Update
 from moksori.training.plateau import Plateau
+from moksori.training.ranks import Ranks
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Differentiated, Team
 
@@ -120,6 +121,11 @@ class Trainer:
         """Whether the last judgements brought nothing better."""
         return self._plateau.is_reached
 
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train this model together."""
+        return self.team.ranks
+
     def run(self, budget: Budget, *, is_locked: bool = False) -> Counters:
         """Train until the budget is spent, a plateau is reached (if asked for) or `stop` is set, and save.
 
@@ -131,11 +137,11 @@ class Trainer:
             DivergenceError: training went astray again and again; the last good state is on disk.
             UserError: another run writes into the same folder.
         """
-        with contextlib.nullcontext() if is_locked else self.folder.lock():
+        with contextlib.nullcontext() if is_locked or not self.ranks.is_writer else self.folder.lock():
             return self._run(budget)
 
     def _run(self, budget: Budget) -> Counters:
-        began = self.clock()
+        began = self._look_at_the_clock()
         warnings = self._resume()
         counters, before = self.counters, self.counters.seconds
         self._tell(Resumed(counters.step, before, warnings or []))
@@ -143,11 +149,11 @@ class Trainer:
             self._save()  # so that there is always a state to go back to
         else:
             self._write_model()  # a kill may have come between a state and its model file
-        self._times = dict.fromkeys(("save", "sample", "score"), self.clock())
+        self._times = dict.fromkeys(("save", "sample", "score"), self._look_at_the_clock())
         saved_step, rollbacks, astray_at = counters.step, 0, 0
 
         def is_over() -> bool:
-            counters.seconds = before + self.clock() - began
+            counters.seconds = before + self._look_at_the_clock() - began
             is_spent = counters.step >= budget.max_steps or counters.seconds >= budget.seconds
             return is_spent or (budget.until_plateau and self.has_reached_a_plateau) or self.stop.is_set()
 
@@ -170,6 +176,13 @@ class Trainer:
         if counters.step != saved_step:
             self._save_at_the_end()
         return counters
+
+    def _look_at_the_clock(self) -> float:
+        """The time by which all ranks decide; whoever was asked to stop tells the others."""
+        self._now, is_stopped = self.ranks.agreed(self.clock(), self.stop.is_set())
+        if is_stopped:
+            self.stop.set()
+        return self._now
 
     def _observe(self) -> bool:
         """Log, validate, score, sample, save: whatever is due at this step, or by the clock. Whether it was saved.
@@ -199,7 +212,7 @@ class Trainer:
     def _is_due(self, look: str, every_steps: int) -> bool:
         """Whether a look is to be taken now: after so many steps, or so many minutes after the last one."""
         seconds = 60.0 * float(getattr(self.recipe.loop, f"{look}_every_minutes"))
-        now = self.clock()
+        now = self._now if self.ranks.is_launched else self.clock()
         if self.counters.step % every_steps and now - self._times[look] < seconds:
             return False
         self._times[look] = now
@@ -229,14 +242,16 @@ class Trainer:
         batch = phase.batch(counters.step, counters.attempt)
         parts = [
             phase.updates(shard, counters.step, step_generator(self.seed, counters, index, team.device))
-            for index, shard in enumerate(shards.split(batch, team.n_parts, team.device))
+            for index, shard in zip(team.own, shards.split(batch, team.n_parts, team.device), strict=True)
         ]
         named: dict[str, float] = {}
         while True:
             worked = [part for part in team.side_by_side(self._differentiate, parts) if part is not None]
             if not worked:
                 return named
-            update = shards.mean(worked)
+            update = team.mean(worked)
+            if not math.isfinite(update.total):
+                raise Diverged(f"the loss is {update.total}")
             if update.learner == "autoencoder":
                 self._guards[phase.name].check(update.total)
             self.learners[update.learner].step(update.gradients, counters.step)
@@ -249,7 +264,8 @@ class Trainer:
         if update is None:
             return None
         total = losses.total(update.losses, self.recipe.losses)
-        gradients = self.learners[update.learner].gradients(total)
+        # Whoever trains with others says so beside them, when all have summed theirs; nobody may be left waiting.
+        gradients = self.learners[update.learner].gradients(total, is_checked=not self.ranks.is_launched)
         # All at once: on a GPU every number that is asked for waits for all that was begun before.
         weighted, *values = torch.stack([total, *update.losses.values()]).tolist()
         return Differentiated(update.learner, dict(zip(update.losses, values, strict=True)), weighted, gradients)
@@ -261,13 +277,17 @@ class Trainer:
             self._tell(Logged(step, phase, means, rate, self.counters.seconds, steps_per_second))
 
     def _validate(self) -> None:
-        self.figures = self.monitor.figures()
+        figures = self.monitor.figures() if self.ranks.is_writer else {}
+        self.figures = self.ranks.told(figures)
         if self.figures:
             self._tell(Validated(self.counters.step, self.figures))
 
     def _score(self, scorer: Scorer) -> float:
         """Have conversions judged; the best model so far is written apart. How good they are, 0..1."""
         self._refuse_non_finite()
+        return float(self.ranks.told(self._judged(scorer) if self.ranks.is_writer else 0.0))
+
+    def _judged(self, scorer: Scorer) -> float:
         step = self.counters.step
         shown = self.average.model
         score = scorer.score(shown, self.provenance(self.counters, self._finite_figures()))
@@ -282,11 +302,16 @@ class Trainer:
         return score.merit
 
     def _sample(self) -> None:
+        if not self.ranks.is_writer:
+            return
         for name, clip in self.monitor.samples():
             self._tell(Sampled(self.counters.step, name, clip))
 
     def _save(self) -> None:
         self._refuse_non_finite()
+        self._align()
+        if not self.ranks.is_writer:
+            return
         counters = self.counters
         chosen = dataclasses.asdict(self.chosen) if self.chosen else None
         header = {**dataclasses.asdict(counters), "figures": self.figures, "chosen": chosen}
@@ -301,6 +326,15 @@ class Trainer:
     def _finite_figures(self) -> dict[str, float]:
         return {name: value for name, value in self.figures.items() if math.isfinite(value)}
 
+    def _align(self) -> None:
+        """Let all ranks go on from what is saved."""
+        if self.ranks.is_launched:
+            parts = {"model": self.model.state_dict(), "average": self.average.tensors()}
+            parts |= {f"learner {name}": learner.tensors() for name, learner in self.learners.items()}
+            named = {(part, name): tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+            # By name: a rank that was sent its memory keeps it in another order than the one that has read it.
+            self.ranks.align_([named[key] for key in sorted(named)])
+
     def _handed_out(self) -> Model:
         """The model without the singers of the voice that it began from."""
         shown = self.average.model
@@ -309,12 +343,14 @@ class Trainer:
         return roster.with_singers(shown, {name: name for name in self.own_singers})
 
     def _write_model(self) -> None:
+        if not self.ranks.is_writer:
+            return
         provenance = self.provenance(self.counters, self._finite_figures())
         checkpoint.write_model(self.folder.model, self._handed_out(), provenance)
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
         astray_at, attempt = self.counters.step, self.counters.attempt
-        if rollbacks == _PATIENCE:
+        if rollbacks == _PATIENCE and self.ranks.is_writer:
             self.folder.discard_newest_state()
         self._resume()
         if rollbacks > _MAX_ROLLBACKS:
@@ -328,10 +364,13 @@ class Trainer:
 
     def _resume(self) -> list[str] | None:
         """Take up the newest whole state on disk; warnings about damaged ones, or None if there is no state."""
-        found = self.folder.load_state()
-        if found is None:
+        found = self.folder.load_state() if self.ranks.is_writer else None
+        told = self.ranks.told(found and [found[1], found[2]])
+        if told is None:
             return None
-        tensors, header, warnings = found
+        tensors = self.ranks.tensors_of_first(found and found[0])
+        header: dict[str, Any] = told[0]
+        warnings: list[str] = told[1]
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("|")

@@ -15,23 +15,27 @@ from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data import prepare as preparing
+from moksori.data import threads
 from moksori.data.batches import Batches
 from moksori.data.corpus import MANIFEST, Corpus, sung_range
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
 from moksori.models.kinds import Model
+from moksori.training import recipe as recipes
 from moksori.training import shards, warm_start
 from moksori.training.average import Average
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.loop import Counters, Monitor, Trainer
 from moksori.training.media import base as media
 from moksori.training.media.base import Ingredients, Medium
+from moksori.training.ranks import ALONE, Ranks
 from moksori.training.recipe import Recipe
 from moksori.training.shards import Team
 
 DATA = "data"  # of a run's folder: what is prepared of raw recordings
 _CALIBRATION_SEGMENTS = 16
+_HEARD_SINGERS = 256  # of a larger corpus so many, evenly spread, are validated: time and memory do not grow with it
 
 
 @dataclass(frozen=True)
@@ -77,33 +81,51 @@ def open_run(
     recipe: Recipe,
     options: RunOptions,
     progress: Callable[[int, int, str], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     """Build a run, new or resumed; `Trainer.run` does the rest.
 
     Raises:
-        UserError: the folder holds another run, or the data cannot be trained on.
+        UserError: the folder holds another run, the data cannot be trained on, or the processes that train together
+            cannot share a batch or have different data.
     """
+    device = torch.device(options.device)
+    n_parts = shards.n_parts(recipe.segments.shards, device, ranks)
+    rows = ranks.share(n_parts)
     model, identity = _begun(folder, corpus, recipe, options)
-    folder.claim(identity, recipe)
+    is_new = bool(ranks.told(folder.began_from() is None))
+    if ranks.is_writer:
+        folder.claim(identity, recipe)
+    ranks.check_same("other data", corpus.fingerprint)
+    ranks.check_same("another recipe", recipes.dump(recipe))
     medium = media.medium_for(model, recipe.perturbation)
     segments = recipe.segments
-    table = medium.table(corpus, "train", recipe.segment_samples, moved_copies=segments.moved_copies, progress=progress)
-    batches = Batches(
-        table,
-        segments.batch_size,
-        options.seed,
-        is_balanced=segments.is_balanced,
-        is_augmented=segments.is_augmented and medium.is_augmentable,
+    with ranks.one_a_machine_first():
+        table = medium.table(
+            corpus, "train", recipe.segment_samples, moved_copies=segments.moved_copies, progress=progress
+        )
+    rows_a_part = segments.batch_size // n_parts
+    batches, whole = (
+        Batches(
+            table,
+            segments.batch_size,
+            options.seed,
+            is_balanced=segments.is_balanced,
+            is_augmented=segments.is_augmented and medium.is_augmentable,
+            rows=read,
+        )
+        for read in (range(rows_a_part * rows.start, rows_a_part * rows.stop), None)
     )
     medium.measure(corpus)
-    if recipe.base and folder.began_from() is None:
-        warm_start.meet(medium, batches, recipe, options.seed)
-    device = torch.device(options.device)
-    n_parts = shards.n_parts(segments.shards, device)
-    team = Team(n_parts, device, is_half=_is_half(recipe.precision, device))
+    if recipe.base and is_new:
+        warm_start.meet(medium, whole, recipe, options.seed)
+    is_half = bool(ranks.told(_is_half(recipe.precision, device)))  # machines may differ
+    # Of several processes on one machine each has its share of the cores.
+    n_threads = max(1, threads.n_cores() // ranks.local_world) if ranks.is_launched else None
+    team = Team(n_parts, device, is_half=is_half, ranks=ranks, n_threads=1 if device.type != "cpu" else n_threads)
     ranges = _ranges(corpus)
     others = {name: PitchRange(hz, hz, hz) for name, hz in identity.other_singers.items()}
-    some = table.fixed_items(1)[:_CALIBRATION_SEGMENTS]
+    some = table.fixed_items(1, _CALIBRATION_SEGMENTS)[:_CALIBRATION_SEGMENTS]
     average = Average(model, recipe.average_decay)
     shown = media.medium_for(average.model, recipe.perturbation)
     return Trainer(
@@ -114,7 +136,7 @@ def open_run(
         recipe=recipe,
         seed=options.seed,
         folder=folder,
-        monitor=_monitor(shown, corpus, recipe, options.seed),
+        monitor=_monitor(shown, corpus, recipe, options.seed) if ranks.is_writer else Monitor(dict, lambda: iter(())),
         provenance=_provenance(corpus, ranges, recipe, options, identity.began_from, lambda: shown.layer_peaks(some)),
         clock=time.monotonic,
         team=team,
@@ -187,7 +209,7 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
     rate, loop, hop = recipe.model.sample_rate, recipe.loop, recipe.model.latent_hop_samples
 
     def held_out(n_samples: int, per_singer: int) -> list[Segment]:
-        return medium.table(corpus, "validation", n_samples).fixed_items(per_singer)
+        return medium.table(corpus, "validation", n_samples).fixed_items(per_singer, _HEARD_SINGERS)
 
     scored = held_out(recipe.segment_samples, loop.validation_segments)
     chosen = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1)

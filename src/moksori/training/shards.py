@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batch
+from moksori.training.ranks import ALONE, Ranks
 
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 Part = TypeVar("Part")
@@ -33,9 +34,13 @@ class Differentiated:
     gradients: list[Tensor | None]  # for the learner's parameters, in its order
 
 
-def n_parts(n_shards: int, device: torch.device) -> int:
-    """In how many parts a batch is worked on where a recipe says `n_shards`: so many on a CPU, one on a GPU."""
-    return n_shards if device.type == "cpu" else 1
+def n_parts(n_shards: int, device: torch.device, ranks: Ranks = ALONE) -> int:
+    """In how many parts a batch is worked on where a recipe says `n_shards`: so many on a CPU, one on a GPU.
+
+    Where torchrun has started the process, so many on a GPU, too: what becomes of a part does not depend on how many
+    processes there are, so their number may change from one sitting to the next.
+    """
+    return n_shards if device.type == "cpu" or ranks.is_launched else 1
 
 
 def split(batch: AnyBatch, n_shards: int, device: torch.device) -> list[AnyBatch]:
@@ -45,14 +50,39 @@ def split(batch: AnyBatch, n_shards: int, device: torch.device) -> list[AnyBatch
 
 
 class Team:
-    """One thread for each part of a batch, kept from step to step, and the precision that all of them compute in."""
+    """Threads for this process's parts of a batch, kept from step to step, and the precision that all compute in.
 
-    def __init__(self, n_parts: int, device: torch.device | str = "cpu", *, is_half: bool = False) -> None:
-        """At least one part; `is_half`: the forward pass runs in bfloat16."""
-        self.n_parts = n_parts
+    With fewer threads than parts a thread takes one part after the other: gradients are accumulated.
+    """
+
+    def __init__(
+        self,
+        n_parts: int,
+        device: torch.device | str = "cpu",
+        *,
+        is_half: bool = False,
+        ranks: Ranks = ALONE,
+        n_threads: int | None = None,
+    ) -> None:
+        """Threads for the parts of a batch.
+
+        Args:
+            n_parts: of the whole batch, at least one.
+            device: of the model.
+            is_half: the forward pass runs in bfloat16.
+            ranks: the processes that share the parts.
+            n_threads: at most; by default one for each part of this process.
+
+        Raises:
+            UserError: the parts cannot be shared equally.
+        """
+        self.ranks = ranks
+        self.own = ranks.share(n_parts)  # numbers of the parts that this process works on
+        self.n_parts = len(self.own)
         self.device = torch.device(device)
         self.is_half = is_half
-        self._threads = [ThreadPoolExecutor(1) for _ in range(n_parts)] if n_parts > 1 else []
+        n_threads = min(self.n_parts, n_threads or self.n_parts)
+        self._threads = [ThreadPoolExecutor(1) for _ in range(n_threads)] if n_threads > 1 else []
 
     def forward(self) -> torch.autocast:
         """The mixed precision of a forward pass, to be entered in the thread that computes it.
@@ -71,9 +101,15 @@ class Team:
         if not self._threads:
             return [work(part) for part in parts]
         if len(parts) > self.n_parts:
-            raise ValueError(f"{len(parts)} parts for {self.n_parts} threads")
-        jobs = [thread.submit(work, part) for thread, part in zip(self._threads, parts, strict=False)]
+            raise ValueError(f"{len(parts)} parts for a team of {self.n_parts}")
+        jobs = [self._threads[i % len(self._threads)].submit(work, part) for i, part in enumerate(parts)]
         return [job.result() for job in jobs]
+
+    def mean(self, parts: Sequence[Differentiated]) -> Differentiated:
+        """Average what all processes found in their parts of one update; the same on every one of them."""
+        own = mean(parts)
+        gradients, (total, *values) = self.ranks.mean(own.gradients, [own.total, *own.losses.values()])
+        return Differentiated(own.learner, dict(zip(own.losses, values, strict=True)), total, gradients)
 
 
 def mean(parts: Sequence[Differentiated]) -> Differentiated:

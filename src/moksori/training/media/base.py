@@ -43,8 +43,8 @@ from moksori.training.shards import Team
 class Table(data_batches.Table, Protocol):
     """Clips of one split of a corpus."""
 
-    def fixed_items(self, per_singer: int) -> list[Segment]:
-        """Clips laid evenly over the singing of every singer: the same list at every call."""
+    def fixed_items(self, per_singer: int, most_singers: int = 0) -> list[Segment]:
+        """Clips laid evenly over the singing of every singer, or of so many at most: the same list at every call."""
 
 
 @dataclass(frozen=True)

@@ -128,10 +128,11 @@ class CodeMedium(ConversionMedium):
         return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.melody(clips)), codes)
 
     @torch.no_grad()
-    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int, first: int = 0) -> Tensor:
         """Clips with new codes, sampled in lockstep. They stay codes: through sound and back nothing would change."""
         clips, melody = inputs, self.melody(inputs)
-        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in range(len(clips))])
+        places = range(first, first + len(clips))
+        uniforms = torch.stack([sampling.uniforms(seed, i, 0, clips.shape[-1]) for i in places])
         with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
             conditioning = self._model.conditioning(z.float(), singer_vectors, melody)
             codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)

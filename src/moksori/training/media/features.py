@@ -122,8 +122,8 @@ class FeatureMedium(ConversionMedium):
         """Mean distance of the log-mels in all windows, in nepers (1 neper is 8.7 dB)."""
         return self.distance(self.controls(inputs, z, singer_vectors), clips)
 
-    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
-        """The clips with another sound for the encoder: the seed plays no part."""
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int, first: int = 0) -> Tensor:
+        """The clips with another sound for the encoder: chance plays no part."""
         with torch.no_grad():
             return self.with_sound(inputs, self.controls(inputs, z, singer_vectors), singer_vectors)
 

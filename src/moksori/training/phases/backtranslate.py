@@ -59,8 +59,8 @@ class BackTranslation:
             self._pool = self._sing(step, attempt)
         if not self._pool or place is None:
             raise ValueError(f"step {step} has no pool to learn from")
-        index = place % self._schedule.config.pool_batches
-        return Translated(*(self._pool[name][index] for name in ("clips", "singer", "heard")))
+        index, rows = place % self._schedule.config.pool_batches, self._batches.rows
+        return Translated(*(self._pool[name][index][rows.start : rows.stop] for name in ("clips", "singer", "heard")))
 
     def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
         """One update: rebuild the true clip from the translated one, with the true singer's vector.
@@ -82,37 +82,50 @@ class BackTranslation:
         self._pool = dict(tensors)
 
     def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
-        """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments."""
-        sources = [self._batches.batch(step + i, attempt) for i in range(self._schedule.config.pool_batches)]
-        clips, singer = (torch.cat([getattr(batch, name) for batch in sources]) for name in ("clips", "singer"))
-        chance = np.random.default_rng(np.random.SeedSequence(self._batches.seed, spawn_key=(step, attempt, 2)))
-        inputs = self.translate(clips, singer, chance)
-        pool = {"clips": clips, "singer": singer, "heard": inputs}
-        return {name: torch.unflatten(tensor, 0, (len(sources), -1)) for name, tensor in pool.items()}
+        """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments.
 
-    def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator) -> Tensor:
+        Processes that train together sing a share of the clips each, and then have all of them.
+        """
+        batches, ranks = self._batches, self._team.ranks
+        steps = range(step, step + self._schedule.config.pool_batches)
+        singer = torch.cat([batches.singers_of(at, attempt) for at in steps])
+        own, size = ranks.share(len(singer)), batches.batch_size
+        read = []
+        for number, at in enumerate(steps):
+            rows = range(max(own.start - number * size, 0), min(own.stop - number * size, size))
+            if rows:
+                read.append(batches.batch(at, attempt, rows).clips)
+        clips = torch.cat(read)
+        chance = np.random.default_rng(np.random.SeedSequence(batches.seed, spawn_key=(step, attempt, 2)))
+        heard = self.translate(clips, singer, chance, own.start)
+        pool = {"clips": ranks.joined(clips), "singer": singer, "heard": ranks.joined(heard)}
+        return {name: torch.unflatten(tensor, 0, (len(steps), -1)) for name, tensor in pool.items()}
+
+    def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator, place: int = 0) -> Tensor:
         """Sing clips with virtual singers between their own and another one, by the whole team where that helps.
 
         Args:
-            clips: `[N, ...]`.
-            singer: `[N]`, whose clips they are.
+            clips: `[n, ...]`, some of N clips that follow each other.
+            singer: `[N]`, whose clips all of them are.
             chance: draws partners, shares and the seed of the sampling.
+            place: of the first clip among the N.
 
         Returns:
-            Clips of the same shape on the CPU, with no gradient.
+            Clips of the same shape on the CPU, with no gradient; the same whichever others are sung beside them.
         """
         medium, team = self._medium, self._team
         table = medium.singers
         other = torch.from_numpy(mixup.partners(singer.numpy(), len(table.names), chance))
         share = torch.from_numpy(mixup.shares(self._schedule.config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
+        singer, other, share = (drawn[place : place + len(clips)] for drawn in (singer, other, share))
 
         @torch.no_grad()
         def sing(part: tuple[Tensor, ...]) -> Tensor:
             clips, first, second, share = (tensor.to(team.device) for tensor in part)
             vectors = table.between(first, second, share)
             with team.forward():
-                return medium.generate(clips, medium.encode(clips), vectors, seed).cpu()
+                return medium.generate(clips, medium.encode(clips), vectors, seed, place).cpu()
 
         n_parts = team.n_parts if medium.is_divisible else 1
         parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share)), strict=True)

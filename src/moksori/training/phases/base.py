@@ -61,8 +61,11 @@ class Latent(Protocol):
     def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """How badly clips are rebuilt from their encoder inputs: a scalar, the mean over clips."""
 
-    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int) -> Tensor:
-        """Clips that the singers sing, with no gradient: like `inputs`, but the sound is new."""
+    def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int, first: int = 0) -> Tensor:
+        """Clips that the singers sing, with no gradient: like `inputs`, but the sound is new.
+
+        A clip's chance is that of its place; `first` is the place of the first one, so that some can be sung apart.
+        """
 
 
 class Phase(Protocol):
