@@ -45,7 +45,7 @@ def start(
     n_processes: int, corpus: Corpus, recipe_file: Path, run: Path, n_steps: int, *options: object
 ) -> subprocess.Popen[bytes]:
     """Begin `torchrun -m moksori train`, or a plain `moksori train` for no process."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", n_processes, "--master-port", 0]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", n_processes, "--standalone"]
     begin = [*torchrun, *options, "-m", "moksori"] if n_processes else [sys.executable, "-m", "moksori"]
     changes = [word for key, value in CHANGES.items() for word in ("--set", f"{key}={value}")]
     command = [*begin, "train", corpus.folder, "-o", run, "-r", recipe_file, "--max-steps", n_steps, *changes]
