@@ -77,7 +77,7 @@ def test_a_part_is_worked_on_by_the_same_thread_every_time() -> None:
     first = team.side_by_side(work, [0.02, 0.0])
     assert len(set(first)) == 2
     assert all(team.side_by_side(work, late) == first for late in ([0.0, 0.02], [0.02, 0.0], [0.0, 0.0]))
-    with pytest.raises(ValueError, match="3 parts for 2 threads"):
+    with pytest.raises(ValueError, match="3 parts for a team of 2"):
         team.side_by_side(work, [0.0] * 3)
 
 
