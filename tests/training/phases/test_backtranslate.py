@@ -135,9 +135,9 @@ def test_a_pool_is_as_large_as_the_recipe_says_and_sung_once_for_each_refresh(
     phase, sung = _phase(tiny_model, batches), []
     translate = phase.translate
 
-    def counted(clips: torch.Tensor, singer: torch.Tensor, chance: np.random.Generator) -> torch.Tensor:
+    def counted(clips: torch.Tensor, singer: torch.Tensor, chance: np.random.Generator, place: int) -> torch.Tensor:
         sung.append(len(clips))
-        return translate(clips, singer, chance)
+        return translate(clips, singer, chance, place)
 
     monkeypatch.setattr(phase, "translate", counted)
     for step in (10, 11, 12, 13, 18, 19, 20, 21, 26):
