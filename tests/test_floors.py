@@ -50,11 +50,12 @@ ORDER = {
     "workers": "places pool actors",
     "audio": (
         "clip frames mels mulaw highpass level mixdown parts containers files resample spectral levelling pitch "
-        "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths signals"
+        "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths mark "
+        "signals"
     ),
     "data": (
-        "corpus threads layouts sources rows splits stretches prepare doctor augment repitch flat_cache feature_cache "
-        "segments excerpts batches"
+        "corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
+        "feature_cache segments excerpts batches"
     ),
     "models": (
         "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "

@@ -48,6 +48,7 @@ class Provenance:
     figures: dict[str, float] = field(default_factory=dict)  # last held-out figures, by name
     ranges: dict[str, PitchRange] = field(default_factory=dict)  # of each singer whose pitch was heard
     lineage: tuple[str, ...] = ()  # what it was made of: the voice that training began from, singers taken up later
+    rights: dict[str, str] = field(default_factory=dict)  # singer -> what they agreed to, where it was stated
     layer_peaks: tuple[float, ...] = ()  # largest input of each decoder layer, for int8
 
     def __post_init__(self) -> None:

@@ -173,6 +173,8 @@ def card(singers: tuple[str, ...], provenance: Provenance) -> str:
             "",
             provenance.licence_note.strip(),
             "",
+            *(f"- {_cell(name)}: {_cell(provenance.rights.get(name, 'no rights stated'))}" for name in singers),
+            "",
             "These are voices of people who were asked, or invented ones; say of a conversion that it is one.",
             "",
             *(["## Held-out figures", "", "| | |", "| --- | --- |", *figures, ""] if figures else []),

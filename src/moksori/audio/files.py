@@ -240,6 +240,20 @@ def stretch_of_blocks(blocks: Iterator[Samples], start: int, stop: int) -> Itera
             return
 
 
+def comment(path: Path) -> str:
+    """What a sound file says of itself, such as how it was made; "" where it says nothing.
+
+    Raises:
+        AudioFileError: it cannot be read as sound.
+    """
+    probe(path)
+    try:
+        with soundfile.SoundFile(_name(path)) as file:
+            return str(file.comment)
+    except soundfile.SoundFileError:  # a container that only PyAV reads
+        return ""
+
+
 def write(path: Path, clip: Clip, encoding: Encoding | None = None) -> None:
     """Write a whole mono clip; see `Writer`."""
     with Writer(path, clip.sample_rate, 1, encoding) as writer:
@@ -284,8 +298,10 @@ class Writer:
         ValueError: a block is not finite float32 `[n, n_channels]`.
     """
 
-    def __init__(self, path: Path, sample_rate: int, n_channels: int, encoding: Encoding | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, sample_rate: int, n_channels: int, encoding: Encoding | None = None, comment: str = ""
+    ) -> None:
+        self.path, self._comment = path, comment  # the comment goes into formats that have room for one
         self.n_samples = 0  # written so far, per channel
         self.n_clipped = 0  # samples that lay outside [-1, 1] and were clipped, over all channels
         self._sample_rate, self._n_channels = sample_rate, n_channels
@@ -318,6 +334,9 @@ class Writer:
                 f"{self.path}: cannot write {encoding.format}/{encoding.subtype} with {self._n_channels} channel(s) at "
                 f"{self._sample_rate} Hz ({_reason(error)}); wav and flac take nearly every rate"
             ) from error
+        if self._comment:
+            with contextlib.suppress(soundfile.SoundFileError):  # a format without room for words
+                self._file.comment = self._comment
         _forbid_seeking(self._file)
         return self
 

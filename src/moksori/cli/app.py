@@ -28,6 +28,7 @@ from moksori.cli import (
     study,
     sweep,
     train,
+    verify,
     wavenet,
 )
 from moksori.errors import UserError
@@ -78,6 +79,7 @@ app.command("info")(info.command)
 app.command("singers")(singers.command)
 app.command("bench")(bench.command)
 app.command("doctor")(doctor.command)
+app.command("verify")(verify.command)
 app.command("studio")(studio.command)
 app.add_typer(wavenet.app, name="wavenet")
 app.command("study", context_settings=study.SETTINGS)(study.command)

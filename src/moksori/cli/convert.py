@@ -103,6 +103,12 @@ def command(
         str | None, typer.Option(help="Keep what is said here under a name, beside the model: see moksori info.")
     ] = None,
     lang: console.Language = None,
+    is_marked: Annotated[
+        bool, typer.Option("--mark", help="Put an inaudible mark into the sound, which moksori verify finds.")
+    ] = False,
+    mark_key: Annotated[
+        str, typer.Option("--mark-key", help="The same under a key of your own; keep it secret.", show_default=False)
+    ] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out songs whose result is there already.")
@@ -167,6 +173,7 @@ def command(
     import torch  # slow to load, so what can be refused has been
 
     import moksori
+    from moksori.audio.mark import PUBLIC_KEY
     from moksori.conversion import ConvertOptions, SongFile
     from moksori.generation import generator
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
@@ -190,6 +197,7 @@ def command(
         temperature,
         backend,
         chunks=UNCUT if one_stream else ChunkConfig(),
+        mark=(mark_key or PUBLIC_KEY) if is_marked or mark_key else "",
     )
     if is_catalogue:
         asked = catalogue.Asked(results, ray or catalogue.OFF, workers, force, as_json)

@@ -37,6 +37,7 @@ def command(
         "data": origin["data_fingerprint"][:16],
         **({"made of": "; ".join(origin["lineage"])} if origin["lineage"] else {}),
         "terms": origin["licence_note"] or "none stated",
+        **{f"rights of {name}": origin["rights"].get(name, "none stated") for name in found["singers"]},
         **{f"preset {name}": _preset_text(said) for name, said in found["presets"].items()},
         **{f"held out: {name.replace('_', ' ')}": f"{value:.3f}" for name, value in origin["figures"].items()},
     }

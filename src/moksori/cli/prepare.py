@@ -62,6 +62,13 @@ def command(
             metavar="WHERE", help="By Ray: auto (the cluster that runs), local, or a cluster's address; off: threads."
         ),
     ] = None,
+    rights: Annotated[
+        str,
+        typer.Option(
+            help="What the singers agreed to; a file CONSENT in a singer's folder goes before it. Every model made of "
+            "the data carries it."
+        ),
+    ] = "",
     lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -86,6 +93,7 @@ def command(
         sample_rate=rate,
         workers=workers,
         layout=layout,
+        rights=rights,
         validation_share=validation_share,
         test_share=test_share,
         split_seed=split_seed,

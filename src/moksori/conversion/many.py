@@ -208,7 +208,7 @@ def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
 def _write(slot: Slot[Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
     """Write what becomes of a song; it appears under its name when it is complete."""
     song = slot.song
-    with files.Writer(destination, info.sample_rate, info.n_channels, encoding) as writer:
+    with files.Writer(destination, info.sample_rate, info.n_channels, encoding, song.credit) as writer:
         for block in song.sound(codes):
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
     song.report.n_clipped += writer.n_clipped

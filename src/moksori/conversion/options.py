@@ -33,6 +33,7 @@ class ConvertOptions:
     temperature: float = 1.0  # codes: 1 samples the model's own law, 0 takes the most probable code every time
     backend: str = generator.AUTO  # codes: what computes them
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
+    mark: str = ""  # key of the inaudible mark that the result carries, see `audio.mark`; "": none
 
     def __post_init__(self) -> None:
         seed = arguments.whole_number(self.seed, "seed", "0")

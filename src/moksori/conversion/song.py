@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moksori.audio import breaths, frames, level
+from moksori.audio import breaths, frames, level, mark
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
 from moksori.audio.pitch import PitchTrack, PitchTracker
@@ -33,6 +33,9 @@ from moksori.generation.songs.latents import Encode
 from moksori.models import kinds
 from moksori.models.kinds import Converter
 
+CREDIT = "A singing voice conversion by Moksori, sung by the model's voice"
+"""How the comment of every result begins."""
+
 _FADE_SECONDS = 0.02  # at the edges of digital silence
 
 
@@ -43,6 +46,7 @@ class Instrument:
     model: Converter
     provenance: Provenance
     tracker: PitchTracker
+    fingerprint: str = ""  # of the weights, see `Voice.fingerprint`
     # Of a model that samples codes:
     backend_name: str = ""
     encode: Encode | None = None  # listens
@@ -91,6 +95,7 @@ class Song:
             always_tracks=config.has_detail,
         )
         self._options, self._model_rate = options, config.sample_rate
+        self._singer, self._weights = singer, instrument.fingerprint
         self._has_headroom = recording.has_headroom and analysed.measured.peak_dbfs > 0
         if analysed.is_high_passed:
             recording = analysis.high_passed(recording)
@@ -126,6 +131,13 @@ class Song:
         self.report.seams = self._sung.seams
 
     @property
+    def credit(self) -> str:
+        """What the file of the result says of itself: that it is a conversion, by whom, and by which weights."""
+        shares = {self._singer: 1.0} if isinstance(self._singer, str) else self._singer
+        who = "+".join(name if len(shares) == 1 else f"{name}:{share:g}" for name, share in shares.items())
+        return f"{CREDIT} {who}; weights {self._weights[:16]}"
+
+    @property
     def n_parts(self) -> int:
         """How many parts are sung code by code; none where nothing is."""
         return self._sung.n_parts
@@ -152,6 +164,8 @@ class Song:
         if options.keep_breaths and track is not None:
             shares = breaths.shares(track.f0_hz, track.hop_seconds)
             sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)
+        if options.mark:
+            sung = mark.marked(sung, self._model_rate, options.mark)
         return self._at_source_rate(sung, 0.0 if options.loudness == "normalise" else -self._analysis.gain_db)
 
     def _at_source_rate(self, sung: Iterator[Samples], gain_db: float) -> Iterator[Samples]:

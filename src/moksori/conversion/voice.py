@@ -99,7 +99,7 @@ class Voice(Trained[Converter]):
         """
         return self._instrument(asked).backend_name
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 (64 hex digits) of the weights: tells one voice from another, whatever their files are called."""
         return checkpoint.fingerprint(self._model.state_dict())
@@ -385,7 +385,7 @@ class Voice(Trained[Converter]):
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
                     "out, or take a voice of recipe paper, melody or small"
                 )
-            return Instrument(model, provenance, self._tracker)
+            return Instrument(model, provenance, self._tracker, self.fingerprint)
         name = generator.usual_backend(model.decoder) if asked == generator.AUTO else asked
         n_layers, n_peaks = sum(1 for _ in model.decoder.gated_layers()), len(provenance.layer_peaks)
         if name == "int8" and n_peaks != n_layers:
@@ -396,7 +396,7 @@ class Voice(Trained[Converter]):
         if self._made is None or self._made.backend_name != name:
             backend = generator.backend_for(model.decoder, name, provenance.layer_peaks)
             encode = latents.encode_for(model.encoder, name)
-            self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
+            self._made = Instrument(model, provenance, self._tracker, self.fingerprint, name, encode, backend)
         return self._made
 
 

@@ -96,6 +96,7 @@ class Corpus:
     singers: tuple[str, ...]  # sorted
     recordings: tuple[Recording, ...]  # sorted by singer, then source
     skipped: tuple[Skipped, ...] = ()
+    rights: tuple[tuple[str, str], ...] = ()  # singer, and what they agreed to; nobody for whom nothing is stated
 
     def __post_init__(self) -> None:
         """Check names against recordings.

@@ -30,7 +30,7 @@ from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
-from moksori.data import layouts, sources, splits, stretches
+from moksori.data import layouts, rights, sources, splits, stretches
 from moksori.data.corpus import (
     CACHE,
     CLIPS,
@@ -74,6 +74,7 @@ class PrepareConfig:
     stretches: stretches.StretchConfig = field(default_factory=stretches.StretchConfig)  # how long takes are cut
     singer: str = ""  # whose recordings lie right in the folder; "" for the folder's own name
     workers: int = 0  # threads; 0 is one for each core. The result does not depend on it
+    rights: str = ""  # what singers agreed to who have no CONSENT file of their own, see `rights`
     layout: str = ""  # a name of `layouts`, where paths say who sings; "": a folder for each singer
 
     def __post_init__(self) -> None:
@@ -150,13 +151,15 @@ def prepare(
             recordings = _split(made, known, config, listed)
             if not recordings:
                 raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
+            singers = tuple(sorted({recording.singer for recording in recordings}))
             corpus = Corpus(
                 folder=out,
                 sample_rate=config.sample_rate,
                 level_dbfs=config.level_dbfs,
-                singers=tuple(sorted({recording.singer for recording in recordings})),
+                singers=singers,
                 recordings=tuple(recordings),
                 skipped=tuple(skipped),
+                rights=_rights(songs, singers, config.rights, place),
             )
             # First, and for ever: a recording that is away for a while comes back to its split.
             _remember_splits(out, kept | {(r.singer, r.audio_sha256): r.split for r in corpus.recordings})
@@ -167,6 +170,15 @@ def prepare(
             f"{out}: cannot be written ({error.strerror}); free some space or choose another one"
         ) from error
     return corpus
+
+
+def _rights(
+    songs: Path | Place, singers: tuple[str, ...], for_all: str, place: Place | None
+) -> tuple[tuple[str, str], ...]:
+    """What is stated for each singer; of a URL, only what was said in so many words."""
+    if place is None:
+        return rights.of_singers(Path(str(songs)), singers, for_all)
+    return tuple((name, for_all.strip()) for name in singers if for_all.strip())
 
 
 @dataclass(frozen=True)

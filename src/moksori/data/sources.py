@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moksori.audio import files
+from moksori.data import rights
 from moksori.data.corpus import Skipped
 from moksori.data.layouts import Layout, Left
 from moksori.errors import DataError
@@ -203,6 +204,8 @@ def _of_singer(songs: Path, folder: Path, singer: str) -> tuple[list[Source], li
         name = path.relative_to(songs).as_posix()
         if reason:
             skipped.append(Skipped(_printable(name), reason))
+        elif path.name in rights.NAMES:
+            continue
         elif not files.is_candidate(path):
             others.append("hidden" if path.name.startswith(".") else path.suffix or "no suffix")
         elif name != _printable(name):

@@ -180,6 +180,7 @@ def _provenance(
             level_dbfs=corpus.level_dbfs,
             ranges=ranges,
             licence_note=options.licence_note,
+            rights=dict(corpus.rights),
             figures=figures,
             lineage=(began_from,) if began_from else (),
             layer_peaks=layer_peaks(),
