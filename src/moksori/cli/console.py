@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 6  # places told of notes outside a range, or bars
 _LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # letters that turn the ones behind them round
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -142,7 +143,7 @@ class SongBars:
     def result(self, text: str) -> None:
         """A line of the result, on standard output."""
         if self._bar.disable or not sys.stdout.isatty():
-            typer.echo(text)
+            typer.echo(harmless(text))  # the name of a song may be anything
         else:
             self.say(text)
 
@@ -151,7 +152,7 @@ class SongBars:
         if self._bar.disable:
             say(text)
         else:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(harmless(text), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -209,7 +210,7 @@ def refuse_missing_model(model: Path) -> None:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, beside the result."""
-    typer.echo(text, err=True)
+    typer.echo(harmless(text), err=True)
 
 
 def harmless(text: str) -> str:
@@ -219,7 +220,9 @@ def harmless(text: str) -> str:
     'an\\\\x1b[2Jna, terms:\\n\\tfree'
     """
     return "".join(
-        repr(letter)[1:-1] if unicodedata.category(letter) == "Cc" and letter not in "\n\t" else letter
+        repr(letter)[1:-1]
+        if (unicodedata.category(letter) == "Cc" and letter not in "\n\t") or letter in _TURNING
+        else letter
         for letter in text
     )
 
