@@ -74,7 +74,8 @@ def refused(line: str) -> str:
     try:
         command.make_context("moksori", list(words))
     except Exception as error:
-        return str(getattr(error, "message", "")) or repr(error)
+        told = getattr(error, "format_message", None)  # what the command line would print
+        return told() if told else repr(error)
     return ""
 
 
