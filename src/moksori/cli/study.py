@@ -9,7 +9,7 @@ import typer
 
 from moksori.errors import UserError
 
-NAMES = ("memory", "translation", "back-translation", "bayes")
+NAMES = ("memory", "translation", "back-translation", "bayes", "speech")
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -40,6 +40,10 @@ def _main_of(name: str) -> Callable[[Sequence[str]], None]:
         from moksori_studies import back_translation
 
         return back_translation.main
-    from moksori_studies import bayes
+    if name == "bayes":
+        from moksori_studies import bayes
 
-    return bayes.main
+        return bayes.main
+    from moksori_studies import speech
+
+    return speech.main
