@@ -84,7 +84,7 @@ ORDER = {
 # but the command that starts them.
 STUDIES_ORDER = (
     "commands subwords corpora toy seq2seq training recurrent pages bleu comparison memory translation bayes "
-    "back_translation"
+    "back_translation jamo espeak mels tacotron speech"
 )
 STUDIES_MAY_IMPORT = {"moksori.errors", "moksori.atomic"}
 STARTS_STUDIES = "moksori.cli.study"

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,7 +37,7 @@ from moksori_studies.training import chance
 
 _MIDDLE, _SPREAD = -4.5, 2.0  # of log-mels of this speech: what the net sees is around 0, of size 1
 _MAX_LETTERS = 60  # a sentence longer than this is left out
-_STATE = "state.pt"
+_STATE = "state.safetensors"
 _SAVE_EVERY = 50  # updates
 
 
@@ -114,7 +115,7 @@ def recorded(text: str, voice: str, path: Path, config: MelConfig) -> Tensor:
         loud = (samples.abs() > 0.01).nonzero().flatten()
         margin = config.sample_rate // 20
         write_wav(path, samples[max(0, int(loud[0]) - margin) : int(loud[-1]) + margin], config.sample_rate)
-    with wave.open(str(path)) as file:
+    with wave.open(str(path), "rb") as file:
         samples = torch.from_numpy(np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32))
     return seen(mels.log_mel(samples / 32768, config))
 
@@ -160,10 +161,7 @@ def learn(
     losses: list[float] = []
     state = out / _STATE
     if state.exists():
-        kept = torch.load(state, weights_only=True)
-        model.load_state_dict(kept["model"])
-        optimiser.load_state_dict(kept["optimiser"])
-        losses = list(kept["losses"])
+        losses = _restore(state, model, optimiser)
     r = model.config.frames_a_step
     supply = batches(sentences, batch_size, r, seed, len(losses))
     began = time.monotonic()
@@ -183,9 +181,34 @@ def learn(
         if len(losses) % _SAVE_EVERY == 0 or len(losses) == n_updates:
             recent = sum(losses[-50:]) / len(losses[-50:])
             print(f"update {len(losses)}: loss {recent:.3f}, {time.monotonic() - began:.0f} s", flush=True)
-            content = io.BytesIO()
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, content)
-            atomic.write(state, content.getvalue())
+            atomic.write(state, safetensors.torch.save(_tensors(model, optimiser, losses)))
+    return losses
+
+
+def _tensors(model: Tacotron, optimiser: torch.optim.Optimizer, losses: Sequence[float]) -> dict[str, Tensor]:
+    """All that a training goes on from, by name."""
+    moments = optimiser.state_dict()["state"]
+    return {
+        **{f"model|{name}": tensor.contiguous() for name, tensor in model.state_dict().items()},
+        **{f"adam|{i}|{name}": tensor for i, own in moments.items() for name, tensor in own.items()},
+        "losses": torch.tensor(losses, dtype=torch.float64),
+    }
+
+
+def _restore(path: Path, model: Tacotron, optimiser: torch.optim.Optimizer) -> list[float]:
+    """Take up what `_tensors` laid by; the losses so far are returned."""
+    tensors = safetensors.torch.load_file(path)
+    losses: list[float] = tensors.pop("losses").tolist()
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "adam": {}}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("|")
+        parts[kind][name] = tensor
+    model.load_state_dict(parts["model"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in parts["adam"].items():
+        number, _, name = key.partition("|")
+        moments.setdefault(int(number), {})[name] = tensor
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return losses
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from moksori.errors import UserError
@@ -246,8 +247,7 @@ def test_the_study_goes_the_whole_way_and_goes_on_where_it_stopped(
     def run(out: str) -> dict[str, torch.Tensor]:
         arguments = ["--count", "6", "--held-out", "1", "--voices", "ko,ko+f2", "--updates", "6", "--page", page]
         speech.main([str(tmp_path / "texts.txt"), "-o", str(tmp_path / out), *arguments])
-        kept: dict[str, torch.Tensor] = torch.load(tmp_path / out / "state.pt", weights_only=True)["model"]
-        return kept
+        return safetensors.torch.load_file(tmp_path / out / "state.safetensors")
 
     monkeypatch.setattr(speech, "_SAVE_EVERY", 2)
     straight = run("straight")
