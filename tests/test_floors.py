@@ -49,7 +49,7 @@ FLOORS = {
 ORDER = {
     "workers": "places pool actors",
     "audio": (
-        "clip frames mels mulaw highpass level mixdown parts containers files resample spectral levelling pitch "
+        "clip frames mels mulaw bands highpass level mixdown parts containers files resample spectral levelling pitch "
         "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths mark "
         "signals"
     ),
@@ -58,7 +58,7 @@ ORDER = {
         "feature_cache segments excerpts batches"
     ),
     "models": (
-        "conditions layers notes encoder mel_encoder wavenet synthesiser source_filter expectation classifier critic "
+        "conditions layers notes mel_encoder encoder wavenet synthesiser source_filter expectation classifier critic "
         "singers autoencoder source_filter_model solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",

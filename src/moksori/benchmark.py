@@ -166,6 +166,7 @@ def measure(
         decoder, torch.zeros(1, conditioning.n_samples, dtype=torch.int64, device=device), conditioning
     )
     measurements = {way: _Measurement(decoder, way, conditioning, peaks, seconds) for way in ways}
+    assert isinstance(model.encoder, Encoder)  # `_model` makes no other
     encoders = [_EncoderMeasurement(model.encoder, name, seconds) for name in (PLAIN, *verdict.precisions)]
     yardsticks = _Yardsticks(verdict)
     for done in range(rounds):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from moksori import arguments, checkpoint, run_files
-from moksori.audio import features, frames, level, mulaw, resample
+from moksori.audio import bands, features, frames, level, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.checkpoint import Provenance, Trained
@@ -186,8 +186,9 @@ class Soloist(Trained[Solo]):
     def _primed(self, prime: Clip, gain_db: float) -> tuple[Tensor, Tensor]:
         """The last codes of a recording, whole frames, as many as the net can see; and their local features."""
         config = self._model.config
-        codes = mulaw.encode(torch.from_numpy(self._samples(prime, gain_db)))
-        hop = config.hop_samples
+        hop, samples = config.hop_samples, torch.from_numpy(self._samples(prime, gain_db))
+        n_bands = config.decoder.bands
+        codes = bands.encode(samples[: len(samples) // n_bands * n_bands], n_bands)
         n_frames = min(frames.n_frames(config.decoder.receptive_field, hop), len(codes) // hop)
         if not n_frames:
             raise UserError(f"a recording of {prime.seconds:.3g} s is too short to go on from")

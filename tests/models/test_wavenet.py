@@ -141,7 +141,7 @@ def test_the_condition_enters_the_head_too() -> None:
 @torch.no_grad()
 def test_the_head_reads_the_sum_of_all_skips() -> None:
     decoder, codes, conditioning = net(), noise(40), described(10)
-    x = decoder.first(mulaw.to_scalar(shift_right(codes, 2)).unsqueeze(1))
+    x = decoder.first(shift_right(mulaw.to_scalar(codes)[:, None], 2))
     parts = [decoder.first_skip(x)]
     for layer in decoder.gated_layers():
         x, skip = layer(x, conditioning.frames)
@@ -161,7 +161,7 @@ def test_layers_with_zeroed_residuals_all_hear_the_first_convolution() -> None:
         layer.residual.weight.zero_()
         assert layer.residual.bias is not None
         layer.residual.bias.zero_()
-    first = decoder.first(mulaw.to_scalar(shift_right(codes, 2)).unsqueeze(1))
+    first = decoder.first(shift_right(mulaw.to_scalar(codes)[:, None], 2))
     skips = decoder.first_skip(first) + sum(layer(first, None)[1] for layer in decoder.gated_layers())
     torch.testing.assert_close(decoder(codes), decoder.head(skips, None))
 
@@ -173,9 +173,10 @@ def test_dilations_double_in_every_cycle() -> None:
 
 
 def test_shift_right_is_the_drawing_in_its_docstring() -> None:
-    s = mulaw.SILENCE
-    assert shift_right(torch.tensor([[10, 11, 12, 13]]), 2).tolist() == [[s, s, 10, 11, 12]]
-    assert shift_right(torch.tensor([[10, 11]]), 3).tolist() == [[s, s, s, 10]]
+    s = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
+    assert torch.equal(shift_right(torch.tensor([[[0.1, 0.2, 0.3, 0.4]]]), 2), torch.tensor([[[s, s, 0.1, 0.2, 0.3]]]))
+    two_bands = torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])
+    assert torch.equal(shift_right(two_bands, 3), torch.tensor([[[s, s, s, 0.1], [s, s, s, 0.3]]]))
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from moksori import arguments, checkpoint, hub, run_files
-from moksori.audio import files, frames, level, mixdown, mulaw, pitch, resample
+from moksori.audio import bands, files, frames, level, mixdown, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
@@ -343,7 +343,10 @@ class Voice(Trained[Converter]):
         if not kinds.samples_codes(self._model):
             own = resample.resample(clip.samples, clip.sample_rate, self.sample_rate)
             return Clip(_at_rate_of(clip, own, self.sample_rate, 0.0), clip.sample_rate)
-        samples = mulaw.decode(self._codes(clip, gain_db)).numpy()
+        n_bands = self._model.config.decoder.bands
+        own = resample.resample(level.apply_gain(clip.samples, gain_db), clip.sample_rate, self.sample_rate)
+        padded = np.pad(own, (0, -len(own) % n_bands))
+        samples = bands.decode(bands.encode(torch.from_numpy(padded), n_bands), n_bands).numpy()[: len(own)]
         return Clip(_at_rate_of(clip, samples, self.sample_rate, -gain_db), clip.sample_rate)
 
     def transposition(self, clip: Clip, singer: str | Mapping[str, float], options: ConvertOptions) -> float:
@@ -361,11 +364,6 @@ class Voice(Trained[Converter]):
             )
             for singer in singers
         ]
-
-    def _codes(self, clip: Clip, gain_db: float) -> Tensor:
-        """Codes `[T]` of a clip at the model's rate and level."""
-        samples = resample.resample(level.apply_gain(clip.samples, gain_db), clip.sample_rate, self.sample_rate)
-        return mulaw.encode(torch.from_numpy(samples))
 
     def vector(self, singer: str | Mapping[str, float]) -> Tensor:
         """The embedding `[E]` of a singer, or of a mix of singers.

@@ -5,6 +5,8 @@ The first run at a model's rate turns every clip into 8-bit codes, one flat file
     DATA/cache/codes-<rate>-<fingerprint>.u8     all clips one after the other, in manifest order
     DATA/cache/codes-<rate>-<fingerprint>.json   written last: its presence says that the codes are complete
 
+Codes of sub-bands (`audio.bands`) have files of their own, `bands-<rate>-...`; a segment of them begins with a step.
+
 An hour of singing at 16 kHz is 58 MB there, mapped into memory and never read as a whole.
 """
 
@@ -22,7 +24,7 @@ import numpy.typing as npt
 import torch
 
 from moksori import atomic
-from moksori.audio import features, files, frames, mulaw
+from moksori.audio import bands, features, files, frames, mulaw
 from moksori.audio.features import FeatureConfig
 from moksori.audio.resample import StreamResampler
 from moksori.data import feature_cache, splits
@@ -69,6 +71,7 @@ class SegmentTable:
         segment_samples: length of every segment, at that rate.
         melody_hop_samples: if not 0, segments tell pitch and loudness, too, known so often; see `item`.
         mel_window_samples: if not 0, they also tell the log-mel of this window of `features.WINDOWS`, as often.
+        n_bands: 1 for codes of the waveform, 4 for those of its bands.
         workers: threads that build the cache, 0 for one each core; they do not change its content.
         progress: told about the building of the cache.
 
@@ -87,6 +90,7 @@ class SegmentTable:
         *,
         melody_hop_samples: int = 0,
         mel_window_samples: int = 0,
+        n_bands: int = 1,
         workers: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -97,7 +101,8 @@ class SegmentTable:
         self.split = split
         self.sample_rate = sample_rate
         self.segment_samples = segment_samples
-        self._codes = open_codes(corpus, sample_rate, workers=workers, progress=progress)
+        self._codes = open_codes(corpus, sample_rate, n_bands, workers=workers, progress=progress)
+        self._step = melody_hop_samples or n_bands
         self._melody_hop, self._mel_window = melody_hop_samples, mel_window_samples
         self._melodies: dict[str, Stretch] = {}
         if melody_hop_samples:
@@ -105,7 +110,7 @@ class SegmentTable:
             stretches = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
             self._melodies = {stretch.recording.source: stretch for stretch in stretches}
         self._regions: list[list[_Region]] = [[] for _ in corpus.singers]
-        for recording, start, length in layout(corpus, sample_rate):
+        for recording, start, length in layout(corpus, sample_rate, n_bands):
             if recording.split == split:
                 self._regions[corpus.singers.index(recording.singer)] += _regions(
                     recording, start, length, corpus, sample_rate
@@ -195,8 +200,11 @@ class SegmentTable:
         return min(max(a, 0), latest), min(max(b, 0), latest)
 
     def _on_a_frame(self, start: int) -> int:
-        """The start of a segment, moved to the melody's frame before it: else the melody would be early or late."""
-        return start - start % self._melody_hop if self._melody_hop else start
+        """The start of a segment, moved to the melody's frame before it, or to a step of bands.
+
+        Else the melody would be early or late, and a band be taken for another.
+        """
+        return start - start % self._step
 
     def _cut(self, region: _Region, start: int) -> torch.Tensor:
         begin = region.clip_start + start
@@ -217,18 +225,23 @@ class SegmentTable:
         return torch.cat([codes.float()[None], held])
 
 
-def layout(corpus: Corpus, sample_rate: int) -> list[tuple[Recording, int, int]]:
+def layout(corpus: Corpus, sample_rate: int, n_bands: int = 1) -> list[tuple[Recording, int, int]]:
     """Say where each clip lies in the flat file of codes.
 
     Returns:
-        `(recording, start, length)` in samples at `sample_rate`, in manifest order, without gaps.
+        `(recording, start, length)` in samples at `sample_rate`, in manifest order, without gaps; of bands whole steps.
     """
-    lengths = [frames.rescaled_length(r.n_samples, corpus.sample_rate, sample_rate) for r in corpus.recordings]
+    lengths = [
+        frames.padded_length(frames.rescaled_length(r.n_samples, corpus.sample_rate, sample_rate), n_bands)
+        for r in corpus.recordings
+    ]
     starts = np.cumsum([0, *lengths])[:-1].tolist()
     return list(zip(corpus.recordings, starts, lengths, strict=True))
 
 
-def open_codes(corpus: Corpus, sample_rate: int, *, workers: int = 0, progress: Progress | None = None) -> Codes:
+def open_codes(
+    corpus: Corpus, sample_rate: int, n_bands: int = 1, *, workers: int = 0, progress: Progress | None = None
+) -> Codes:
     """Map the cached codes of a corpus into memory, building them first where they are missing or stale.
 
     Returns:
@@ -238,21 +251,22 @@ def open_codes(corpus: Corpus, sample_rate: int, *, workers: int = 0, progress: 
         AudioFileError: a clip is missing or damaged.
         DataError: a clip does not have the length that the manifest states.
     """
-    n_codes = sum(length for _, _, length in layout(corpus, sample_rate))
+    n_codes = sum(length for _, _, length in layout(corpus, sample_rate, n_bands))
     header = {"version": VERSION, "sample_rate": sample_rate, "n_codes": n_codes}
-    cache = FlatCache(corpus, f"codes-{sample_rate}", ".u8", header)
+    kind = "codes" if n_bands == 1 else "bands"
+    cache = FlatCache(corpus, f"{kind}-{sample_rate}", ".u8", header)
 
     def build(path: Path) -> Described:
-        _build(path, corpus, sample_rate, workers, progress or (lambda done, total, what: None))
+        _build(path, corpus, sample_rate, n_bands, workers, progress or (lambda done, total, what: None))
         return {}
 
     cache.opened(build, lambda _: n_codes, f"it needs {n_codes / 1e6:.0f} MB")
     return np.memmap(cache.path, np.uint8, mode="r")
 
 
-def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress: Progress) -> None:
+def _build(path: Path, corpus: Corpus, sample_rate: int, n_bands: int, workers: int, progress: Progress) -> None:
     """Encode all clips into a temporary file that takes its name when it is complete."""
-    rows = layout(corpus, sample_rate)
+    rows = layout(corpus, sample_rate, n_bands)
     with atomic.replacing(path) as temporary, open(temporary, "xb") as whole:
 
         def encode(row: tuple[Recording, int, int]) -> str:
@@ -260,7 +274,7 @@ def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress:
             # Each thread writes through a handle of its own. (A full disk kills a process that writes through a map.)
             with open(temporary, "r+b") as file:
                 file.seek(start)
-                _encode(file, corpus, recording, sample_rate, length)
+                _encode(file, corpus, recording, sample_rate, n_bands, length)
             return recording.source
 
         for n_done, source in enumerate(map_in_order(encode, rows, workers), start=1):
@@ -268,17 +282,18 @@ def _build(path: Path, corpus: Corpus, sample_rate: int, workers: int, progress:
         os.fsync(whole.fileno())
 
 
-def _encode(file: IO[bytes], corpus: Corpus, recording: Recording, sample_rate: int, length: int) -> None:
+def _encode(file: IO[bytes], corpus: Corpus, recording: Recording, sample_rate: int, n_bands: int, length: int) -> None:
     """Read a clip in blocks, resample it, and write exactly `length` codes."""
     path = corpus.clip_path(recording)
     stream = StreamResampler(corpus.sample_rate, sample_rate)
     blocks = (stream.push(block) for block in files.read_mono_blocks(path, BLOCK_SAMPLES))
     n_written = 0
-    for block in itertools.chain(blocks, (stream.flush() for _ in range(1))):  # flushed when the blocks are through
-        n_written += len(block)
+    resampled = itertools.chain(blocks, (stream.flush() for _ in range(1)))  # flushed when the blocks are through
+    for codes in bands.encode_blocks(resampled, n_bands):
+        n_written += len(codes)
         if n_written > length:
             raise _changed(path, recording)
-        file.write(mulaw.encode(torch.from_numpy(block)).to(torch.uint8).numpy().tobytes())
+        file.write(codes.tobytes())
     if n_written < length:
         raise _changed(path, recording)
 

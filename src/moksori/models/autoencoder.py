@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from moksori.audio.features import FeatureConfig
-from moksori.models import conditions
+from moksori.models import conditions, encoder
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
-from moksori.models.encoder import Encoder, EncoderConfig
+from moksori.models.encoder import EncoderConfig
 from moksori.models.notes import NoteClassifier, NoteConfig
 from moksori.models.singers import SingerTable
 from moksori.models.wavenet import WaveNet, WaveNetConfig
@@ -39,6 +39,13 @@ class ModelConfig:
             )
         if self.melody_hop_samples:
             FeatureConfig(self.sample_rate, self.melody_hop_samples)  # refuses what it refuses
+        if self.decoder.bands > 1 and not self.encoder.is_spectral:
+            raise ValueError(
+                "an encoder hears the codes of a waveform, or the log-mel of any codes; with decoder.bands, set "
+                "encoder.window_samples"
+            )
+        if (self.melody_hop_samples or self.encoder.hop_samples) % self.decoder.bands:
+            raise ValueError(f"hops must be whole steps of {self.decoder.bands} bands: {self}")
         if self.sample_rate < 1000 or self.singer_channels < 1:
             raise ValueError(f"sample_rate must be at least 1000 Hz and singer_channels at least 1: {self}")
 
@@ -78,7 +85,7 @@ class Autoencoder(nn.Module):
     def __init__(self, config: ModelConfig, singer_names: Sequence[str]) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.encoder)
+        self.encoder = encoder.build(config.encoder, config.sample_rate, config.decoder.bands)
         self.singers = SingerTable(singer_names, config.singer_channels)
         n_melody = conditions.MELODY_CHANNELS if config.melody_hop_samples else 0
         self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels + n_melody)
@@ -114,7 +121,17 @@ class Autoencoder(nn.Module):
         channels = None if melody is None else conditions.melody(melody[:, 0], melody[:, 1])
         return conditions.join(z, singer_vectors, self.config.latent_hop_samples, channels)
 
-    def logits(self, codes: Tensor, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None) -> Tensor:
-        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`."""
-        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody))
+    def logits(
+        self,
+        codes: Tensor,
+        z: Tensor,
+        singer_vectors: Tensor,
+        melody: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`.
+
+        Noise `[B, T]`, in codes, is added to the ones before.
+        """
+        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody), noise)
         return scores

@@ -45,6 +45,8 @@ class SoloConfig:
             raise ValueError(
                 f"singer_channels must not be negative, hop_samples at least 1, sample_rate at least 1000: {self}"
             )
+        if self.hop_samples % self.decoder.bands:
+            raise ValueError(f"hop_samples must be whole steps of {self.decoder.bands} bands, not {self.hop_samples}")
         if self.mel_window_samples not in (0, *features.WINDOWS):
             known = ", ".join(map(str, sorted(features.WINDOWS)))
             raise ValueError(f"mel_window_samples must be 0 or one of {known}, not {self.mel_window_samples}")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moksori.audio import mulaw
+from moksori.audio import bands, mulaw
 from moksori.models.conditions import Conditioning
 from moksori.models.layers import GatedResidual, add_frames
 
@@ -29,12 +29,18 @@ class WaveNetConfig:
     kernel_size: int = 2  # taps
     residual_channels: int = 128
     skip_channels: int = 128
+    bands: int = 1  # codes a step: 1, those of a waveform; 4, those of its sub-bands (`audio.bands`)
+    first_kernel_size: int = 0  # taps of the first convolution, a bank of learned filters; 0: as many as of the others
 
     def __post_init__(self) -> None:
         if self.kernel_size < 2:
             raise ValueError(f"wavenet kernel_size must be at least 2, not {self.kernel_size}")
         if min(self.blocks, self.layers, self.residual_channels, self.skip_channels) < 1:
             raise ValueError(f"wavenet sizes must be at least 1: {self}")
+        if self.first_kernel_size < 0 or self.first_kernel_size == 1:
+            raise ValueError(f"wavenet first_kernel_size must be 0 or at least 2, not {self.first_kernel_size}")
+        if self.bands not in (1, bands.N_BANDS):
+            raise ValueError(f"wavenet bands must be 1 or {bands.N_BANDS}, not {self.bands}")
 
     @property
     def dilations(self) -> list[int]:
@@ -42,9 +48,14 @@ class WaveNetConfig:
         return [2**layer for _ in range(self.blocks) for layer in range(self.layers)]
 
     @property
+    def first_taps(self) -> int:
+        """Taps of the first convolution."""
+        return self.first_kernel_size or self.kernel_size
+
+    @property
     def receptive_field(self) -> int:
         """Past samples one output can see, the first convolution included; 4,094 for the paper."""
-        return (self.kernel_size - 1) * (1 + sum(self.dilations)) + 1
+        return self.bands * ((self.kernel_size - 1) * sum(self.dilations) + self.first_taps)
 
 
 class WaveNet(nn.Module):
@@ -53,6 +64,12 @@ class WaveNet(nn.Module):
     The logits at t are the scores of code t given the codes before t: the input is shifted right by one inside, so a
     clip is its own target. Before the first sample the first convolution reads silence (code 128) and every layer
     above it zeros, in training and in generation alike.
+
+    With four bands a step has four codes, which lie side by side in `codes`. All four are scored by one column of the
+    net, each given the codes of earlier steps; a dilation counts steps. So a second of sound has a quarter of the
+    columns, and each sees four times as far.
+
+    Source of several bands a step: FeatherWave, Tian et al. 2020.
     """
 
     def __init__(self, config: WaveNetConfig, condition_channels: int = 0) -> None:
@@ -60,7 +77,7 @@ class WaveNet(nn.Module):
         residual, skip = config.residual_channels, config.skip_channels
         self.config = config
         self.condition_channels = condition_channels
-        self.first = nn.Conv1d(1, residual, config.kernel_size)
+        self.first = nn.Conv1d(config.bands, residual, config.first_taps)
         self.layers = nn.ModuleList(
             GatedResidual(residual, skip, condition_channels, config.kernel_size, dilation)
             for dilation in config.dilations
@@ -68,24 +85,26 @@ class WaveNet(nn.Module):
         self.first_skip = nn.Conv1d(residual, skip, 1)
         self.hidden = nn.Conv1d(skip, skip, 1)
         self.hidden_condition = nn.Conv1d(condition_channels, skip, 1) if condition_channels else None
-        self.logits = nn.Conv1d(skip, mulaw.N_CODES, 1)
+        self.logits = nn.Conv1d(skip, config.bands * mulaw.N_CODES, 1)
 
-    def forward(self, codes: Tensor, conditioning: Conditioning | None = None) -> Tensor:
+    def forward(self, codes: Tensor, conditioning: Conditioning | None = None, noise: Tensor | None = None) -> Tensor:
         """Score every code of a clip at once (teacher forcing).
 
         Args:
-            codes: integers 0..255, `[B, T]`.
+            codes: integers 0..255, `[B, T]`; with bands T is a multiple of their number.
             conditioning: describes exactly T samples; None for a net without a condition.
+            noise: `[B, T]`, in codes, added to the past that is heard; None for none.
 
         Returns:
-            `[B, 256, T]`; column t does not depend on codes[t:].
+            `[B, 256, T]`; column t does not depend on codes[t:], nor on those of its own step.
 
         Raises:
             ValueError: a condition is missing, unasked for, or of another length or width.
         """
         frames = self._checked(conditioning, codes.shape[1])
-        inputs = mulaw.to_scalar(shift_right(codes, self.config.kernel_size)).to(self.first.weight.dtype)
-        x = self.first(inputs.unsqueeze(1))  # [B, R, T]
+        past = mulaw.to_scalar(codes) if noise is None else mulaw.to_scalar(codes) + noise / (mulaw.N_CODES - 1)
+        steps = torch.unflatten(past.to(self.first.weight.dtype), 1, (-1, self.config.bands)).transpose(1, 2)
+        x = self.first(shift_right(steps, self.config.first_taps))  # [B, bands, T / bands] -> [B, R, T / bands]
         skips = self.first_skip(x)
         for layer in self.gated_layers():
             x, skip = layer(x, frames)
@@ -93,12 +112,15 @@ class WaveNet(nn.Module):
         return self.head(skips, frames)
 
     def head(self, skips: Tensor, frames: Tensor | None) -> Tensor:
-        """Sum of skips `[B, S, T]` and frames `[B, C, F]` -> logits `[B, 256, T]`; T a multiple of F."""
+        """Sum of skips `[B, S, T / bands]` and frames `[B, C, F]` -> logits `[B, 256, T]`; steps a multiple of F."""
         hidden = self.hidden(torch.relu(skips))
         if self.hidden_condition is not None:
             hidden = add_frames(hidden, self.hidden_condition(frames))
         logits: Tensor = self.logits(torch.relu(hidden))
-        return logits
+        if self.config.bands == 1:
+            return logits
+        by_band = torch.unflatten(logits, 1, (self.config.bands, -1))  # [B, bands, 256, T / bands]
+        return by_band.permute(0, 2, 3, 1).flatten(2)
 
     def gated_layers(self) -> Iterator[GatedResidual]:
         """The gated layers, first to last, under their own type."""
@@ -117,7 +139,7 @@ class WaveNet(nn.Module):
         return conditioning.frames
 
 
-def shift_right(codes: Tensor, kernel_size: int) -> Tensor:
+def shift_right(steps: Tensor, kernel_size: int) -> Tensor:
     """What the first convolution reads, so that its output at t sees the codes before t only.
 
     With two taps, and s for silence:
@@ -127,10 +149,11 @@ def shift_right(codes: Tensor, kernel_size: int) -> Tensor:
         output           y0 y1 y2 y3       y3 = taps over (c1, c2)
 
     Args:
-        codes: `[B, T]`.
+        steps: codes as scalars, `[B, bands, T / bands]`.
         kernel_size: taps of the first convolution.
 
     Returns:
-        `[B, T + kernel_size - 1]`.
+        `[B, bands, T / bands + kernel_size - 1]`.
     """
-    return functional.pad(codes[:, :-1], (kernel_size, 0), value=mulaw.SILENCE)
+    silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
+    return functional.pad(steps[..., :-1], (kernel_size, 0), value=silence)

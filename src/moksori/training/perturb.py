@@ -26,7 +26,7 @@ _NOISE_NEPERS = (-5.8, -2.3)  # 50 to 20 dB under the loudest frame
 
 @dataclass(frozen=True)
 class PerturbConfig:
-    """How far a log-mel may be moved."""
+    """How far a log-mel may be moved; and, for models that sample codes, how dirty the past is that they are taught."""
 
     stretch: float = 0.12  # of the axis of bands, up or down, as a share of it
     shift_bands: float = 3.0  # up or down
@@ -37,13 +37,24 @@ class PerturbConfig:
     sparse_probability: float = 0.5  # of envelopes seen at the harmonics of another pitch only
     noise_probability: float = 0.5  # of noise in the recording, 20 to 50 dB under its loudest frame
     colour: float = 0.15  # standard deviation of the knots of what the recording's mean does not tell, in nepers
+    # Of codes: standard deviation of the noise on the past that a decoder is taught with, at most; in codes. A clip's
+    # own is drawn between 0 and this. With a perfect past a decoder hardly needs its latent, and goes astray without.
+    past_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        smallest = min(self.stretch, self.shift_bands, self.tone, self.loudness, self.tract, self.colour)
+        sizes = (self.stretch, self.shift_bands, self.tone, self.loudness, self.tract, self.colour, self.past_noise)
+        smallest = min(sizes)
         if not 0 <= min(self.sparse_probability, self.noise_probability) <= 1 >= self.sparse_probability:
             raise ValueError(f"probabilities lie in [0, 1]: {self}")
         if smallest < 0 or self.stretch >= 1:
             raise ValueError(f"perturbations must not be negative, and stretch below 1: {self}")
+
+
+def past_noise(codes: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:
+    """Noise for the past of clips of codes `[B, T]`, in codes: another level for every clip."""
+    device = codes.device
+    level = config.past_noise * torch.rand(len(codes), 1, generator=generator, device=device)
+    return level * torch.randn(codes.shape, generator=generator, device=device)
 
 
 def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:

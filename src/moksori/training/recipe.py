@@ -84,7 +84,7 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     critic_optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)  # where the model has a critic
     average_decay: float = 0.0  # of the running average of the weights that is handed out; 0 for none
-    perturbation: PerturbConfig = field(default_factory=PerturbConfig)  # of what an encoder of features hears
+    perturbation: PerturbConfig = field(default_factory=PerturbConfig)  # of what an encoder, or a decoder's past, hears
     losses: LossWeights = field(default_factory=LossWeights)
     back_translation: BackTranslationConfig = field(default_factory=BackTranslationConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ SMALL = WaveNetConfig(2, 4, 2, 20, 24)
         kernel_size=st.integers(2, 3),
         residual_channels=st.integers(1, 40),
         skip_channels=st.integers(1, 40),
+        bands=st.sampled_from([1, 4]),
+        first_kernel_size=st.sampled_from([0, 5]),
     ),
     condition=st.sampled_from([0, 1, 5]),
     n_streams=st.integers(1, 11),
@@ -74,7 +77,8 @@ def test_scores_are_the_decoder_s_up_to_the_precision(
 ) -> None:
     """Over three receptive fields, so that every ring goes round; any width, any number of streams."""
     own = decoder(config, condition)
-    conditioning = conditioning_of(n_streams, 3 * config.receptive_field // 7 + 1, condition)
+    hop_samples = 7 * config.bands
+    conditioning = conditioning_of(n_streams, 3 * config.receptive_field // hop_samples + 1, condition, hop_samples)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     scores, _ = backend.score(backend.start(conditioning), None, codes)
@@ -115,13 +119,15 @@ def test_the_width_of_the_vectors_changes_nothing_but_rounding(precision: str) -
 
 
 @every_precision
-def test_scoring_in_pieces_is_scoring_at_once(precision: str) -> None:
-    own, conditioning = decoder(SMALL), conditioning_of(2, 10)
+@pytest.mark.parametrize("bands", [1, 4])
+def test_scoring_in_pieces_is_scoring_at_once(precision: str, bands: int) -> None:
+    """Also when a piece ends within a step of several codes."""
+    own, conditioning = decoder(dataclasses.replace(SMALL, bands=bands)), conditioning_of(2, 10, hop_samples=8)
     codes = codes_for(conditioning)
     backend = made(own, precision, conditioning)
     whole, _ = backend.score(backend.start(conditioning), None, codes)
     state, previous, parts = backend.start(conditioning), None, []
-    for start, stop in ((0, 1), (1, 30), (30, 33), (33, 70)):
+    for start, stop in ((0, 1), (1, 30), (30, 33), (33, 80)):
         scores, state = backend.score(state, previous, codes[:, start:stop])
         parts.append(scores)
         previous = codes[:, stop - 1]

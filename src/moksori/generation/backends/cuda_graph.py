@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from moksori.audio import mulaw
-from moksori.errors import NonFiniteError
+from moksori.errors import NonFiniteError, UserError
 from moksori.generation.backends.streaming import Weights
 from moksori.models.conditions import Conditioning
 
@@ -57,6 +57,11 @@ class CapturedBackend(ABC):
     worker_streams = 128
 
     def __init__(self, weights: Weights) -> None:
+        if len(weights.first) != weights.kernel_size:
+            raise UserError(
+                f"this model hears {len(weights.first)} codes at once, and what is recorded for a GPU as many as a "
+                f"layer has taps, {weights.kernel_size}; choose the backend streaming"
+            )
         self._weights = weights
 
     @abstractmethod

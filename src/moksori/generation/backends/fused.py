@@ -124,6 +124,8 @@ def _padded(weights: Weights, block: int) -> Weights:
 
     sources = weights.skips.reshape(1 + len(weights.layers), narrow, n_skips)
     return Weights(
+        bands=weights.bands,
+        kernel_size=weights.kernel_size,
         first=_widened(weights.first, kernel_size, width),
         first_bias=_widened(weights.first_bias, width),
         layers=[pad_layer(layer) for layer in weights.layers],

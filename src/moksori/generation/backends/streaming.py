@@ -9,6 +9,9 @@ With K taps the ring holds (K - 1) d inputs. The condition does not change withi
 once a frame, for all layers and frames before the first sample. One step costs the multiplications of one column of
 the forward pass, whatever the receptive field.
 
+With several bands a column scores the codes of a whole step. They are asked for one after another all the same: the
+first code of a step computes the column, the others read what it said of them.
+
 Source: the fast generation of Paine et al. 2016, with the condition hoisted to the frame rate.
 """
 
@@ -42,7 +45,9 @@ class Layer:
 class Weights:
     """The decoder's weights, copied: later changes to the decoder do not reach the backend."""
 
-    first: Tensor  # [K, R], oldest tap first
+    bands: int  # codes of a step
+    kernel_size: int  # K, taps of a layer
+    first: Tensor  # [K' * bands, R], K' taps of the first convolution, oldest first
     first_bias: Tensor  # [R]
     layers: list[Layer]
     skips: Tensor  # [(1 + L) * R, S]: the first convolution's 1x1 and every layer's, summed by one product
@@ -50,21 +55,22 @@ class Weights:
     hidden: Tensor  # [S, S]
     hidden_condition: Tensor  # [C, S]
     hidden_bias: Tensor  # [S], of both
-    logits: Tensor  # [S, 256]
-    logits_bias: Tensor  # [256]
+    logits: Tensor  # [S, bands * 256]
+    logits_bias: Tensor  # [bands * 256]
 
 
 @dataclass
 class State:
     """What B streams remember between two samples. A step consumes the state it is given and returns the next."""
 
-    position: int  # samples generated so far
+    position: int  # codes generated so far
     hop_samples: int
     scores: list[Tensor]  # what the condition and the bias add in each layer: [F, B, 2R]
     hidden: Tensor  # and in the head: [F, B, S]
-    recent: Tensor  # the last K codes as scalars, oldest first: [B, K]
+    recent: Tensor  # the last K' steps' codes as scalars, oldest first: [B, K' * bands]
     rings: list[Tensor]  # each layer's past inputs, [(K - 1) * dilation, B, R]; zeros before the start
     summands: Tensor  # [B, (1 + L) * R], what the skip product reads; scratch, rewritten by every step
+    logits: Tensor  # of the present step, [B, bands, 256]
 
 
 class StreamingBackend(Stepwise):
@@ -76,7 +82,7 @@ class StreamingBackend(Stepwise):
     def start(self, conditioning: Conditioning) -> State:
         """State before the first sample; see `generator.Backend.start`."""
         weights, n_streams = self._weights, conditioning.frames.shape[0]
-        kernel_size, width = weights.first.shape
+        n_recent, width = weights.first.shape
         frames = conditioning.frames.detach().permute(2, 0, 1)  # [B, C, F] -> [F, B, C]
         zeros = frames.new_zeros
         silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
@@ -85,42 +91,48 @@ class StreamingBackend(Stepwise):
             hop_samples=conditioning.hop_samples,
             scores=[frames @ layer.condition + layer.bias for layer in weights.layers],
             hidden=frames @ weights.hidden_condition + weights.hidden_bias,
-            recent=zeros(n_streams, kernel_size).fill_(silence),
-            rings=[zeros((kernel_size - 1) * layer.dilation, n_streams, width) for layer in weights.layers],
+            recent=zeros(n_streams, n_recent).fill_(silence),
+            rings=[zeros((weights.kernel_size - 1) * layer.dilation, n_streams, width) for layer in weights.layers],
             summands=zeros(n_streams, (1 + len(weights.layers)) * width),
+            logits=zeros(n_streams, weights.bands, mulaw.N_CODES),
         )
 
     @torch.inference_mode()
     def step(self, state: State, previous: Tensor | None) -> tuple[Tensor, State]:
         """Score the next code; see `generator.Backend.step`."""
-        weights = self._weights
-        width = weights.first.shape[1]
         if previous is not None:
             newest = mulaw.to_scalar(previous).to(state.recent).unsqueeze(1)
             state.recent = torch.cat([state.recent[:, 1:], newest], dim=1)
+        step, band = divmod(state.position, self._weights.bands)
+        if band == 0:
+            state.logits = torch.unflatten(self._column(state, step), 1, (self._weights.bands, -1))
+        state.position += 1
+        return state.logits[:, band], state
+
+    def _column(self, state: State, step: int) -> Tensor:
+        """Scores of all codes of a step, `[B, bands * 256]`."""
+        weights = self._weights
+        width = weights.first.shape[1]
         frame = state.position // state.hop_samples
         summands = state.summands
         x = torch.addmm(weights.first_bias, state.recent, weights.first)  # [B, R]
         summands[:, :width] = x
         for index, (layer, ring) in enumerate(zip(weights.layers, state.rings, strict=True), start=1):
-            scores = torch.addmm(
-                state.scores[index - 1][frame], _tap_inputs(ring, layer, state.position, x), layer.taps
-            )
-            ring[state.position % len(ring)] = x
+            scores = torch.addmm(state.scores[index - 1][frame], _tap_inputs(ring, layer, step, x), layer.taps)
+            ring[step % len(ring)] = x
             gated = torch.sigmoid(scores[:, :width]) * torch.tanh(scores[:, width:])
             summands[:, index * width : (index + 1) * width] = gated
             x = torch.addmm(x, gated, layer.residual).add_(layer.residual_bias)
         skips = torch.addmm(weights.skips_bias, summands, weights.skips).relu_()
         hidden = torch.addmm(state.hidden[frame], skips, weights.hidden).relu_()
-        state.position += 1
-        return torch.addmm(weights.logits_bias, hidden, weights.logits), state
+        return torch.addmm(weights.logits_bias, hidden, weights.logits)
 
 
-def _tap_inputs(ring: Tensor, layer: Layer, position: int, x: Tensor) -> Tensor:
+def _tap_inputs(ring: Tensor, layer: Layer, step: int, x: Tensor) -> Tensor:
     """Inputs that the taps read now, oldest first: `[B, K * R]`."""
     # The ring's length is (K - 1) d: its oldest input sits in the slot that is about to be overwritten.
     steps_back = range(len(ring), 0, -layer.dilation)
-    return torch.cat([ring[(position - back) % len(ring)] for back in steps_back] + [x], dim=1)
+    return torch.cat([ring[(step - back) % len(ring)] for back in steps_back] + [x], dim=1)
 
 
 def pack(decoder: WaveNet) -> Weights:
@@ -129,7 +141,9 @@ def pack(decoder: WaveNet) -> Weights:
     skip_sources = [decoder.first_skip, *(layer.skip for layer in layers)]
     hidden_condition, hidden_bias = _condition(decoder.hidden_condition, decoder.hidden)
     return Weights(
-        first=_copy(decoder.first.weight[:, 0].T),  # [R, 1, K] -> [K, R]
+        bands=decoder.config.bands,
+        kernel_size=decoder.config.kernel_size,
+        first=_copy(decoder.first.weight.permute(2, 1, 0)).flatten(0, 1),  # [R, bands, K'] -> [K' * bands, R]
         first_bias=_copy(decoder.first.bias),
         layers=[_pack_layer(layer, dilation) for layer, dilation in zip(layers, decoder.config.dilations, strict=True)],
         skips=torch.cat([_pointwise(source) for source in skip_sources]),

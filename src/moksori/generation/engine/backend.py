@@ -33,7 +33,7 @@ class State:
     sizes: kernel.Sizes
     frames: Floats  # the condition, [F, B * C]
     n_streams: int
-    position: int = 0  # samples generated so far
+    position: int = 0  # codes generated so far
 
 
 class EngineBackend:
@@ -73,13 +73,13 @@ class EngineBackend:
 
     @property
     def multiply_adds(self) -> int:
-        """Products of one sample of one stream."""
+        """Products of one step of one stream, which has a code for each band."""
         return self._net.multiply_adds
 
     def call_samples(self, n_streams: int) -> int:
         """See `generator.Backend.call_samples`."""
         sizes = self._net.sizes
-        cost = self.multiply_adds + _GATE_COST * sizes.n_layers * sizes.residual + _PICK_COST
+        cost = (self.multiply_adds + _GATE_COST * sizes.n_layers * sizes.residual) / sizes.bands + _PICK_COST
         return max(1, min(_LONGEST_CALL, int(_CALL_MULTIPLY_ADDS / (cost * n_streams))))
 
     def start(self, conditioning: Conditioning) -> State:
@@ -93,7 +93,7 @@ class EngineBackend:
         n_ahead = 1 << (n_ahead.bit_length() - 1)  # down to a power of two
         silence = mulaw.to_scalar(torch.tensor(mulaw.SILENCE)).item()
         arrays = kernel.State(
-            recent=np.full(n_streams * sizes.kernel_size, silence, np.float32),
+            recent=np.full(n_streams * sizes.first_taps * sizes.bands, silence, np.float32),
             projected=np.zeros(n_streams * (sizes.n_layers * 2 * sizes.residual + sizes.skip), np.float32),
             rings=np.full(
                 (self._net.ring_slots, n_streams * sizes.residual),
@@ -101,6 +101,7 @@ class EngineBackend:
                 self._kernel.body.input_type,
             ),
             ahead=np.empty((sizes.n_layers, n_ahead, n_streams * 2 * sizes.residual), self._kernel.body.sum_type),
+            logits=np.zeros(n_streams * sizes.bands * kernel.N_CODES, np.float32),
         )
         return State(
             arrays, sizes, np.ascontiguousarray(frames.reshape(n_frames, n_streams * n_channels).numpy()), n_streams
@@ -114,10 +115,11 @@ class EngineBackend:
             return np.ascontiguousarray(rows[..., : n_streams * width])
 
         narrowed = kernel.State(
-            recent=first(arrays.recent, sizes.kernel_size),
+            recent=first(arrays.recent, sizes.first_taps * sizes.bands),
             projected=first(arrays.projected, sizes.n_layers * 2 * sizes.residual + sizes.skip),
             rings=first(arrays.rings, sizes.residual),
             ahead=first(arrays.ahead, 2 * sizes.residual),
+            logits=first(arrays.logits, sizes.bands * kernel.N_CODES),
         )
         return State(narrowed, sizes, first(state.frames, sizes.condition), n_streams, state.position)
 

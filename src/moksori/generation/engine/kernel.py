@@ -41,8 +41,10 @@ HEAD_KEEP: Any = None  # and for those of the head
 class Sizes(NamedTuple):
     """What the net is: L layers, K taps. R and S are padded with zeros to whole blocks of rows."""
 
+    bands: int  # codes of a step, all scored by one column
     n_layers: int  # L
     kernel_size: int  # K
+    first_taps: int  # K', of the first convolution
     residual: int  # R
     skip: int  # S
     condition: int  # C
@@ -53,9 +55,9 @@ class Weights(NamedTuple):
     """What the net learnt, laid out for the tiles (`packing.py`)."""
 
     dilations: Wholes  # [L]
-    first: Floats  # [K, R], the first convolution, oldest tap first
+    first: Floats  # [K' * bands, R], the first convolution, oldest tap first
     first_bias: Floats  # [R]
-    first_skip: Floats  # [K, S], the first convolution and its 1x1 to the skips in one
+    first_skip: Floats  # [K' * bands, S], the first convolution and its 1x1 to the skips in one
     skip_bias: Floats  # [S], of all skips together
     taps: Packed  # [L, K, 2R * R], oldest tap first
     taps_scale: Floats  # [L, 2R], from a tile's sums to scores; 1 unless quantised
@@ -66,28 +68,31 @@ class Weights(NamedTuple):
     condition: Floats  # [(L * 2R + S) * C], of every layer and of the head
     condition_bias: Floats  # [L * 2R + S], of the condition and of what it is added to
     hidden: Packed  # [S * S]
-    logits: Packed  # [256 * S]
-    logits_bias: Floats  # [256]
+    logits: Packed  # [bands * 256 * S]
+    logits_bias: Floats  # [bands * 256]
 
 
 class State(NamedTuple):
-    """What B streams remember between two samples; rewritten in place."""
+    """What B streams remember between two codes; rewritten in place."""
 
-    recent: Floats  # [B * K], the last K codes as scalars, oldest first
+    recent: Floats  # [B * K' * bands], the codes of the last K' steps as scalars, oldest first
     projected: Floats  # [B * (L * 2R + S)], what the present frame adds to the scores and to the head
     rings: Packed  # [(K - 1) * sum of dilations, B * R], each layer's past inputs, one ring after another
-    ahead: Packed  # [L, n, B * 2R], sums for the scores of the present and coming samples; n is a power of two
+    ahead: Packed  # [L, n, B * 2R], sums for the scores of the present and coming steps; n is a power of two
+    logits: Floats  # [B * bands * 256], what the present step's column said
 
 
 def _run(sizes, weights, state, frames, position, previous, uniforms, temperature, codes, logits):
-    """Go on for n samples, from `position` on.
+    """Go on for n codes, from `position` on.
+
+    A step is a column of the net, and scores the codes of all its bands; of a waveform it has one.
 
     Args:
         sizes: see `Sizes`.
         weights: see `Weights`.
         state: see `State`.
         frames: the condition, `[F, B * C]`.
-        position: of the first sample, from the beginning of the streams.
+        position: of the first code, from the beginning of the streams.
         previous: `[B]`, the codes before it; negative at the very beginning.
         uniforms: `[n, B]`; see `sampling.pick`.
         temperature: likewise.
@@ -95,69 +100,78 @@ def _run(sizes, weights, state, frames, position, previous, uniforms, temperatur
         logits: `[n, B * 256]`, written; of length 0 if nobody asks.
 
     Returns:
-        n; fewer if the scores of a sample were not finite, which the streams do not go on from.
+        n; fewer if the scores of a code were not finite, which the streams do not go on from.
     """
-    n_samples, n_streams = uniforms.shape
-    taps, residual, skip = sizes.kernel_size, sizes.residual, sizes.skip
-    projected_width = sizes.n_layers * 2 * residual + skip
+    n_codes, n_streams = uniforms.shape
+    residual, skip, bands = sizes.residual, sizes.skip, sizes.bands
+    n_recent, width = sizes.first_taps * bands, bands * N_CODES
     x = np.empty(n_streams * residual, np.float32)
     sums = np.empty(n_streams * (residual + skip), SUM)
     gated = np.empty(n_streams * residual, np.float32)
     kept = np.empty(n_streams * residual, INPUT)  # `gated` as a tile reads it
     skips = np.empty(n_streams * skip, np.float32)
     head_inputs = np.empty(n_streams * skip, HEAD_INPUT)
-    head_sums = np.empty(n_streams * max(skip, N_CODES), np.float32)
+    hidden = np.empty(n_streams * skip, np.float32)
     powers = np.empty(N_CODES, np.float32)
-    for t in range(n_samples):
+    for t in range(n_codes):
         before = previous if t == 0 else codes[t - 1]
         for b in range(n_streams):
             if before[b] >= 0:
-                for tap in range(taps - 1):
-                    state.recent[b * taps + tap] = state.recent[b * taps + tap + 1]
-                state.recent[b * taps + taps - 1] = np.float32(before[b]) / np.float32(255) - np.float32(0.5)
+                for i in range(n_recent - 1):
+                    state.recent[b * n_recent + i] = state.recent[b * n_recent + i + 1]
+                state.recent[b * n_recent + n_recent - 1] = np.float32(before[b]) / np.float32(255) - np.float32(0.5)
         if (position + t) % sizes.hop_samples == 0:
             _project(sizes, weights, frames[(position + t) // sizes.hop_samples], n_streams, state.projected)
-        _first(sizes, weights, state.recent, n_streams, x, skips)
-        slot = 0  # where the ring of the layer begins
-        for layer in range(sizes.n_layers):
-            dilation = weights.dilations[layer]
-            slots = (taps - 1) * dilation
-            ring = state.rings[slot : slot + slots]
-            slot += slots
-            now, n_ahead = position + t, min(state.ahead.shape[1], dilation)
-            if now % n_ahead == 0:
-                _recall(sizes, weights, layer, n_streams, now, ring, state.ahead[layer, :n_ahead].reshape(-1))
-            newest = ring[now % slots]
-            KEEP(x, n_streams * residual, weights.inputs_gain[layer], newest)
-            past = state.ahead[layer, now % n_ahead]
-            _layer(sizes, weights, layer, n_streams, newest, state.projected, past, sums, gated, kept, x, skips)
-        # The head: ReLU, 1x1 plus the condition, ReLU, 1x1.
-        for i in range(n_streams * skip):
-            skips[i] = max(skips[i], np.float32(0))
-        HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
+        step, band = (position + t) // bands, (position + t) % bands
+        if band == 0:
+            _column(sizes, weights, state, step, n_streams, x, sums, gated, kept, skips, head_inputs, hidden)
         for b in range(n_streams):
-            projected = b * projected_width + sizes.n_layers * 2 * residual
-            for i in range(skip):
-                head_sums[b * skip + i] = state.projected[projected + i]
-        HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, head_sums, skip, 2 * LANES, LANES, True)
-        for i in range(n_streams * skip):
-            skips[i] = max(head_sums[i], np.float32(0))
-        HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
-        for b in range(n_streams):
-            for i in range(N_CODES):
-                head_sums[b * N_CODES + i] = weights.logits_bias[i]
-        HEAD_PRODUCT(weights.logits, N_CODES, skip, head_inputs, n_streams, head_sums, N_CODES, 2 * LANES, LANES, True)
-        if len(logits):
-            for i in range(n_streams * N_CODES):
-                logits[t, i] = head_sums[i]
-        for b in range(n_streams):
+            scores = state.logits[b * width + band * N_CODES : b * width + (band + 1) * N_CODES]
+            if len(logits):
+                for i in range(N_CODES):
+                    logits[t, b * N_CODES + i] = scores[i]
             if codes[t, b] < 0:
-                scores = head_sums[b * N_CODES : (b + 1) * N_CODES]
                 chosen = _pick(scores, uniforms[t, b], temperature, powers)
                 if chosen < 0:
                     return t
                 codes[t, b] = chosen
-    return n_samples
+    return n_codes
+
+
+def _column(sizes, weights, state, step, n_streams, x, sums, gated, kept, skips, head_inputs, hidden):
+    """Score the codes of a step: one column of the forward pass, into `state.logits`. The rest is scratch."""
+    taps, residual, skip, width = sizes.kernel_size, sizes.residual, sizes.skip, sizes.bands * N_CODES
+    projected_width = sizes.n_layers * 2 * residual + skip
+    _first(sizes, weights, state.recent, n_streams, x, skips)
+    slot = 0  # where the ring of the layer begins
+    for layer in range(sizes.n_layers):
+        dilation = weights.dilations[layer]
+        slots = (taps - 1) * dilation
+        ring = state.rings[slot : slot + slots]
+        slot += slots
+        n_ahead = min(state.ahead.shape[1], dilation)
+        if step % n_ahead == 0:
+            _recall(sizes, weights, layer, n_streams, step, ring, state.ahead[layer, :n_ahead].reshape(-1))
+        newest = ring[step % slots]
+        KEEP(x, n_streams * residual, weights.inputs_gain[layer], newest)
+        past = state.ahead[layer, step % n_ahead]
+        _layer(sizes, weights, layer, n_streams, newest, state.projected, past, sums, gated, kept, x, skips)
+    # The head: ReLU, 1x1 plus the condition, ReLU, 1x1.
+    for i in range(n_streams * skip):
+        skips[i] = max(skips[i], np.float32(0))
+    HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
+    for b in range(n_streams):
+        projected = b * projected_width + sizes.n_layers * 2 * residual
+        for i in range(skip):
+            hidden[b * skip + i] = state.projected[projected + i]
+    HEAD_PRODUCT(weights.hidden, skip, skip, head_inputs, n_streams, hidden, skip, 2 * LANES, LANES, True)
+    for i in range(n_streams * skip):
+        skips[i] = max(hidden[i], np.float32(0))
+    HEAD_KEEP(skips, n_streams * skip, np.float32(1), head_inputs)
+    for b in range(n_streams):
+        for i in range(width):
+            state.logits[b * width + i] = weights.logits_bias[i]
+    HEAD_PRODUCT(weights.logits, width, skip, head_inputs, n_streams, state.logits, width, 2 * LANES, LANES, True)
 
 
 def _project(sizes, weights, frame, n_streams, projected):
@@ -173,34 +187,34 @@ def _project(sizes, weights, frame, n_streams, projected):
 
 
 def _first(sizes, weights, recent, n_streams, x, skips):
-    """The first convolution on K scalars a stream, and its share of the skips."""
-    residual, skip, taps = sizes.residual, sizes.skip, sizes.kernel_size
+    """The first convolution on the scalars of K' steps a stream, and its share of the skips."""
+    residual, skip, n_recent = sizes.residual, sizes.skip, sizes.first_taps * sizes.bands
     for b in range(n_streams):
         for i in range(residual):
             x[b * residual + i] = weights.first_bias[i]
         for i in range(skip):
             skips[b * skip + i] = weights.skip_bias[i]
-        for tap in range(taps):
-            scalar = recent[b * taps + tap]
+        for place in range(n_recent):
+            scalar = recent[b * n_recent + place]
             for i in range(residual):
-                x[b * residual + i] += weights.first[tap, i] * scalar
+                x[b * residual + i] += weights.first[place, i] * scalar
             for i in range(skip):
-                skips[b * skip + i] += weights.first_skip[tap, i] * scalar
+                skips[b * skip + i] += weights.first_skip[place, i] * scalar
 
 
-def _recall(sizes, weights, layer, n_streams, position, ring, ahead):
-    """What a layer's past adds to its scores, for n samples from `position` on: all taps but the newest.
+def _recall(sizes, weights, layer, n_streams, step, ring, ahead):
+    """What a layer's past adds to its scores, for n steps from `step` on: all taps but the newest.
 
     Written to `ahead`, `[n * B * 2R]`. The ring holds the last (K - 1) d inputs, the oldest where the next goes. Taps
-    reach back a multiple of d, so the coming d samples read what is there already. The products of n <= d of them are
-    done at once, as if they were so many more streams: these weights are read once in n samples. Position, d and n are
+    reach back a multiple of d, so the coming d steps read what is there already. The products of n <= d of them are
+    done at once, as if they were so many more streams: these weights are read once in n steps. Step, d and n are
     multiples of n, so what a tap reads for them lies side by side.
     """
     residual, taps = sizes.residual, sizes.kernel_size
     width, dilation = 2 * residual, len(ring) // (taps - 1)
     n = len(ahead) // (n_streams * width)
     for tap in range(taps - 1):
-        start = (position + tap * dilation) % len(ring)
+        start = (step + tap * dilation) % len(ring)
         past, goes_on = ring[start : start + n].reshape(-1), tap > 0
         # Halves of a block are rows of the sigmoid and of the tanh, R apart.
         PRODUCT(weights.taps[layer, tap], width, residual, past, n * n_streams, ahead, width, LANES, residual, goes_on)
@@ -319,22 +333,27 @@ def build(tier: Tier, body_name: str, head_name: str, is_checked: bool = False) 
     label = f"{body.name}_{head.name}"
     keep, product = compiler.keeper(body), compiler.product(body)
     gain = GATED_GAIN if body.is_integer else 1.0
-    run = compiler.bind(
-        _run,
+    column = compiler.bind(
+        _column,
         label,
         LANES=tier.lanes,
         KEEP=keep,
-        INPUT=body.input_type,
-        SUM=body.sum_type,
-        HEAD_INPUT=head.input_type,
         HEAD_KEEP=compiler.keeper(head),
         HEAD_PRODUCT=compiler.product(head),
-        _project=compiler.bind(
-            _project, label, LANES=tier.lanes, PLAIN_PRODUCT=compiler.product(ARITHMETICS["float32"])
-        ),
         _first=compiler.bind(_first, label),
         _recall=compiler.bind(_recall, label, LANES=tier.lanes, PRODUCT=product),
         _layer=compiler.bind(_layer, label, LANES=tier.lanes, KEEP=keep, PRODUCT=product, GATED_GAIN=gain),
+    )
+    run = compiler.bind(
+        _run,
+        label,
+        INPUT=body.input_type,
+        SUM=body.sum_type,
+        HEAD_INPUT=head.input_type,
+        _project=compiler.bind(
+            _project, label, LANES=tier.lanes, PLAIN_PRODUCT=compiler.product(ARITHMETICS["float32"])
+        ),
+        _column=column,
         _pick=compiler.bind(_pick, label),
     )
     return Kernel(run, body, head, tier.lanes, input_offset(body))

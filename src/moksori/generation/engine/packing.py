@@ -45,10 +45,10 @@ class Net:
 
     @property
     def multiply_adds(self) -> int:
-        """Products of one sample of one stream, the padding included, the condition left out."""
+        """Products of one step of one stream, the padding included, the condition left out."""
         sizes = self.sizes
         width = sizes.residual * sizes.kernel_size * 2 * sizes.residual + sizes.residual * (sizes.residual + sizes.skip)
-        return sizes.n_layers * width + sizes.skip * (sizes.skip + kernel.N_CODES)
+        return sizes.n_layers * width + sizes.skip * (sizes.skip + sizes.bands * kernel.N_CODES)
 
 
 def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_samples: int = 1) -> Net:
@@ -92,6 +92,7 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
     skip_bias += sum(_bias(layer.skip, skip) for layer in layers)
     projections = [_pointwise_halves(layer.condition, residual, condition) for layer in layers]
     projections.append(_pointwise(decoder.hidden_condition, skip, condition))
+    n_scores = config.bands * kernel.N_CODES
     hidden_bias = _bias(decoder.hidden, skip) + _bias(decoder.hidden_condition, skip)
     weights = Weights(
         dilations=np.array(config.dilations, np.int64),
@@ -108,10 +109,13 @@ def pack(decoder: WaveNet, made: Kernel, peaks: Sequence[float] = (), hop_sample
         condition=_aligned([packed(np.concatenate(projections), ARITHMETICS["float32"], lanes)])[0],
         condition_bias=_floats(np.concatenate([taps_bias.ravel(), hidden_bias])),
         hidden=_aligned([packed(_pointwise(decoder.hidden, skip, skip), made.head, lanes)])[0],
-        logits=_aligned([packed(_pointwise(decoder.logits, kernel.N_CODES, skip), made.head, lanes)])[0],
-        logits_bias=_floats(_bias(decoder.logits, kernel.N_CODES)),
+        logits=_aligned([packed(_pointwise(decoder.logits, n_scores, skip), made.head, lanes)])[0],
+        logits_bias=_floats(_bias(decoder.logits, n_scores)),
     )
-    return Net(Sizes(len(layers), config.kernel_size, residual, skip, condition, hop_samples), weights)
+    sizes = Sizes(
+        config.bands, len(layers), config.kernel_size, config.first_taps, residual, skip, condition, hop_samples
+    )
+    return Net(sizes, weights)
 
 
 @dataclass(frozen=True)
@@ -262,8 +266,8 @@ def _tap_matrices(convolution: nn.Conv1d, width: int) -> list[Doubles]:
 
 
 def _first_of(decoder: WaveNet, residual: int) -> Doubles:
-    """First convolution as `[R, K]`."""
-    weight = _array(decoder.first.weight)[:, 0]
+    """First convolution as `[R, K' * bands]`, oldest step first, in each step band after band."""
+    weight = _array(decoder.first.weight).swapaxes(1, 2).reshape(decoder.config.residual_channels, -1)
     return np.pad(weight, ((0, residual - len(weight)), (0, 0)))
 
 

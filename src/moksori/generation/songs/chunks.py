@@ -15,14 +15,14 @@ switched over without a trace. Otherwise they are cross-faded where the song is 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from moksori.audio import frames, mulaw
+from moksori.audio import bands, frames
 from moksori.audio.clip import Samples
 
 Codes = npt.NDArray[np.uint8]
@@ -138,13 +138,25 @@ class _Take:
 
     chunk: Chunk
     codes: Codes  # [last - first]
+    n_bands: int
     lag: int = 0  # it is read this many samples later than it was generated
+
+    @functools.cached_property
+    def _waveform(self) -> Samples:
+        """The chunk as a whole: a band's filter reaches beyond a stretch."""
+        return bands.sound_of(self.codes, self.n_bands)
+
+    def lagged(self, lag: int) -> _Take:
+        """The same chunk, read so many samples later."""
+        moved = replace(self, lag=lag)
+        moved.__dict__["_waveform"] = self._waveform  # it is the same
+        return moved
 
     def sound(self, start: int, stop: int) -> Samples:
         """Waveform between two places of the song; the chunk reaches that far."""
         begin, end = (place - self.chunk.first + self.lag for place in (start, stop))
         assert 0 <= begin <= end <= len(self.codes)
-        return mulaw.decode(torch.from_numpy(self.codes[begin:end].astype(np.int64))).numpy()
+        return self._waveform[begin:end]
 
     def continues(self, before: _Take, receptive_field: int) -> bool:
         """Is this, from its cut on, the chain that the chunk before it would have gone on with?
@@ -167,6 +179,7 @@ class Joiner:
     receptive_field: int
     config: ChunkConfig
     seams: SeamCount = field(default_factory=SeamCount)
+    n_bands: int = 1  # of the codes
     _latest: _Take | None = None
     _done: int = 0  # samples handed out
 
@@ -180,7 +193,7 @@ class Joiner:
         Returns:
             Float samples `[n]`, from where the last call stopped to this chunk's cut, or to the end of the fade there.
         """
-        take, before = _Take(chunk, codes), self._latest
+        take, before = _Take(chunk, codes, self.n_bands), self._latest
         if before is None:
             self._latest = take
             return np.zeros(0, np.float32)
@@ -208,7 +221,7 @@ class Joiner:
         """The take with the lag at which it resembles the old sound most over the seam; the least of equal ones."""
         reach = self.config.lag_samples(self.sample_rate)
         latest = min(reach, take.chunk.last - take.chunk.stop)  # nothing was generated beyond the end of the song
-        lagged = [replace(take, lag=lag) for lag in sorted(range(-reach, latest + 1), key=abs)]
+        lagged = [take.lagged(lag) for lag in sorted(range(-reach, latest + 1), key=abs)]
         return max(lagged, key=lambda candidate: correlation(old, candidate.sound(*seam)))
 
 

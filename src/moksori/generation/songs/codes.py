@@ -98,7 +98,8 @@ class CodeSong(Song):
     def _latents(self) -> Latents:
         config = self._model.config
         n_frames = frames.n_frames(self._n_samples, config.latent_hop_samples)
-        return Latents(self._encode, config.encoder, config.sample_rate, Window(self._source), n_frames)
+        window, n_bands = Window(self._source), config.decoder.bands
+        return Latents(self._encode, config.encoder, config.sample_rate, window, n_frames, n_bands)
 
     def progressed(self, n_samples: int) -> None:
         """See `base.Scheduled.progressed`."""
@@ -110,7 +111,8 @@ class CodeSong(Song):
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song's sound, chunk after chunk, from the codes of its parts."""
-        joiner = Joiner(self._model.config.sample_rate, self._field, self._config, self.seams)
+        model = self._model.config
+        joiner = Joiner(model.sample_rate, self._field, self._config, self.seams, model.decoder.bands)
         for chunk, own in zip(self._plan, codes, strict=True):
             yield joiner.push(chunk, own)
         yield joiner.finish(self._n_samples)

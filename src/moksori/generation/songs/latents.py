@@ -10,12 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from moksori.audio import frames, mulaw
+from moksori.audio import bands, frames
 from moksori.data import threads
 from moksori.generation import generator
 from moksori.generation.engine import trial
 from moksori.generation.songs.windows import Window
-from moksori.models.encoder import Encoder, EncoderConfig
+from moksori.models.encoder import AnyEncoder, Encoder, EncoderConfig
 
 _PIECE_SECONDS = 2.0  # bounds the memory of torch's layers
 _PARALLEL_PIECE_SECONDS = 8.0  # of each thread, where memory does not grow: the context on either side weighs less
@@ -37,20 +37,21 @@ class TorchEncode:
     precision = "float32"
     is_parallel = False  # torch has threads of its own
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: AnyEncoder) -> None:
         self._encoder = encoder
+        self._device = next(encoder.parameters()).device
 
     @torch.inference_mode()
     def __call__(self, codes: Tensor, stop: Event | None = None) -> Tensor:
         """See `Encode`."""
         if stop is not None and stop.is_set():
             raise CancelledError
-        z: Tensor = self._encoder(codes.to(self._encoder.stem.weight.device))
+        z: Tensor = self._encoder(codes.to(self._device))
         return z
 
 
-def encode_for(encoder: Encoder, backend_name: str) -> Encode:
-    """What encodes songs beside a backend: the engine where that generates, else torch.
+def encode_for(encoder: AnyEncoder, backend_name: str) -> Encode:
+    """What encodes songs beside a backend: the engine where that generates and the encoder hears codes, else torch.
 
     Args:
         encoder: in evaluation mode; its weights are borrowed or copied, never changed.
@@ -60,7 +61,7 @@ def encode_for(encoder: Encoder, backend_name: str) -> Encode:
     Raises:
         ValueError: the weights are not finite.
     """
-    if backend_name not in generator.ENGINE:
+    if backend_name not in generator.ENGINE or not isinstance(encoder, Encoder):
         return TorchEncode(encoder)
     from moksori.generation.engine.encoder import EngineEncoder
 
@@ -76,10 +77,20 @@ class Latents:
         sample_rate: of the model, Hz.
         window: the song.
         n_frames: of the latent, of the whole song.
+        n_bands: of the codes.
     """
 
-    def __init__(self, encode: Encode, config: EncoderConfig, sample_rate: int, window: Window, n_frames: int) -> None:
+    def __init__(
+        self,
+        encode: Encode,
+        config: EncoderConfig,
+        sample_rate: int,
+        window: Window,
+        n_frames: int,
+        n_bands: int = 1,
+    ) -> None:
         self._encode, self._hop, self._window, self._n_frames = encode, config.hop_samples, window, n_frames
+        self._n_bands = n_bands
         self._context = frames.n_frames(config.context_samples, self._hop)
         seconds = _PARALLEL_PIECE_SECONDS if encode.is_parallel else _PIECE_SECONDS
         self._piece = max(1, round(seconds * sample_rate / self._hop))  # frames
@@ -119,4 +130,4 @@ class Latents:
         """Codes of a piece and of its context on either side, and which of their frames are its own."""
         begin = max(0, start - self._context)
         samples = self._window.read(begin * self._hop, min(stop + self._context, self._n_frames) * self._hop)
-        return mulaw.encode(torch.from_numpy(samples)), slice(start - begin, stop - begin)
+        return bands.encode(torch.from_numpy(samples), self._n_bands), slice(start - begin, stop - begin)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from moksori.audio import mulaw
+from moksori.audio import bands
 from moksori.audio.clip import Samples
 from moksori.generation.backends import sampling
 from moksori.generation.songs.base import Part, Song
@@ -58,4 +58,4 @@ class SoloSong(Song):
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """See `base.Song.sound`."""
         for own in codes:
-            yield mulaw.decode(torch.from_numpy(own)).numpy()
+            yield bands.sound_of(own, self._model.config.decoder.bands)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from moksori import settings
-from moksori.audio import mulaw
+from moksori.audio import bands
 from moksori.audio.clip import Clip, Samples
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
@@ -17,7 +17,7 @@ from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
 from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder
-from moksori.training import learner, losses
+from moksori.training import learner, losses, perturb
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
 from moksori.training.media import base
@@ -29,15 +29,20 @@ from moksori.training.recipe import Recipe
 
 
 class CodeMedium(ConversionMedium):
-    """Codes `[B, T]`; of a model conditioned on the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`."""
+    """Codes `[B, T]`; of a model conditioned on the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`.
+
+    Where the past is taught with noise, perturbed clips have it in a row below all others: `[B, R + 1, T]`.
+    """
 
     unit = "nats a sample"
     is_augmentable = True
     is_divisible = False  # streams in lockstep share the weights that are read, and are spread over the cores anyway
 
     def __init__(self, model: Autoencoder, perturbation: PerturbConfig | None = None) -> None:
-        """Codes are encoded as they are: the perturbation is for features."""
+        """Of the perturbation the noise on a decoder's past is taken; codes are encoded as they are."""
         self._model = model
+        self._perturbation = perturbation or PerturbConfig()
+        self.is_augmentable = model.config.decoder.bands == 1  # a step of bands cannot be reversed
         self.singers, self.classifier = model.singers, model.classifier
         self.notes = model.notes if model.is_melody_conditioned else None  # the pitch adversary
 
@@ -52,6 +57,7 @@ class CodeMedium(ConversionMedium):
             config.sample_rate,
             n_samples,
             melody_hop_samples=config.melody_hop_samples,
+            n_bands=config.decoder.bands,
             progress=progress,
         )
 
@@ -78,7 +84,7 @@ class CodeMedium(ConversionMedium):
 
         def sing(vectors: Tensor) -> list[Samples]:
             sung = self.generate(clips, self.encode(clips), vectors, seed)
-            return [row.numpy() for row in mulaw.decode(self.codes(sung)).cpu()]
+            return [row.numpy() for row in bands.decode(self.codes(sung), self._model.config.decoder.bands).cpu()]
 
         yield from base.conversions(self.singers, segments, self._model.config.sample_rate, sing)
 
@@ -93,12 +99,12 @@ class CodeMedium(ConversionMedium):
 
     def codes(self, clips: Tensor) -> Tensor:
         """The codes `[B, T]` of clips."""
-        return clips[:, 0].long() if self._model.is_melody_conditioned else clips
+        return clips[:, 0].long() if clips.dim() == 3 else clips
 
     def melody(self, clips: Tensor) -> Tensor | None:
         """Pitch and level `[B, 2, F]` of clips that have them."""
         hop = self._model.config.melody_hop_samples
-        return clips[:, 1:, ::hop] if hop else None
+        return clips[:, 1:3, ::hop] if hop else None
 
     def notes_of(self, clips: Tensor, z: Tensor) -> Tensor:
         """The note of each latent frame, `[B, F]`; see `models.notes.of`."""
@@ -115,17 +121,32 @@ class CodeMedium(ConversionMedium):
         return found
 
     def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """See `Latent.perturbed`; codes stay as they are."""
-        return clips
+        """See `Latent.perturbed`: the noise that the decoder's past gets. The encoder hears codes as they are."""
+        if not self._perturbation.past_noise:
+            return clips
+        codes = self.codes(clips)
+        noise = perturb.past_noise(codes, self._perturbation, generator)[:, None]
+        rows = clips if clips.dim() == 3 else codes[:, None].float()
+        return torch.cat([rows, noise], dim=1)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """See `Latent.encode`."""
         return self._model.encode(self.codes(inputs))
 
     def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Cross-entropy, teacher-forced with the true codes."""
+        """Cross-entropy, teacher-forced with the true codes, or with those and the noise that the inputs have for them.
+
+        Of a clip that is long enough only the middle is taught, see `EncoderConfig.untaught_frames`.
+        """
+        has_noise = inputs.dim() == 3 and inputs.shape[1] > (clips.shape[1] if clips.dim() == 3 else 1)
+        noise = inputs[:, -1] if has_noise else None
+        encoder = self._model.config.encoder
+        if (skipped := encoder.untaught_frames) and z.shape[2] > 2 * skipped:
+            taught = slice(skipped * encoder.hop_samples, -skipped * encoder.hop_samples)
+            clips, z = clips[..., taught], z[:, :, skipped:-skipped]
+            noise = None if noise is None else noise[:, taught]
         codes = self.codes(clips)
-        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.melody(clips)), codes)
+        return losses.reconstruction(self._model.logits(codes, z, singer_vectors, self.melody(clips), noise), codes)
 
     @torch.no_grad()
     def generate(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor, seed: int, first: int = 0) -> Tensor:
@@ -136,4 +157,4 @@ class CodeMedium(ConversionMedium):
         with torch.autocast(z.device.type, enabled=False):  # a backend has a precision of its own
             conditioning = self._model.conditioning(z.float(), singer_vectors, melody)
             codes = generation.generate(generation.backend_for(self._model.decoder), conditioning, uniforms)
-        return codes if melody is None else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)
+        return codes if clips.dim() == 2 else torch.cat([codes[:, None].to(clips), clips[:, 1:]], dim=1)

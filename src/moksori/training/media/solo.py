@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import torch
 from torch import Tensor
 
-from moksori.audio import mulaw
+from moksori.audio import bands
 from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
@@ -37,6 +37,7 @@ class SoloMedium(Medium):
         """Nothing is encoded: the perturbation is for features."""
         self._model = model
         self.singers = model.singers
+        self.is_augmentable = model.config.decoder.bands == 1  # a step of bands cannot be reversed
 
     def table(
         self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
@@ -50,6 +51,7 @@ class SoloMedium(Medium):
             n_samples,
             melody_hop_samples=config.hop_samples if config.has_local_conditioning else 0,
             mel_window_samples=config.mel_window_samples,
+            n_bands=config.decoder.bands,
             progress=progress,
         )
 
@@ -89,7 +91,8 @@ class SoloMedium(Medium):
     def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
         """See `Medium.samples`: the local features of each segment, sung by its own singer."""
         clips, singer = base.stacked(self.singers, segments)
-        sung = mulaw.decode(self.generate(self.local_features(clips), self.singers(singer), seed)).cpu()
+        codes = self.generate(self.local_features(clips), self.singers(singer), seed)
+        sung = bands.decode(codes, self._model.config.decoder.bands).cpu()
         for segment, row in zip(segments, sung, strict=True):
             name = f"{PurePosixPath(segment.source).stem}.{self.singers.names[segment.singer]}"
             yield name, Clip(row.numpy(), self._model.config.sample_rate)
