@@ -153,7 +153,7 @@ class TestManySongs:
         stranger = dataclasses.replace(songs[0], singer="nobody")
         with pytest.raises(UserError, match="nobody"):
             list(voice.convert_files([*songs, stranger]))
-        with pytest.raises(UserError, match="never calibrated"):
+        with pytest.raises(UserError, match="largest input of 0 layers"):
             list(voice.convert_files(songs, options=ConvertOptions(backend="int8")))
         assert not list(songs[0].source.parent.glob("*.sung.wav"))
 

@@ -152,12 +152,14 @@ class TestToldTheMelody:
         follow = [
             level.rms_dbfs(swift_voice.convert(source, RATE, singer="tenor", options=HERE)) for source in (loud, soft)
         ]
-        assert follow[0] - follow[1] == pytest.approx(20.0, abs=0.2)
+        assert follow[0] - follow[1] == pytest.approx(
+            20.0, abs=0.3
+        )  # of a soft song the tracker hears a few other frames
         even = dataclasses.replace(HERE, loudness="normalise")
         equal = [
             level.rms_dbfs(swift_voice.convert(source, RATE, singer="tenor", options=even)) for source in (loud, soft)
         ]
-        assert equal[0] == pytest.approx(equal[1], abs=0.2)
+        assert equal[0] == pytest.approx(equal[1], abs=0.3)
 
     def test_silence_is_converted_without_complaint(self, swift_voice: Voice) -> None:
         sung = swift_voice.convert(np.zeros(RATE, np.float32), RATE, singer="bass")

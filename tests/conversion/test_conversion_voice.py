@@ -17,7 +17,7 @@ import torch
 from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, build, song, vowel
 
 from moksori import checkpoint, conversion, run_files
-from moksori.audio import files
+from moksori.audio import files, level
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
@@ -273,7 +273,8 @@ class TestLookingInside:
     def test_the_latent_of_codes_is_what_the_encoder_says_of_them(self, voice: Voice) -> None:
         samples = song(800, MODEL_RATE)
         z = voice.encode(samples, MODEL_RATE)
-        codes = voice._codes(Clip(samples, MODEL_RATE), voice._gain_db_of(Clip(samples, MODEL_RATE)))
+        clip = Clip(samples, MODEL_RATE)
+        codes = voice._codes(clip, level.gain_of(clip, voice.provenance.level_dbfs))
         with torch.no_grad():
             expected = voice.model.encoder(codes[None])[0].numpy()  # type: ignore[operator]
         np.testing.assert_allclose(z[:, : expected.shape[1]], expected, atol=1e-4)

@@ -276,7 +276,7 @@ class TestAModel:
     def test_a_backend_that_cannot_be_had_is_refused_before_any_work(
         self, voice: Voice, corpus: Corpus, tmp_path: Path
     ) -> None:
-        for name, said in (("abacus", "known backends are auto, float32"), ("int8", "never calibrated")):
+        for name, said in (("abacus", "known backends are auto, float32"), ("int8", "largest input of 0 layers")):
             with pytest.raises(UserError, match=said):
                 runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(backend=name))
         assert not list(tmp_path.iterdir())
