@@ -353,7 +353,7 @@ def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.Monkey
     for line in dict.fromkeys(lines):
         if line.startswith("moksori compare"):
             shutil.copytree("report", "other-report", dirs_exist_ok=True)
-        if line.startswith("moksori evaluate"):
+        if line.startswith("moksori evaluate") and "-o report" in line:
             shutil.rmtree("report", ignore_errors=True)  # each page judges anew, and no report takes another's place
         if "-o test" in line:
             shutil.rmtree("test", ignore_errors=True)

@@ -17,7 +17,7 @@ import torch
 from singing import MODEL_RATE, RANGES, RATE, SHORT_CHUNKS, build, song, vowel
 
 from moksori import checkpoint, conversion, run_files
-from moksori.audio import files, level
+from moksori.audio import files, level, mulaw
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
@@ -274,7 +274,8 @@ class TestLookingInside:
         samples = song(800, MODEL_RATE)
         z = voice.encode(samples, MODEL_RATE)
         clip = Clip(samples, MODEL_RATE)
-        codes = voice._codes(clip, level.gain_of(clip, voice.provenance.level_dbfs))
+        gain_db = level.gain_of(clip, voice.provenance.level_dbfs)
+        codes = mulaw.encode(torch.from_numpy(level.apply_gain(samples, gain_db)))
         with torch.no_grad():
             expected = voice.model.encoder(codes[None])[0].numpy()  # type: ignore[operator]
         np.testing.assert_allclose(z[:, : expected.shape[1]], expected, atol=1e-4)
