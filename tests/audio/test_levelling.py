@@ -84,6 +84,16 @@ def test_a_hum_is_told_by_its_steadiness_and_only_where_the_recording_was_raised
     assert not levelling.is_hum(np.where(np.arange(40) % 20 < 15, 100.0, 0.0), everywhere, hop).any()  # too short
 
 
+def test_a_flicker_is_short_and_only_where_the_recording_was_raised() -> None:
+    hop, f0_hz = 0.016, np.zeros(40)
+    f0_hz[5:6], f0_hz[10:12], f0_hz[20:23] = 1800.0, 1800.0, 200.0
+    everywhere = np.ones(40, np.bool_)
+    assert np.flatnonzero(levelling.is_flicker(f0_hz, everywhere, hop)).tolist() == [5, 10, 11]  # three last 48 ms
+    partly = everywhere.copy()
+    partly[11] = False  # a voice that fades is raised at its end alone
+    assert np.flatnonzero(levelling.is_flicker(f0_hz, partly, hop)).tolist() == [5]
+
+
 @pytest.mark.kind("I")
 def test_the_tracker_hears_no_hum_in_the_pauses_of_a_song_and_no_pitch_in_its_noise() -> None:
     times = np.arange(4 * RATE) / RATE

@@ -281,7 +281,6 @@ class TestAModel:
                 runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(backend=name))
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.xfail(reason="some conversions are kept although the voice has changed: to be found", strict=False)
     def test_conversions_are_kept_for_the_same_voice_only(
         self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, copied: Path
     ) -> None:

@@ -7,8 +7,8 @@ as it is, to the bit; what is softer is raised, frame by frame:
     -> gain up to `TRACKED_DBFS`, in straight lines of dB from the middle of one frame to that of the next
 
 What was loud just before keeps the gain down, since what follows is its reverberation: note ends stay where they are.
-What will be loud does not, or the last second before a chorus would be lost. Pauses are raised as well; noise has no
-pitch at any level, and the hum of the mains is told by its steadiness (`is_hum`).
+What will be loud does not, or the last second before a chorus would be lost. Pauses are raised as well: noise has no
+pitch at any level, but for a moment (`is_flicker`), and the hum of the mains is told by its steadiness (`is_hum`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _AHEAD = _BEHIND + 2  # frames that have to be known before a gain is: finding c
 
 _MAINS_HZ = (50.0, 60.0)
 _PARTIALS = 4  # of a hum that may pass for a pitch
+_FLICKER_SECONDS = 0.04  # what is raised and has a pitch for no longer is no voice
 _HUM_CENTS, _HUM_SECONDS = 12.0, 0.4  # how steady a hum is, and for how long at least
 
 Floats = npt.NDArray[np.float64]
@@ -115,6 +116,21 @@ class StreamLeveller:
         return (ready * 10.0 ** (gain_db / 20.0)).astype(np.float32)
 
 
+def is_flicker(f0_hz: Floats, is_raised: npt.NDArray[np.bool_], hop_seconds: float) -> npt.NDArray[np.bool_]:
+    """Which frames of a track are a moment of noise that has a pitch by chance, `[F]`: runs of 0.04 s or less.
+
+    Args:
+        f0_hz: `[F]`, 0 where unvoiced.
+        is_raised: `[F]`, where the recording was so soft that it had to be raised; elsewhere nothing is a flicker.
+        hop_seconds: from one frame to the next.
+    """
+    found = np.zeros(len(f0_hz), np.bool_)
+    for start, end in _runs(f0_hz > 0):
+        if (end - start) * hop_seconds <= _FLICKER_SECONDS and is_raised[start:end].all():
+            found[start:end] = True
+    return found
+
+
 def is_hum(f0_hz: Floats, is_raised: npt.NDArray[np.bool_], hop_seconds: float) -> npt.NDArray[np.bool_]:
     """Which frames of a track are the hum of the mains, `[F]`.
 
@@ -130,8 +146,13 @@ def is_hum(f0_hz: Floats, is_raised: npt.NDArray[np.bool_], hop_seconds: float) 
     n_least = max(1, round(_HUM_SECONDS / hop_seconds))
     for hz in (mains * partial for mains in _MAINS_HZ for partial in range(1, _PARTIALS + 1)):
         cents = 1200.0 * np.abs(np.log2(np.where(f0_hz > 0, f0_hz, 1e-3) / hz))
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], is_raised & (cents < _HUM_CENTS), [False]])))
-        for start, end in edges.reshape(-1, 2).tolist():
+        for start, end in _runs(is_raised & (cents < _HUM_CENTS)):
             if end - start >= n_least:
                 found[start:end] = True
     return found
+
+
+def _runs(is_so: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where a condition `[F]` holds on and on: the first frame of each run, and the one after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_so, [False]])))
+    return [(start, end) for start, end in edges.reshape(-1, 2).tolist()]

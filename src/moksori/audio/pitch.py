@@ -78,18 +78,19 @@ class PitchTracker:
         f0_hz = np.concatenate([result.pitch_hz for result in results])
         confidence = np.concatenate([result.confidence for result in results])
         is_voiced = confidence >= VOICED_CONFIDENCE
-        is_voiced &= ~_is_hum(np.where(is_voiced, f0_hz, 0.0), leveller)
+        is_voiced &= ~_is_no_voice(np.where(is_voiced, f0_hz, 0.0), leveller)
         return PitchTrack(np.where(is_voiced, f0_hz, 0.0), confidence, is_voiced, HOP_SECONDS)
 
 
-def _is_hum(f0_hz: npt.NDArray[np.float64], leveller: levelling.StreamLeveller) -> npt.NDArray[np.bool_]:
-    """Which frames of a track `[F]` are a hum, of a recording that was raised."""
+def _is_no_voice(f0_hz: npt.NDArray[np.float64], leveller: levelling.StreamLeveller) -> npt.NDArray[np.bool_]:
+    """Which frames of a track `[F]` are a hum or a flicker of noise, of a recording that was raised."""
     gains_db = leveller.gains_db  # [G], at the middles of frames
     if not gains_db.any():
         return np.zeros(len(f0_hz), np.bool_)
     middles = (np.arange(len(gains_db)) + 0.5) * leveller.hop_samples / _RATE
     is_raised = np.interp(np.arange(len(f0_hz)) * HOP_SECONDS, middles, gains_db) > 0
-    return levelling.is_hum(f0_hz, is_raised, HOP_SECONDS)
+    is_flicker = levelling.is_flicker(f0_hz, is_raised, HOP_SECONDS)
+    return is_flicker | levelling.is_hum(f0_hz, is_raised, HOP_SECONDS)
 
 
 @dataclass(frozen=True)

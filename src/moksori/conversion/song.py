@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moksori import checkpoint
 from moksori.audio import breaths, frames, level, mark
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
@@ -46,7 +47,6 @@ class Instrument:
     model: Converter
     provenance: Provenance
     tracker: PitchTracker
-    fingerprint: str = ""  # of the weights, see `Voice.fingerprint`
     # Of a model that samples codes:
     backend_name: str = ""
     encode: Encode | None = None  # listens
@@ -95,7 +95,7 @@ class Song:
             always_tracks=config.has_detail,
         )
         self._options, self._model_rate = options, config.sample_rate
-        self._singer, self._weights = singer, instrument.fingerprint
+        self._singer, self._model = singer, model
         self._has_headroom = recording.has_headroom and analysed.measured.peak_dbfs > 0
         if analysed.is_high_passed:
             recording = analysis.high_passed(recording)
@@ -135,7 +135,7 @@ class Song:
         """What the file of the result says of itself: that it is a conversion, by whom, and by which weights."""
         shares = {self._singer: 1.0} if isinstance(self._singer, str) else self._singer
         who = "+".join(name if len(shares) == 1 else f"{name}:{share:g}" for name, share in shares.items())
-        return f"{CREDIT} {who}; weights {self._weights[:16]}"
+        return f"{CREDIT} {who}; weights {checkpoint.fingerprint(self._model.state_dict())[:16]}"
 
     @property
     def n_parts(self) -> int:

@@ -99,7 +99,7 @@ class Voice(Trained[Converter]):
         """
         return self._instrument(asked).backend_name
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 (64 hex digits) of the weights: tells one voice from another, whatever their files are called."""
         return checkpoint.fingerprint(self._model.state_dict())
@@ -383,7 +383,7 @@ class Voice(Trained[Converter]):
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
                     "out, or take a voice of recipe paper, melody or small"
                 )
-            return Instrument(model, provenance, self._tracker, self.fingerprint)
+            return Instrument(model, provenance, self._tracker)
         name = generator.usual_backend(model.decoder) if asked == generator.AUTO else asked
         n_layers, n_peaks = sum(1 for _ in model.decoder.gated_layers()), len(provenance.layer_peaks)
         if name == "int8" and n_peaks != n_layers:
@@ -394,7 +394,7 @@ class Voice(Trained[Converter]):
         if self._made is None or self._made.backend_name != name:
             backend = generator.backend_for(model.decoder, name, provenance.layer_peaks)
             encode = latents.encode_for(model.encoder, name)
-            self._made = Instrument(model, provenance, self._tracker, self.fingerprint, name, encode, backend)
+            self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
         return self._made
 
 
