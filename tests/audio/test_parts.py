@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from moksori.audio import files, signals
+from moksori.audio import files, parts, signals
 from moksori.errors import AudioFileError
 
 RATE = 24_000
@@ -148,3 +148,16 @@ def test_what_is_no_sound_is_called_what_it_looks_like(tmp_path: Path, content: 
     path.write_bytes(content + bytes(5000))
     with pytest.raises(AudioFileError, match=f"it looks like {what}"):
         files.read(path)
+
+
+@pytest.mark.parametrize("window", [1 << 12, 1 << 24])
+def test_marks_are_found_wherever_windows_end(window: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_WINDOW", window)
+    mark = parts._FLAC
+    places = [0, 4096 - 3, 4096 * 2, 4096 * 3 - 7, 20_000]
+    content = bytearray(30_000)
+    for place in places:
+        content[place : place + len(mark)] = mark
+    assert list(parts._places(bytes(content), mark)) == places
+    (tmp_path / "joined.flac").write_bytes(content)
+    assert [span.start for span in parts.layout(tmp_path / "joined.flac").spans] == places

@@ -36,6 +36,7 @@ _FLAC = b"fLaC\x00\x00\x00\x22"  # the marker, and the head of the block that ha
 _FLAC_ALONE = b"fLaC\x80\x00\x00\x22"
 _MOST_JUNK = 1 << 20  # bytes before a file that are looked through for its beginning
 _FLAC_TAIL = 1 << 17  # bytes before the end of which the last frame of FLAC begins
+_WINDOW = 1 << 24  # bytes that are looked through before their memory is given back
 _WORTH_A_WORD = 4096  # bytes behind the end; tags are often appended, and padding
 
 _LOOKS = (  # offset, first bytes, what a file with them looks like
@@ -213,16 +214,33 @@ def _crc8(content: bytes) -> int:
 
 
 def _places(data: Bytes, mark: bytes) -> Iterator[int]:
-    place = data.find(mark)
-    while place >= 0:
-        yield place
-        place = data.find(mark, place + 1)
+    for start in range(0, len(data), _WINDOW):
+        stop = start + _WINDOW + len(mark) - 1  # a mark may lie across the border
+        place = data.find(mark, start, stop)
+        while place >= 0:
+            yield place
+            place = data.find(mark, place + 1, stop)
+        _let_go(data, start + _WINDOW)
+
+
+def _let_go(data: Bytes, end: int) -> None:
+    """Give back the memory of what was looked at up to a place, so that a long file is never there as a whole."""
+    if isinstance(data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        data.madvise(mmap.MADV_DONTNEED, 0, min(end, len(data)))
+
+
+def _windows_passed(data: Bytes, before: int, place: int) -> int:
+    """The window that a place lies in; where it is another one than before, what lies behind is let go."""
+    if place // _WINDOW != before:
+        _let_go(data, place // _WINDOW * _WINDOW)
+    return place // _WINDOW
 
 
 def _of_ogg(data: Bytes) -> Layout:
     """Pages: a first page (flag 2) behind a page that is none begins another stream."""
-    starts, place, was_first = [0], 0, True
+    starts, place, was_first, window = [0], 0, True, 0
     while place >= 0 and place + 27 <= len(data):
+        window = _windows_passed(data, window, place)
         header = bytes(data[place : place + 27])
         is_first = bool(header[5] & 2)
         if is_first and not was_first:
@@ -444,8 +462,9 @@ def _of_mp3(data: Bytes) -> Layout:
     n_joined = 0
     claimed: int | None = None  # frames that are still to come in this span, by the word of its frame of information
     kind: tuple[int, bool] | None = None
-    place = 0
+    place = window = 0
     while place + 4 <= len(data):
+        window = _windows_passed(data, window, place)
         frame = _frame(data, place)
         if frame is None:
             place = _behind_what_is_no_frame(data, place)
