@@ -66,8 +66,8 @@ ORDER = {
     "generation.songs": "windows latents chunks base scheduler codes features detail solo",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
-        "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging media folder "
-        "loop horizon enrol warm_start run"
+        "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging vectors "
+        "media folder loop horizon enrol warm_start run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",

@@ -1,7 +1,9 @@
-"""Names in the folder of a training run, for those who look into one without loading a model."""
+"""Where model files lie, for those who look into one without loading it: in a run's folder, and in the package."""
 
 from __future__ import annotations
 
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 MODEL = "model.safetensors"  # the model as of the last save; all that conversion needs
@@ -10,6 +12,13 @@ FACTS = "run.json"  # seed, singers, fingerprint of the data; tells that a folde
 RECIPE = "recipe.toml"
 JOURNAL = "journal.jsonl"
 SAMPLES = "samples"
+SHIPPED_VOICE = "first.safetensors"  # the voice that comes with the package, in its folder `voices`
+BASE = "base"  # what recipes and the command line call it
+
+
+def shipped_voice() -> Traversable:
+    """The file of the voice that comes with the package."""
+    return resources.files("moksori") / "voices" / SHIPPED_VOICE
 
 
 def model_file(path: str | Path) -> Path:

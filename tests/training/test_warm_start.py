@@ -10,7 +10,7 @@ import pytest
 import synthetic
 import torch
 
-from moksori import checkpoint
+from moksori import checkpoint, run_files
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
@@ -105,7 +105,7 @@ def test_another_model_is_refused(takes: Corpus, recipe: Recipe, tmp_path: Path)
 
 
 def test_the_shipped_voice_is_one_to_begin_from() -> None:
-    base = warm_start.load(warm_start.SHIPPED)
+    base = warm_start.load(run_files.BASE)
     assert base.line.startswith("began from the shipped voice of ")
     assert "kumi" in base.model.singers.names
 

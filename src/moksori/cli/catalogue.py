@@ -7,12 +7,12 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import typer
 
+from moksori import run_files
 from moksori.cli import console
 from moksori.errors import UserError
 from moksori.workers.places import Place
@@ -161,9 +161,4 @@ def _renamed(name: PurePosixPath, label: str) -> str:
 
 def _content(model: Path | None) -> bytes:
     """The model file, as it is."""
-    from moksori import run_files
-    from moksori.conversion import SHIPPED_VOICE
-
-    if model is None:
-        return (resources.files("moksori") / "voices" / SHIPPED_VOICE).read_bytes()
-    return run_files.model_file(model).read_bytes()
+    return (run_files.shipped_voice() if model is None else run_files.model_file(model)).read_bytes()

@@ -16,8 +16,7 @@ from moksori.cli import console, names
 from moksori.cli.prepare import prepare, print_doctor
 from moksori.errors import UserError
 from moksori.language import Words
-
-SHIPPED = "base"  # says the voice that is shipped
+from moksori.run_files import BASE
 
 
 def command(
@@ -42,7 +41,7 @@ def command(
     """
     if not takes.is_dir():
         raise UserError(f"{takes}: no such folder; expected the recordings of one singer")
-    known = names.singers_of(None if str(model) == SHIPPED else model)
+    known = names.singers_of(None if str(model) == BASE else model)
     singer = name or takes.resolve().name
     if known and singer in known:
         raise UserError(f"{model}: has a singer named {singer!r} already; choose another name with --name")
@@ -62,7 +61,7 @@ def _enroll(
     from moksori.training import enrol, recipe
 
     began = time.monotonic()
-    voice = moksori.load(None if str(model) == SHIPPED else model)
+    voice = moksori.load(None if str(model) == BASE else model)
     config = enrol.EnrolConfig(max_seconds=seconds, seed=seed)
     with tempfile.TemporaryDirectory(prefix="moksori-enroll-") as folder:
         corpus = prepare(takes, Path(folder) / "data", PrepareConfig(singer=singer))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 
+from moksori import run_files
 from moksori.errors import UserError
 
 _LONGEST_HEADER = 1 << 26  # bytes; what is longer is left to the reader, which says what is wrong
-_FILES = ("best.safetensors", "model.safetensors")  # of a run, see `checkpoint.model_file`
 
 
 def singers_of(model: Path | None) -> list[str] | None:
@@ -20,12 +19,8 @@ def singers_of(model: Path | None) -> list[str] | None:
     A safetensors file begins with eight bytes, the length of the JSON that follows; ours names the singers there.
     """
     try:
-        if model is None:
-            content = (resources.files("moksori") / "voices" / "first.safetensors").open("rb")
-        else:
-            inside = [model / name for name in _FILES if (model / name).is_file()] if model.is_dir() else [model]
-            content = inside[0].open("rb")
-        with content as file:
+        file_of = run_files.shipped_voice() if model is None else run_files.model_file(model)
+        with file_of.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
         names = json.loads(header["__metadata__"]["singers"])

@@ -2,6 +2,7 @@
 
 from moksori.conversion.many import SongFile, SongsProgress
 from moksori.conversion.options import ConvertOptions, Progress, Report
-from moksori.conversion.voice import SHIPPED_VOICE, Voice, load
+from moksori.conversion.voice import Voice, load
+from moksori.run_files import SHIPPED_VOICE
 
 __all__ = ["SHIPPED_VOICE", "ConvertOptions", "Progress", "Report", "SongFile", "SongsProgress", "Voice", "load"]

@@ -38,8 +38,6 @@ from moksori.generation.songs.chunks import UNCUT
 from moksori.models import kinds
 from moksori.models.kinds import Converter
 
-SHIPPED_VOICE = "first.safetensors"
-
 
 class Voice(Trained[Converter]):
     """A trained model, ready to convert; whoever changes its weights makes another voice of it.
@@ -464,7 +462,7 @@ def load(path: str | Path | None = None, device: str = "cpu") -> Voice:
         UserError: it is a WaveNet by itself, which has no voices to convert to.
     """
     if path is None:
-        with resources.as_file(resources.files("moksori") / "voices" / SHIPPED_VOICE) as shipped:
+        with resources.as_file(run_files.shipped_voice()) as shipped:
             return _voice(shipped, device)
     if isinstance(path, str | Path) and hub.is_reference(path):
         return _voice(hub.fetch(path), device)

@@ -5,19 +5,13 @@
 
 So whoever was there before sings as before, bit for bit.
 
-Source: a new speaker's embedding fitted with all else held fixed, Arik et al. 2018 (Neural voice cloning with a few
-samples), section 3.1.
+How they are learned stands in `training.vectors`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections.abc import Callable
-
-import torch
-from torch import Tensor
 
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
@@ -26,11 +20,11 @@ from moksori.errors import UserError
 from moksori.models import kinds, roster
 from moksori.models.kinds import Model
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.training import vectors
 from moksori.training.media.features import FeatureMedium
 from moksori.training.recipe import Recipe
 
 _BATCH_SIZE = 8
-_RATE, _LAST_RATE = 0.05, 0.005  # learning rates of the vector, first and last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +74,23 @@ def enrol(
     recipe = dataclasses.replace(recipe, model=model.config)
     names = {**{name: name for name in model.singers.names}, **dict.fromkeys(takes.singers)}
     grown = roster.with_singers(model, names).requires_grad_(requires_grad=False)
-    first, n_new = len(model.singers.names), len(takes.singers)
+    first = len(model.singers.names)
     medium = FeatureMedium(grown, recipe.perturbation)
     table = medium.table(takes, "train", recipe.segment_samples, moved_copies=config.moved_copies, progress=progress)
     if grown.singers.measured is not None:
         grown.singers.measured[first:] = table.mean_shapes()
     batches = Batches(table, _BATCH_SIZE, config.seed, is_augmented=False)
-    fitted = fitted_vectors(medium, batches, first, recipe, config, progress)
-    grown.singers.table.weight[first : first + n_new] = fitted
+    fitted = vectors.fitted(
+        medium,
+        batches,
+        first,
+        recipe.losses,
+        max_steps=config.max_steps,
+        max_seconds=config.max_seconds,
+        seed=config.seed,
+        progress=progress,
+    )
+    grown.singers.table.weight[first : first + len(fitted)] = fitted
     found = {name: sung_range(takes.of("train", name)) for name in takes.singers}
     ranges = provenance.ranges | {name: sung.rounded() for name, sung in found.items() if sung}
     told = licence_note or f"Enrolled from recordings of {', '.join(takes.singers)}; no terms were stated. Ask them."
@@ -95,53 +98,3 @@ def enrol(
     line = f"{', '.join(takes.singers)}: enrolled, the vector alone; data {takes.fingerprint[:16]}"
     lineage = (*provenance.lineage, line)
     return grown.eval(), dataclasses.replace(provenance, ranges=ranges, licence_note=note, lineage=lineage)
-
-
-def fitted_vectors(
-    medium: FeatureMedium,
-    batches: Batches,
-    first: int,
-    recipe: Recipe,
-    config: EnrolConfig,
-    progress: Callable[[int, int, str], None] | None = None,
-) -> Tensor:
-    """The learned rows of new singers `[N, E]`, after gradient steps on how well they rebuild their recordings.
-
-    Args:
-        medium: of the voice; nothing of it is changed.
-        batches: recordings of the new singers.
-        first: row of the first of them in the voice's table.
-        recipe: whose losses count.
-        config: how long.
-        progress: told of each step.
-
-    Raises:
-        UserError: the loss is not finite.
-    """
-    n_new = len(batches.shares)
-    rows = medium.singers.table.weight[first : first + n_new].detach().clone().requires_grad_()
-    adam = torch.optim.Adam([rows], lr=_RATE)
-    generator = torch.Generator().manual_seed(config.seed)
-    weights, began = recipe.losses, time.monotonic()
-    for step in range(config.max_steps):
-        share = max(step / config.max_steps, (time.monotonic() - began) / config.max_seconds)
-        if share >= 1:
-            break
-        for group in adam.param_groups:
-            group["lr"] = _RATE * math.pow(_LAST_RATE / _RATE, share)
-        batch = batches.batch(step)
-        inputs = medium.perturbed(batch.clips, generator)
-        with torch.no_grad():
-            z, vectors = medium.encode(inputs), medium.singers(first + batch.singer)
-        vectors = torch.cat([rows[batch.singer], vectors[:, rows.shape[1] :]], dim=1)
-        controls = medium.controls(inputs, z, vectors)
-        loss = weights.reconstruction * medium.distance(controls, batch.clips)
-        if medium.has_detail:
-            loss = loss + weights.envelope * medium.envelope_distance(controls, batch.clips)
-        if not torch.isfinite(loss):
-            raise UserError("the takes cannot be learned from: the loss is not finite; listen to them")
-        (rows.grad,) = torch.autograd.grad(loss, [rows])
-        adam.step()
-        if progress:
-            progress(step + 1, config.max_steps, "")
-    return rows.detach()

@@ -118,7 +118,7 @@ def open_run(
     )
     medium.measure(corpus)
     if recipe.base and is_new:
-        warm_start.meet(medium, whole, recipe, options.seed)
+        medium.meet(whole, recipe, options.seed)
     is_half = bool(ranks.told(_is_half(recipe.precision, device)))  # machines may differ
     # Of several processes on one machine each has its share of the cores.
     n_threads = max(1, threads.n_cores() // ranks.local_world) if ranks.is_launched else None

@@ -2,6 +2,7 @@
 
     table        the clips that it learns from
     measure      what is measured of the singers, before the first step
+    meet         what fits new singers into a trained voice, before the first step
     learners     which of its parameters are moved together
     plan         its phases, and which steps are whose
     figures      on held-out clips
@@ -74,6 +75,12 @@ class Medium(Protocol):
 
     def measure(self, corpus: Corpus) -> None:
         """Give the model what is measured of the singers' recordings for training; nothing where all is learned."""
+
+    def meet(self, batches: Batches, recipe: Recipe, seed: int) -> None:
+        """Give new singers vectors that fit them, before the first step of a run that begins from a trained voice.
+
+        A step moves a weight little, and new singers begin far from where they will be.
+        """
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """Who moves which parameters, by the names that updates ask for."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from moksori import settings
 from moksori.audio import features, shapes
 from moksori.audio.clip import Clip, Samples
+from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
@@ -17,7 +18,7 @@ from moksori.data.threads import Progress
 from moksori.generation.songs import features as feature_song
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
-from moksori.training import learner, losses, perturb
+from moksori.training import learner, losses, perturb, vectors
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
 from moksori.training.media import base
@@ -30,7 +31,8 @@ from moksori.training.recipe import Recipe
 
 _NO_DETAIL, _ALL_DETAIL = 0.2, 0.3  # probabilities of the gains 0 and 1 while training; all others are as likely
 _TRUST = 0.7  # the more detail passes, the less it is perturbed: at gain 1 so much less
-_UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch is not known
+_MEETING_STEPS = 80  # that fit the vectors of new singers before training
+UNKNOWN_HZ = 220.0  # the middle of a singer whose pitch is not known
 
 
 class FeatureMedium(ConversionMedium):
@@ -63,6 +65,12 @@ class FeatureMedium(ConversionMedium):
             one_frame = self.table(corpus, "train", self._model.config.hop_samples)  # its length plays no part
             self.singers.measured[: len(corpus.singers)] = one_frame.mean_shapes()
 
+    def meet(self, batches: Batches, recipe: Recipe, seed: int) -> None:
+        """See `Medium.meet`."""
+        rows = vectors.fitted(self, batches, 0, recipe.losses, max_steps=_MEETING_STEPS, seed=seed)
+        with torch.no_grad():
+            self.singers.table.weight[: len(rows)] = rows
+
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """See `Medium.learners`: the confusion network, the critic, and all else, called the autoencoder."""
         adversaries = {"classifier": recipe.optimiser, "critic": recipe.critic_optimiser}
@@ -74,7 +82,7 @@ class FeatureMedium(ConversionMedium):
         first: Phase = Reconstruction(self, given.batches)
         if weights.adversarial or weights.cycle:
             medians_hz = [
-                given.ranges[name].median_hz if name in given.ranges else _UNKNOWN_HZ for name in self.singers.names
+                given.ranges[name].median_hz if name in given.ranges else UNKNOWN_HZ for name in self.singers.names
             ]
             first = CriticisedReconstruction(self, given.batches, medians_hz, given.batches.shares.tolist())
         return base.two_phases(self, given, first)
