@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -121,7 +122,7 @@ def convert(
     kit = catalogue.Kit(_content(model), device, out, options, tuple(folders) if not is_here else ())
     # Threads of one process share its voice: one that samples codes spreads its streams over the cores by itself.
     workers = 1 if is_here and backend and not asked.workers else asked.workers
-    failures = [*refused]
+    failures, results = [*refused], sys.stdout  # Ray has it while it works
     with pool(asked.ray, workers, is_on_gpu=device.startswith("cuda")) as who, console.counted("converting") as tell:
         n_done, together = plan.n_done, catalogue.songs_together(voice)
         for job, outcome in catalogue.convert(who, kit, plan.todo, together=together):
@@ -129,12 +130,14 @@ def convert(
             tell(n_done, len(jobs), job.source)
             if isinstance(outcome, UserError):
                 failures.append((job.where, str(outcome)))
-                _print(asked.as_json, {"source": job.where, "error": str(outcome)}, f"failed: {outcome}", err=True)
+                _print(
+                    results, asked.as_json, {"source": job.where, "error": str(outcome)}, f"failed: {outcome}", err=True
+                )
                 continue
             seconds = outcome.n_samples / outcome.sample_rate
             row = {"source": job.where, "result": out.where(job.result), **dataclasses.asdict(outcome)}
             text = f"{job.where} -> {out.where(job.result)} ({console.duration_text(seconds)} of sound)"
-            _print(asked.as_json, row, text)
+            _print(results, asked.as_json, row, text)
     out.remove_parts()  # of workers that were killed
     rows = [json.dumps({"source": source, "error": error}, ensure_ascii=False) for source, error in failures]
     if rows:
@@ -147,8 +150,8 @@ def convert(
     out.remove([catalogue.FAILED] if out.read(catalogue.FAILED) is not None else [])  # of an earlier call
 
 
-def _print(as_json: bool, row: Mapping[str, object], text: str, *, err: bool = False) -> None:
-    typer.echo(json.dumps(row) if as_json else text, err=err and not as_json)
+def _print(results: TextIO, as_json: bool, row: Mapping[str, object], text: str, *, err: bool = False) -> None:
+    typer.echo(json.dumps(row) if as_json else text, file=sys.stderr if err and not as_json else results)
 
 
 def _renamed(name: PurePosixPath, label: str) -> str:

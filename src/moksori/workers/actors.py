@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -81,7 +82,8 @@ def connected(address: str, n_workers: int = 0, *, gpus: float = 0.0) -> Iterato
     try:
         there = ray.cluster_resources()
         n_fitting = int(there.get("GPU", 0) / gpus) if gpus else int(there.get("CPU", 1))
-        yield ActorPool(ray, n_workers or max(1, n_fitting), gpus)
+        with contextlib.redirect_stdout(sys.stderr):  # of a worker that died Ray tells where results are told
+            yield ActorPool(ray, n_workers or max(1, n_fitting), gpus)
     finally:
         ray.shutdown()
 
