@@ -51,19 +51,19 @@ ORDER = {
     "audio": (
         "clip frames mels mulaw bands highpass level mixdown parts containers files resample spectral levelling pitch "
         "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths mark "
-        "signals"
+        "live_pitch polyphony reverberation signals"
     ),
     "data": (
         "corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
         "feature_cache segments excerpts batches"
     ),
     "models": (
-        "conditions layers notes mel_encoder encoder wavenet synthesiser source_filter expectation classifier critic "
-        "singers autoencoder source_filter_model solo kinds roster"
+        "conditions layers notes mel_encoder encoder separator wavenet synthesiser source_filter expectation "
+        "classifier critic singers autoencoder source_filter_model solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
-    "generation.songs": "windows latents chunks base scheduler codes features detail solo",
+    "generation.songs": "windows latents chunks base scheduler codes features detail live solo",
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging vectors "
@@ -72,7 +72,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
-    "conversion": "options analysis song many preview voice catalogue",
+    "conversion": "options analysis song many preview voice separation mix live catalogue",
     "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",

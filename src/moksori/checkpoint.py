@@ -31,7 +31,12 @@ from moksori.models.kinds import Model
 FORMAT_VERSION = "1"
 _MAX_LAYERS = 20  # a cycle: dilations up to half a million samples; more would only fill the memory
 _HEADER_SUM = "header_sha256"
-_KINDS = {"model": "a model", "training-state": "the state of a training run", "judge": "a judge"}
+_KINDS = {
+    "model": "a model",
+    "training-state": "the state of a training run",
+    "judge": "a judge",
+    "separator": "a separator",
+}
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[
 
     Args:
         path: destination; its folder exists.
-        kind: "model", "training-state" or "judge".
+        kind: "model", "training-state", "judge" or "separator".
         tensors: name -> tensor; floating ones must be finite.
         header: name -> text (JSON where it is more than a word).
 

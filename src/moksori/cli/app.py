@@ -21,8 +21,10 @@ from moksori.cli import (
     export,
     info,
     listen,
+    live,
     pack,
     prepare,
+    separator,
     singers,
     studio,
     study,
@@ -71,6 +73,8 @@ app.command("convert")(convert.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.add_typer(listen.app, name="listen")
+app.command("live")(live.command)
+app.command("separator")(separator.command)
 app.command("export")(export.command)
 app.command("pack")(pack.pack)
 app.command("import")(pack.receive)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +103,18 @@ def command(
     save_preset: Annotated[
         str | None, typer.Option(help="Keep what is said here under a name, beside the model: see moksori info.")
     ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Songs with backing: take the voice out, convert it, put it back.")
+    ] = False,
+    remix_gain: Annotated[
+        float, typer.Option(min=-24.0, max=24.0, help="With --separate: dB over the level that the voice had.")
+    ] = 0.0,
+    stems: Annotated[
+        Path | None, typer.Option(help="With --separate: folder for the voice, the backing and what is sung.")
+    ] = None,
+    separator: Annotated[
+        str, typer.Option(help="With --separate: spleeter (see moksori separator), or audio-separator, a program.")
+    ] = "spleeter",
     lang: console.Language = None,
     is_marked: Annotated[
         bool, typer.Option("--mark", help="Put an inaudible mark into the sound, which moksori verify finds.")
@@ -150,6 +163,7 @@ def command(
             {
                 "--page": page,
                 "--preview": preview,
+                "--separate": separate or None,
                 "--save-preset": save_preset,
                 "--melody": melody,
                 "--melody-out": melody_out,
@@ -157,6 +171,12 @@ def command(
         )
     elif workers:
         raise UserError("--workers is for a catalogue; add --ray local, or --ray off to do without Ray")
+    if not separate and (remix_gain or stems is not None or separator != "spleeter"):
+        raise UserError("--remix-gain, --stems and --separator say how a mix is taken apart; add --separate")
+    if separate and melody_out is not None:
+        raise UserError(
+            "--melody-out hears a voice alone; take the stems first (--stems), and ask it of song.voice.wav"
+        )
     known = names.singers_of(model)
     voices = _voices(names.split(singers, known), mix)
     names.check([name for shares in voices for name in shares], known)
@@ -175,10 +195,15 @@ def command(
     import moksori
     from moksori.audio.mark import PUBLIC_KEY
     from moksori.conversion import ConvertOptions, SongFile
+    from moksori.conversion.mix import Mixing
+    from moksori.conversion.mix import convert_files as mix_files
     from moksori.generation import generator
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
+    mixing = Mixing(separator, remix_gain, stems) if separate else None
+    if mixing is not None:
+        mixing.check()  # a separator that is not there is told before any work
     is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
     chosen_device = device if is_elsewhere and device != "auto" else run.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
@@ -230,6 +255,8 @@ def command(
     if melody_out is not None:
         read = [path for job in jobs for path in job[:2]]
         _write_melodies(melody_out, [source for source, *_ in jobs], read, force, is_left=skip_existing)
+    if stems is not None:
+        _check_stems(stems, [destination for _, destination, _ in jobs], force)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
     failures, sung, ready, labels = 0, [], [], []
@@ -241,8 +268,9 @@ def command(
             console.make_folder(destination.parent)
             song = SongFile(source, destination, shares, melody=track)
             if preview is not None:
-                if source not in loudest:
-                    loudest[source] = voice.loudest(source, preview, options)
+                if source not in loudest:  # of a mix, only the voice that is taken out tells the pitch
+                    how = replace(options, transpose=0) if separate else options
+                    loudest[source] = voice.loudest(source, preview, how)
                 song = voice.part_of(song, loudest[source], options)
             ready.append(song)
             labels.append(_label(shares))
@@ -252,7 +280,11 @@ def command(
             failures += 1
             _print_failed(source, error, as_json)
     with console.side_by_side([song.source.name for song in ready]) as progress:
-        for number, outcome in voice.convert_files(ready, options=options, progress=progress):
+        if mixing is None:
+            outcomes = voice.convert_files(ready, options=options, progress=progress)
+        else:
+            outcomes = mix_files(voice, ready, options, mixing, progress)
+        for number, outcome in outcomes:
             song = ready[number]
             if isinstance(outcome, UserError):
                 if len(jobs) == 1:
@@ -294,6 +326,16 @@ def _keep_preset(name: str, model: Path | None, given: dict[str, Any], force: bo
         wishes["singer"] = ",".join(given["singers"])
     place = presets.keep(name, presets.Preset(**wishes), model, is_replaced=force)
     console.say(f"preset {name}: {place}")
+
+
+def _check_stems(folder: Path, destinations: list[Path], force: bool) -> None:
+    """Refuse to write stems over what is there."""
+    from moksori.conversion import mix
+
+    console.make_folder(folder)
+    for destination in destinations:
+        for name in mix.STEMS:
+            console.refuse_to_overwrite(mix.stem_file(folder, destination, name), force, destinations)
 
 
 def _check_words(transpose: str, loudness: str) -> None:

@@ -107,7 +107,7 @@ def convert_files(
     plans: dict[int, tuple[AudioInfo, Encoding]] = {}
     for number, song in enumerate(songs):
         try:
-            plans[number] = _planned(song)
+            plans[number] = planned(song)
         except UserError as error:
             yield number, error
     order = sorted(plans, key=lambda number: plans[number][0].seconds)
@@ -196,7 +196,7 @@ def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:
         yield block
 
 
-def _planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
+def planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
     """What a song's file is, and how its result will be written."""
     if ownership.is_same(song.source, song.destination):
         raise UserError(f"{song.destination}: is itself the song; choose another place for what becomes of it")

@@ -98,6 +98,29 @@ def render(controls: Controls, config: SynthesiserConfig, oscillation: Oscillati
     return _oscillators(controls, config, oscillation) + _filtered(white, controls.noise, config)
 
 
+def render_few(
+    controls: Controls, config: SynthesiserConfig, told: Oscillation, white: Tensor, n_before: int
+) -> Tensor:
+    """The sound of a few frames as `render` has it, all harmonics at once: for live use, where loops cost most.
+
+    Args:
+        controls: F frames of one song: `n_before` that were sung before, those to be sung, and two more.
+        config: whose sizes they have.
+        told: the same frames of its oscillation.
+        white: noise of RMS 1, `[F * hop_samples]`.
+        n_before: whose sound is left out; the noise of the first frame reaches into four of them.
+
+    Returns:
+        Waveform `[(F - n_before - 2) * hop_samples]`.
+    """
+    hop, frames = config.hop_samples, slice(n_before, controls.f0_hz.shape[1] - 1)
+    few = Controls(controls.f0_hz[:, frames], controls.harmonics[..., frames], controls.noise[..., frames])
+    tones = _oscillators_at_once(few, config, told.stretch(n_before, n_before + few.f0_hz.shape[1]))
+    noise = _filtered(white, controls.noise, config)[n_before * hop :]
+    n_samples = (few.f0_hz.shape[1] - 1) * hop
+    return tones[:n_samples] + noise[:n_samples]
+
+
 def expected_power(controls: Controls, config: SynthesiserConfig, window_samples: int) -> Tensor:
     """The power spectrogram that `render` will have, of a Hann window: the slow, obvious way.
 
@@ -196,6 +219,26 @@ def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillati
         wave = torch.cos(2.0 * math.pi * torch.frac(number * cycles + phase).to(sound))
         sound += _between(amplitude, hop) * wave
     return sound
+
+
+def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, told: Oscillation) -> Tensor:
+    """As `_oscillators`, `[T]`, in memory for every harmonic."""
+    hop, limit_hz = config.hop_samples, config.sample_rate / 2
+    pitch_hz = _between(told.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    within = torch.cumsum(pitch_hz, dim=1) - pitch_hz
+    cycles = (told.cycles[:, None] + within / config.sample_rate).flatten()
+    number = torch.arange(1, int(limit_hz / float(told.pitch_hz.min())) + 1, dtype=torch.float64)[:, None]  # [K, 1]
+    harmonic_hz = (number * told.pitch_hz).to(controls.harmonics)  # [K, F]
+    place = _place(harmonic_hz, config)
+    low = place.floor().long().clamp(max=config.n_bands - 2)
+    share, power = place - low, torch.exp(2.0 * controls.harmonics[0])
+    read = power.gather(0, low) * (1 - share) + power.gather(0, low + 1) * share
+    amplitude = read.sqrt() * (controls.f0_hz[0] > 0) * (harmonic_hz < limit_hz)
+    ends = torch.cat([amplitude[:, 1:], amplitude[:, -1:]], dim=1)
+    along = torch.arange(hop).to(amplitude) / hop
+    amplitudes = (amplitude[..., None] * (1 - along) + ends[..., None] * along).flatten(1)  # [K, T]
+    turns = torch.frac(number * cycles + torch.remainder(0.37 * number * (number - 1), 1.0)).to(amplitude)
+    return (amplitudes * torch.cos(2.0 * math.pi * turns)).sum(dim=0)
 
 
 def _read(power: Tensor, frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:

@@ -1,0 +1,109 @@
+"""A mix: only the voice changes, and it comes back where and as loud as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_conversion_separation import Below
+
+from moksori.audio import files, level
+from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
+from moksori.conversion import ConvertOptions, SongFile, Voice, mix
+from moksori.conversion.mix import Mixing
+from moksori.conversion.options import Report
+from moksori.errors import UserError
+
+RATE, SECONDS = 44_100, 3.0
+TIMES = np.arange(round(RATE * SECONDS)) / RATE
+CUT = 372  # bins: 4005 Hz, which the tiny voice of 8 kHz never reaches
+VOICE = 0.1 * np.asarray(sum(np.sin(2 * np.pi * 220 * k * TIMES) / k for k in range(1, 10)))
+BACKING = np.stack([0.05 * np.sin(2 * np.pi * 6000 * TIMES), 0.1 * np.sin(2 * np.pi * 9000 * TIMES)], axis=1)
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    """A voice, louder on the left, and two tones far above it."""
+    return _write(tmp_path / "song.flac", VOICE[:, None] * [1.0, 0.5] + BACKING)
+
+
+def _write(path: Path, samples: np.ndarray) -> Path:
+    with files.Writer(path, RATE, samples.shape[1]) as writer:
+        writer.write(samples.astype(np.float32))
+    return path
+
+
+def _convert(voice: Voice, song: Path, mixing: Mixing | None = None) -> tuple[Samples, Report]:
+    target = song.with_name("out.flac")
+    options, asked = ConvertOptions(transpose=0), mixing or Mixing()
+    report = mix.convert_file(voice, SongFile(song, target, "bass"), options, asked, Below(CUT))
+    return np.concatenate(list(files.blocks(target))), report
+
+
+def _level_at(samples: Samples, hz: float) -> float:
+    """Amplitude of a tone within the song."""
+    inside = slice(RATE // 2, -RATE // 2)
+    turn = np.exp(-2j * np.pi * hz * TIMES[inside])
+    window = np.hanning(len(turn))
+    return float(2 * np.abs((samples[inside] * turn * window).sum()) / window.sum())
+
+
+def test_the_backing_is_untouched_in_each_channel(swift_voice: Voice, song: Path) -> None:
+    found, report = _convert(swift_voice, song)
+    assert found.shape == (len(TIMES), 2) and report.n_samples == len(TIMES)
+    for channel, (hz, amplitude) in enumerate([(6000, 0.05), (9000, 0.1)]):
+        assert _level_at(found[:, channel], hz) == pytest.approx(amplitude, rel=1e-3)
+        assert _level_at(found[:, 1 - channel], hz) < 1e-4
+
+
+def test_the_voice_comes_back_at_its_level_its_place_and_its_pitch(swift_voice: Voice, song: Path) -> None:
+    found, _ = _convert(swift_voice, song)
+    sung = found - BACKING
+    before = level.sung_level_dbfs(level.measure((0.75 * VOICE).astype(np.float32), RATE).frame_dbfs)
+    after = level.sung_level_dbfs(level.measure(sung.mean(axis=1).astype(np.float32), RATE).frame_dbfs)
+    assert after == pytest.approx(before, abs=0.7)
+    loud, soft = np.sqrt(np.square(sung[RATE:-RATE]).mean(axis=0))
+    assert loud / soft == pytest.approx(2.0, rel=0.02)
+    track = PitchTracker().track(Clip(sung[:, 0].astype(np.float32), RATE))
+    assert np.median(track.voiced_hz) == pytest.approx(220, rel=0.02)
+    assert np.corrcoef(sung[:, 0], VOICE)[0, 1] < 0.99  # it is another voice
+
+
+def test_a_gain_is_over_the_level_it_had(swift_voice: Voice, song: Path) -> None:
+    usual, louder = (_convert(swift_voice, song, Mixing(gain_db=gain_db))[0] - BACKING for gain_db in (0.0, 6.0))
+    ratio = np.sqrt(np.square(louder[RATE:-RATE]).mean() / np.square(usual[RATE:-RATE]).mean())
+    assert 20 * np.log10(ratio) == pytest.approx(6.0, abs=0.05)
+
+
+def test_stems_add_up_and_what_is_sung_lies_beside_them(swift_voice: Voice, song: Path, tmp_path: Path) -> None:
+    _convert(swift_voice, song, Mixing(stems=tmp_path))
+    stems = {name: np.concatenate(list(files.blocks(tmp_path / f"out.{name}.wav"))) for name in mix.STEMS}
+    whole = np.concatenate(list(files.blocks(song)))
+    np.testing.assert_allclose(stems["voice"] + stems["backing"], whole, atol=1e-6)
+    assert stems["sung"].shape == whole.shape
+
+
+def test_a_mix_without_a_voice_stays_as_it_is_and_says_so(swift_voice: Voice, tmp_path: Path) -> None:
+    found, report = _convert(swift_voice, _write(tmp_path / "song.flac", BACKING))
+    inside = slice(3000, -3000)  # tones that begin at once are heard at all frequencies
+    np.testing.assert_allclose(found[inside], BACKING[inside], atol=1e-3)
+    assert "no voice was found in the mix" in report.remarks[0]
+
+
+def test_several_voices_are_told(swift_voice: Voice, tmp_path: Path) -> None:
+    second = 0.1 * np.asarray(sum(np.sin(2 * np.pi * 277 * k * TIMES) / k for k in range(1, 10)))
+    _, report = _convert(swift_voice, _write(tmp_path / "song.flac", np.repeat((VOICE + second)[:, None], 2, axis=1)))
+    assert any("a second pitch is heard" in remark for remark in report.remarks), report.remarks
+
+
+def test_one_voice_is_not_told_to_be_several(swift_voice: Voice, song: Path) -> None:
+    assert not [remark for remark in _convert(swift_voice, song)[1].remarks if "second pitch" in remark]
+
+
+def test_what_cannot_be_asked_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown separator 'demucs'; expected spleeter or audio-separator"):
+        Mixing(separator="demucs")
+    with pytest.raises(UserError, match="expected -24 to 24"):
+        Mixing(gain_db=30.0)
