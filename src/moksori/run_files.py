@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 MODEL = "model.safetensors"  # the model as of the last save; all that conversion needs
 BEST = "best.safetensors"  # the model whose conversions were the best, where they were scored
@@ -14,6 +16,8 @@ JOURNAL = "journal.jsonl"
 SAMPLES = "samples"
 SHIPPED_VOICE = "first.safetensors"  # the voice that comes with the package, in its folder `voices`
 BASE = "base"  # what recipes and the command line call it
+
+_LONGEST_HEADER = 1 << 26  # bytes; what is longer is left to the reader, which says what is wrong
 
 
 def shipped_voice() -> Traversable:
@@ -30,3 +34,18 @@ def model_file(path: str | Path) -> Path:
     if not path.is_dir():
         return path
     return path / (BEST if (path / BEST).is_file() else MODEL)
+
+
+def told_by(file: Path | Traversable, key: str) -> Any:
+    """What the head of a model file says under a key, such as "singers" or "provenance"; None where it cannot be read.
+
+    A safetensors file begins with eight bytes, the length of the JSON that follows; ours keeps JSON in its metadata.
+    Nothing is checked: `checkpoint.read_model` does that.
+    """
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length)) if length <= _LONGEST_HEADER else {}
+        return json.loads(header["__metadata__"][key])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +36,9 @@ def browser() -> Iterator[Any]:
         pytest.skip("no Chromium here; apt-get install chromium")
     with playwright.sync_playwright() as started:
         flags = [flag.replace("~", " ") for flag in FLAGS.split()]
-        chromium = started.chromium.launch(executable_path=found, args=flags)
+        # Without UTF-8 in the locale Chromium takes no file whose name is Korean, and tests run in none.
+        letters = {**os.environ, "LC_CTYPE": "C.UTF-8"}
+        chromium = started.chromium.launch(executable_path=found, args=flags, env=letters)
         yield chromium
         chromium.close()
 

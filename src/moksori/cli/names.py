@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from moksori import run_files
 from moksori.errors import UserError
 
-_LONGEST_HEADER = 1 << 26  # bytes; what is longer is left to the reader, which says what is wrong
-
 
 def singers_of(model: Path | None) -> list[str] | None:
-    """Who sings in a model file, a run's folder, or the shipped voice; None where that cannot be told so simply.
-
-    A safetensors file begins with eight bytes, the length of the JSON that follows; ours names the singers there.
-    """
-    try:
-        file_of = run_files.shipped_voice() if model is None else run_files.model_file(model)
-        with file_of.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
-        names = json.loads(header["__metadata__"]["singers"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        return None
+    """Who sings in a model file, a run's folder, or the shipped voice; None where that cannot be told so simply."""
+    file_of = run_files.shipped_voice() if model is None else run_files.model_file(model)
+    names = run_files.told_by(file_of, "singers")
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 

@@ -275,13 +275,18 @@ class Trainings:
         return self.folder(number) / "run"
 
     def _told(self, record: Record) -> Record:
-        """A training with the share that is done, and its losses as of now."""
+        """A training with the share that is done, and its losses as of now.
+
+        Of a run that stands, the last save is later than the last line of losses: judges may have listened between.
+        """
         told = {**record, "share": self._shares.get(record["id"], 0.0)}
-        if "wish" in record:
-            last = self._last_losses(record["id"])
-            if last is not None:
-                told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
-                told["share"] = min(1.0, last["seconds"] / (60 * record["wish"]["minutes"]))
+        if "wish" in record and (last := self._last_losses(record["id"])) is not None:
+            told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
+            if record["state"] != "running":
+                saved = run_files.told_by(self._run_of(record["id"]) / run_files.MODEL, "provenance") or {}
+                told["step"] = max(told["step"], saved.get("steps", 0))
+                told["seconds"] = max(told["seconds"], saved.get("training_seconds", 0.0))
+            told["share"] = min(1.0, told["seconds"] / (60 * record["wish"]["minutes"]))
         return told
 
     def _last_losses(self, number: str) -> dict[str, Any] | None:
