@@ -54,7 +54,7 @@ ORDER = {
         "live_pitch polyphony reverberation signals"
     ),
     "data": (
-        "corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
+        "index corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
         "feature_cache segments excerpts batches"
     ),
     "models": (

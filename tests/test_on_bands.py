@@ -136,7 +136,8 @@ def test_cached_codes_are_those_of_the_clips_bands(tiny_corpus: Corpus) -> None:
 
 
 def test_segments_begin_with_a_step(tiny_corpus: Corpus) -> None:
-    table, flat = SegmentTable(tiny_corpus, "train", RATE, 400, n_bands=4), open_codes(tiny_corpus, RATE, 4)
+    table = SegmentTable(tiny_corpus, "train", RATE, 400, n_bands=4)
+    flat = np.asarray(open_codes(tiny_corpus, RATE, 4))
     for seed in range(5):
         segment = table.item(0, np.random.default_rng(seed)).numpy()
         places = [

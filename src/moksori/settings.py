@@ -124,12 +124,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise UserError(f"{where}: expected a table, not {value!r:.60}")
         _, value_hint = typing.get_args(hint)
         return {key: _value(value_hint, item, f"{where}, key {key}") for key, item in value.items()}
-    if (container := typing.get_origin(hint)) in (tuple, list):  # a list in TOML and JSON
+    if (container := typing.get_origin(hint)) in (tuple, list, Sequence):  # a list in TOML and JSON
         if not isinstance(value, list | tuple):
             raise UserError(f"{where}: expected a list, not {value!r:.60}")
         hints = typing.get_args(hint)
-        if container is list or hints[-1] is Ellipsis:
+        if container is not tuple or hints[-1] is Ellipsis:
             hints = hints[:1] * len(value)
+        container = list if container is list else tuple
         if len(hints) != len(value):
             raise UserError(f"{where}: expected {len(hints)} values, not {len(value)}")
         items = enumerate(zip(hints, value, strict=True), start=1)

@@ -16,8 +16,8 @@ from moksori.audio.pitch import PitchTracker
 from moksori.data import feature_cache
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
-from moksori.data.feature_cache import Stretch
-from moksori.data.flat_cache import FlatCache
+from moksori.data.feature_cache import Stretches
+from moksori.data.flat_cache import FlatCache, Joined
 from moksori.errors import DataError
 
 CONFIG = FeatureConfig(8000, 80)
@@ -115,16 +115,23 @@ def test_what_makes_no_sense_is_refused(tiny_corpus: Corpus) -> None:
         _table(tiny_corpus).fixed_items(0)
 
 
-def _half_silent(corpus: Corpus) -> list[Stretch]:
+def _half_silent(corpus: Corpus) -> Stretches:
     """A recording of every singer that is sung in its first tenth and silent after it."""
-    stretches = []
-    for name in corpus.singers:
-        recording = next(r for r in corpus.recordings if r.singer == name and r.split == "train")
-        values = np.zeros((1000, features.N_VALUES), np.float16)
-        values[:, features.LEVEL] = np.where(np.arange(1000) < 100, -20.0, -79.0)
-        mean_shape = torch.zeros(2 * features.N_BANDS, dtype=torch.float64)
-        stretches.append(Stretch(recording, values, 0, 1000, values[:, features.LEVEL], mean_shape, 0))
-    return stretches
+    numbers = [
+        next(i for i, r in enumerate(corpus.recordings) if (r.singer, r.split) == (name, "train"))
+        for name in corpus.singers
+    ]
+    n = len(numbers)
+    values = np.zeros((1000 * n, features.N_VALUES), np.float16)
+    values[:, features.LEVEL] = np.where(np.arange(1000 * n) % 1000 < 100, -20.0, -79.0)
+    return Stretches(
+        np.array(numbers),
+        Joined([values]),
+        Joined([values[:, features.LEVEL]]),
+        np.tile(np.array([1000, 0]), (n, 1)),
+        Joined([np.zeros((n, 2 * features.N_BANDS))]),
+        lambda above_dbfs: np.full(n, 100),
+    )
 
 
 def test_rests_are_not_drawn(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,20 @@ def test_a_model_is_scored_twice_alike_and_left_as_it_was(held: ConversionScorer
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_without_a_validation_recording_nobody_can_judge(
-    sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Corpus, "of", lambda *given: [])
-    assert scorer.gather(sung[0], 0, _silent) is None
+def test_without_a_validation_recording_nobody_can_judge(sung: tuple[Corpus, dict[str, str]]) -> None:
+    others = [recording for recording in sung[0].recordings if recording.split != "validation"]
+    assert scorer.gather(replace(sung[0], recordings=tuple(others)), 0, _silent) is None
+
+
+def test_of_many_singers_some_are_heard(sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand singers were all analysed before the first step."""
+    corpus = sung[0]
+    unheard = tuple(replace(r, singer="aa", path=f"clips/aa/{i}.flac") for i, r in enumerate(corpus.of("train", "a")))
+    of_singers = [r for name in "ab" for r in corpus.recordings if r.singer == name]
+    many = replace(
+        corpus, singers=("a", "aa", "b"), recordings=(*of_singers, *unheard)
+    )  # none of the files of aa is there
+    monkeypatch.setattr(scorer, "_MOST_SINGERS", 2)
+    found = scorer.gather(many, 0, _silent)
+    assert found is not None and found._classifier.singers == ("a", "b")
+    assert {piece.target for piece in found._pieces} == {0, 1}

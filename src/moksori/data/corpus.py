@@ -4,18 +4,21 @@
       manifest.json                    what this module reads and writes
       clips/<singer>/<stem>-<id>.flac  mono clips at one rate and one level, ends trimmed
       clips/<singer>/<stem>-<id>.json  what was measured, so that an interrupted run can resume
-      cache/                           codes (`segments`) and features (`feature_cache`) at a model's rate
+      cache/                           codes (`segments`) and features (`feature_cache`) at a model's rate; of a large
+                                       manifest, its index (`index`)
 
 Nothing in the manifest is absolute: the folder can be moved, and holds no user names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -23,6 +26,8 @@ from typing import Any, TypeVar
 from moksori import atomic, settings
 from moksori.audio import pitch
 from moksori.audio.pitch import PitchRange
+from moksori.data import index
+from moksori.data.index import Columns, Rows
 from moksori.errors import DataError, UserError
 
 VERSION = 1  # of the manifest; an older or newer one is refused, and `prepare` writes it again
@@ -31,6 +36,7 @@ MANIFEST = "manifest.json"
 CLIPS = "clips"
 SPLITS = ("train", "validation", "test")
 SAME_SOUND = "same sound as"  # begins the reason of a skipped double
+LARGE_BYTES = 8_000_000  # of a manifest, some thousand clips: from here on an index saves a second of every start
 
 T = TypeVar("T")
 
@@ -94,7 +100,7 @@ class Corpus:
     sample_rate: int  # Hz, of every clip
     level_dbfs: float  # sung level every clip was brought to
     singers: tuple[str, ...]  # sorted
-    recordings: tuple[Recording, ...]  # sorted by singer, then source
+    recordings: Sequence[Recording]  # sorted by singer, then source; a tuple, or the `Rows` of an index
     skipped: tuple[Skipped, ...] = ()
     rights: tuple[tuple[str, str], ...] = ()  # singer, and what they agreed to; nobody for whom nothing is stated
 
@@ -107,6 +113,8 @@ class Corpus:
         where = self.folder / MANIFEST
         if self.sample_rate < 1:
             raise DataError(f"{where}: a sample rate of {self.sample_rate} Hz")
+        if isinstance(self.recordings, Rows):
+            return  # they were checked when their index was made
         if list(self.singers) != sorted({recording.singer for recording in self.recordings}) or not self.singers:
             raise DataError(f"{where}: the singers listed are not those of the recordings; run `moksori prepare` again")
         if len({recording.path for recording in self.recordings}) < len(self.recordings):
@@ -122,6 +130,9 @@ class Corpus:
         """
         path = folder / MANIFEST
         try:
+            key = _sha256(path) if path.stat().st_size >= LARGE_BYTES else ""
+            if key and (found := cls._indexed(folder, key)):
+                return found
             manifest = json.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS -o {folder}`") from None
@@ -133,13 +144,52 @@ class Corpus:
         corpus = _from_dict(cls, manifest, str(path), folder=folder)
         for recording in corpus.recordings:
             corpus.clip_path(recording)
+        if key:
+            corpus._write_index(key)
         return corpus
+
+    @classmethod
+    def _indexed(cls, folder: Path, key: str) -> Corpus | None:
+        """The corpus of a manifest whose index is there."""
+        where = str(folder / MANIFEST)
+        rows = index.read(folder / CACHE, key, lambda row: recording_from_dict(row, where))
+        if rows is None:
+            return None
+        told = {field.name: rows.facts.get(field.name) for field in dataclasses.fields(cls)}
+        own = {name: value for name, value in told.items() if name not in ("folder", "recordings")}
+        try:
+            return _from_dict(cls, own, where, folder=folder, recordings=rows)
+        except DataError:
+            return None
+
+    def _write_index(self, key: str) -> None:
+        """Make the index of a manifest; where it cannot be kept, every start reads all of the manifest."""
+        facts = {
+            "sample_rate": self.sample_rate,
+            "level_dbfs": self.level_dbfs,
+            "singers": self.singers,
+            "skipped": [settings.plain(one) for one in self.skipped],
+            "rights": self.rights,
+            "fingerprint": self.fingerprint,
+            "training_ranges": {name: dataclasses.astuple(sung) for name, sung in self.training_ranges.items()},
+        }
+        with contextlib.suppress(OSError):
+            index.write(self.folder / CACHE, key, self.columns, map(settings.plain, self.recordings), facts)
 
     def save(self) -> None:
         """Write the manifest; a reader sees the old one or the new one, never half."""
-        manifest = {"version": VERSION} | dataclasses.asdict(self)
+        manifest = {"version": VERSION} | settings.plain(dataclasses.replace(self, recordings=tuple(self.recordings)))
         del manifest["folder"]
-        write_json(self.folder / MANIFEST, manifest)
+        path = self.folder / MANIFEST
+        write_json(path, manifest)
+        if path.stat().st_size >= LARGE_BYTES:
+            self._write_index(_sha256(path))
+
+    @functools.cached_property
+    def columns(self) -> Columns:
+        """The recordings as arrays, for those who look at all of them."""
+        rows = self.recordings
+        return rows.columns if isinstance(rows, Rows) else Columns.of(rows, self.singers, SPLITS)
 
     def clip_path(self, recording: Recording) -> Path:
         """Where the clip of a recording lies.
@@ -160,20 +210,53 @@ class Corpus:
         Raises:
             ValueError: unknown split or singer.
         """
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+        check_split(split)
         if singer is not None and singer not in self.singers:
             raise ValueError(f"unknown singer {singer!r}; known are {', '.join(self.singers)}")
-        return tuple(r for r in self.recordings if r.split == split and singer in (None, r.singer))
+        columns = self.columns
+        chosen = columns.split == SPLITS.index(split)
+        if singer is not None:
+            chosen = chosen & (columns.singer == self.singers.index(singer))
+        return tuple(self.recordings[number] for number in chosen.nonzero()[0].tolist())
 
-    @property
+    def source(self, number: int) -> str:
+        """The source of a recording, by its number in the manifest."""
+        rows = self.recordings
+        return str(rows.plain(number)["source"]) if isinstance(rows, Rows) else rows[number].source
+
+    @functools.cached_property
+    def training_ranges(self) -> Mapping[str, PitchRange]:
+        """Where each singer sang in the recordings for training, see `sung_range`; nobody whose pitch is not known."""
+        rows = self.recordings
+        if isinstance(rows, Rows):
+            return {name: PitchRange(*hz) for name, hz in rows.facts["training_ranges"].items()}
+        by_singer: dict[str, list[Recording]] = {name: [] for name in self.singers}
+        for recording in rows:
+            if recording.split == "train":
+                by_singer[recording.singer].append(recording)
+        found = {name: sung_range(own) for name, own in by_singer.items()}
+        return {name: sung for name, sung in found.items() if sung}
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 (64 hex digits) of what training sees: sounds, singers, splits, gains, regions and rate.
 
         Moving the folder, renaming sources, or adding and removing skipped files does not change it.
         """
+        if isinstance(self.recordings, Rows):
+            return str(self.recordings.facts["fingerprint"])
         rows = sorted((r.audio_sha256, r.singer, r.split, r.n_samples, r.gain_db, r.regions) for r in self.recordings)
         return hashlib.sha256(json.dumps([self.sample_rate, rows]).encode()).hexdigest()
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that there is not.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
 
 
 def sung_range(recordings: Iterable[Recording]) -> PitchRange | None:
@@ -221,3 +304,8 @@ def _from_dict(kind: type[T], row: Any, where: str, **given: object) -> T:
         raise
     except UserError as error:
         raise DataError(f"{error}; run `moksori prepare` again") from None
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from moksori.audio import features
 from moksori.audio.features import FeatureConfig
 from moksori.data import feature_cache, splits
-from moksori.data.corpus import Corpus
-from moksori.data.feature_cache import Stretch
+from moksori.data.corpus import SPLITS, Corpus, check_split
+from moksori.data.feature_cache import Stretch, Stretches
 from moksori.data.segments import Segment
 from moksori.data.threads import Progress
 
 _SUNG_BELOW_DB = 40.0  # a frame so far under the level of the singing is a rest
 
 
-@dataclass(frozen=True)
 class _Singing:
-    """Stretches of one singer, and which of their frames are sung."""
+    """The sung frames of all singers, one after the other: a number a stretch is kept, none a frame.
 
-    stretches: list[Stretch]
-    sung: list[npt.NDArray[np.int64]]  # of each stretch, numbers of its sung frames
-    ends: npt.NDArray[np.int64]  # sung frames up to the end of each stretch
+    Args:
+        corpus: whose singers they are.
+        stretches: clips, and copies of them.
+        split: of the recordings that count.
+        above_dbfs: level of a sung frame.
+    """
 
-    def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
+    def __init__(self, corpus: Corpus, stretches: Sequence[Stretches], split: str, above_dbfs: float) -> None:
+        self._stretches, self._above_dbfs = stretches, above_dbfs
+        columns, code = corpus.columns, SPLITS.index(split)
+        own = [np.flatnonzero(columns.split[part.numbers] == code) for part in stretches]
+        source = np.repeat(np.arange(len(own)), [len(places) for places in own])
+        there = list(zip(stretches, own, strict=True))
+        singer = np.concatenate([columns.singer[part.numbers[places]] for part, places in there])
+        n_sung = np.concatenate([part.n_sung(above_dbfs)[places] for part, places in there])
+        order = np.argsort(singer, kind="stable")  # a singer's clips, then the copies of them
+        self._source, self._place = source[order], np.concatenate(own)[order]
+        self._singer = singer[order]
+        # Singer s has the stretches from _first[s] up to _first[s + 1].
+        self._first = np.searchsorted(self._singer, range(len(corpus.singers) + 1)).tolist()
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_sung[order])])  # sung frames before each
 
-    def at(self, position: int) -> tuple[Stretch, int]:
-        """The position-th sung frame: its stretch, and its number there."""
-        index = int(np.searchsorted(self.ends, position, side="right"))
-        frames = self.sung[index]
-        return self.stretches[index], int(frames[len(frames) - int(self.ends[index]) + position])
+    def length(self, singer: int) -> int:
+        """How many frames a singer has."""
+        first, last = self._first[singer : singer + 2]
+        return int(self._starts[last] - self._starts[first])
+
+    def at(self, singer: int, position: int) -> tuple[Stretch, int]:
+        """The position-th sung frame of a singer: its stretch, and its number there."""
+        place = int(self._starts[self._first[singer]]) + position
+        row = int(np.searchsorted(self._starts, place, side="right")) - 1
+        stretch = self._stretches[self._source[row]][int(self._place[row])]
+        frames = np.flatnonzero(stretch.levels_dbfs > self._above_dbfs)
+        return stretch, int(frames[place - int(self._starts[row])])
+
+    def sums(self, n_singers: int) -> tuple[Tensor, Tensor]:
+        """Mean shapes of the clips, added up by singer; see `Stretches.sums`."""
+        (clips,) = self._stretches
+        return clips.sums(self._place, self._singer.astype(np.int64), n_singers)
 
 
 class ExcerptTable:
@@ -70,16 +94,16 @@ class ExcerptTable:
     ) -> None:
         if n_frames < 1 or n_copies < 0:
             raise ValueError(f"excerpts of {n_frames} frames, {n_copies} copies; expected at least 1 and at least 0")
-        corpus.of(split)  # refuses an unknown split before the long computation
+        check_split(split)
         self.corpus, self.split, self.config, self.n_frames = corpus, split, config, n_frames
         clips = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
         copies = [
-            stretch
+            feature_cache.open_features(corpus, config, copy, workers=workers, progress=progress)
             for copy in range(1, 1 + (n_copies if split == "train" else 0))
-            for stretch in feature_cache.open_features(corpus, config, copy, workers=workers, progress=progress)
         ]
-        self._clips = [self._singing(clips, name) for name in corpus.singers]
-        self._all = [self._singing([*clips, *copies], name) for name in corpus.singers]
+        above_dbfs = corpus.level_dbfs - _SUNG_BELOW_DB
+        self._clips = _Singing(corpus, [clips], split, above_dbfs)
+        self._all = _Singing(corpus, [clips, *copies], split, above_dbfs)
 
     @property
     def singers(self) -> tuple[str, ...]:
@@ -88,7 +112,7 @@ class ExcerptTable:
 
     def sung_length(self, singer: int) -> int:
         """Count the sung frames of a singer in this split, copies included."""
-        return len(self._all[singer])
+        return self._all.length(singer)
 
     def item(self, singer: int, generator: np.random.Generator) -> Tensor:
         """Draw one excerpt of a singer: a sung frame, and a place of it within the excerpt.
@@ -110,7 +134,7 @@ class ExcerptTable:
         """The same, read when what comes back is called; the numbers are drawn now."""
         if not self.sung_length(singer):
             raise ValueError(f"singer {self.singers[singer]!r} has no singing in the {self.split} split")
-        stretch, frame = self._all[singer].at(int(generator.integers(self.sung_length(singer))))
+        stretch, frame = self._all.at(singer, int(generator.integers(self.sung_length(singer))))
         start = stretch.inside(frame - int(generator.integers(self.n_frames)), self.n_frames)
         return lambda: self._cut(stretch, start)
 
@@ -128,31 +152,21 @@ class ExcerptTable:
         return [segment for singer in chosen for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
-        clips = self._clips[singer]
-        for i in range(n if len(clips) else 0):
-            stretch, frame = clips.at((2 * i + 1) * len(clips) // (2 * n))
+        length = self._clips.length(singer)
+        for i in range(n if length else 0):
+            stretch, frame = self._clips.at(singer, (2 * i + 1) * length // (2 * n))
             start = stretch.inside(frame - self.n_frames // 2, self.n_frames)
-            yield Segment(self._cut(stretch, start), singer, stretch.recording.source, start)
+            yield Segment(self._cut(stretch, start), singer, self.corpus.source(stretch.recording), start)
 
     def mean_shapes(self) -> Tensor:
         """The voices: the mean shape of every singer's recordings in this split, `[N, 2 N_BANDS]`; see `audio.shapes`.
 
         Copies do not count. A singer without a voiced frame has the mean of the others.
         """
-        sums = torch.stack(
-            [
-                sum((s.n_loud * s.mean_shape for s in own.stretches), torch.zeros(2 * features.N_BANDS))
-                for own in self._clips
-            ]
-        )
-        counts = torch.tensor([sum(s.n_loud for s in own.stretches) for own in self._clips])[:, None]
+        sums, n_loud = self._clips.sums(len(self.singers))
+        counts = n_loud[:, None]
         everybody = sums.sum(dim=0) / counts.sum().clamp(min=1)
         return torch.where(counts > 0, sums / counts.clamp(min=1), everybody).float()
 
     def _cut(self, stretch: Stretch, start: int) -> Tensor:
         return features.excerpt(stretch.cut(start, self.n_frames), stretch.mean_shape)
-
-    def _singing(self, stretches: list[Stretch], singer: str) -> _Singing:
-        own = [s for s in stretches if s.recording.split == self.split and s.recording.singer == singer]
-        sung = [np.flatnonzero(stretch.levels_dbfs > self.corpus.level_dbfs - _SUNG_BELOW_DB) for stretch in own]
-        return _Singing(own, sung, np.cumsum([len(frames) for frames in sung], dtype=np.int64))

@@ -1,20 +1,21 @@
 """Fixed-length segments of codes, each a function of (singer, generator), from a cache of the whole corpus as codes.
 
-The first run at a model's rate turns every clip into 8-bit codes, one flat file for all splits:
+The first run at a model's rate turns every clip into 8-bit codes, in flat files for all splits (see `flat_cache`):
 
     DATA/cache/codes-<rate>-<fingerprint>.u8     all clips one after the other, in manifest order
     DATA/cache/codes-<rate>-<fingerprint>.json   written last: its presence says that the codes are complete
 
 Codes of sub-bands (`audio.bands`) have files of their own, `bands-<rate>-...`; a segment of them begins with a step.
 
-An hour of singing at 16 kHz is 58 MB there, mapped into memory and never read as a whole.
+An hour of singing at 16 kHz is 58 MB there, mapped into memory and never read as a whole. A table keeps some numbers a
+recording, and none a region: those are carried to its rate when a segment of the recording is drawn.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,17 +28,17 @@ from moksori import atomic
 from moksori.audio import bands, features, files, frames, mulaw
 from moksori.audio.features import FeatureConfig
 from moksori.audio.resample import StreamResampler
-from moksori.data import feature_cache, splits
-from moksori.data.corpus import Corpus, Recording
+from moksori.data import feature_cache, flat_cache, splits
+from moksori.data.corpus import SPLITS, Corpus, Recording, check_split
 from moksori.data.feature_cache import Stretch
-from moksori.data.flat_cache import Described, FlatCache
+from moksori.data.flat_cache import Described, FlatCache, Joined, Shard
+from moksori.data.index import Integers
 from moksori.data.threads import Progress, map_in_order
 from moksori.errors import DataError
 
 VERSION = 1  # of the cached codes; a cache of another version is built anew
 BLOCK_SAMPLES = 1 << 18  # read at a time, about 10 s: keeps memory flat for hour-long clips
-
-Codes = npt.NDArray[np.uint8]
+_COUNTED = 4096  # recordings whose regions are looked at together
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class _Region:
-    """A sung region of one recording, in samples of the flat file of codes."""
+    """A sung region of one recording, in samples of the codes of all clips."""
 
-    recording: Recording
-    clip_start: int  # where the clip begins in the flat file
+    recording: int  # its number in the manifest
+    clip_start: int  # where the clip begins among the codes
     clip_length: int
     start: int  # of the region, within the clip
     end: int
@@ -96,7 +97,7 @@ class SegmentTable:
     ) -> None:
         if sample_rate < 1 or segment_samples < 1:
             raise ValueError(f"segments of {segment_samples} samples at {sample_rate} Hz; both must be at least 1")
-        corpus.of(split)  # refuses an unknown split before the long computation
+        check_split(split)
         self.corpus = corpus
         self.split = split
         self.sample_rate = sample_rate
@@ -104,18 +105,19 @@ class SegmentTable:
         self._codes = open_codes(corpus, sample_rate, n_bands, workers=workers, progress=progress)
         self._step = melody_hop_samples or n_bands
         self._melody_hop, self._mel_window = melody_hop_samples, mel_window_samples
-        self._melodies: dict[str, Stretch] = {}
+        self._melodies: Sequence[Stretch] = ()  # of all recordings, in manifest order
         if melody_hop_samples:
             config = FeatureConfig(sample_rate, melody_hop_samples)
-            stretches = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
-            self._melodies = {stretch.recording.source: stretch for stretch in stretches}
-        self._regions: list[list[_Region]] = [[] for _ in corpus.singers]
-        for recording, start, length in layout(corpus, sample_rate, n_bands):
-            if recording.split == split:
-                self._regions[corpus.singers.index(recording.singer)] += _regions(
-                    recording, start, length, corpus, sample_rate
-                )
-        self._ends = [np.cumsum([region.end - region.start for region in regions]) for regions in self._regions]
+            self._melodies = feature_cache.open_features(corpus, config, 0, workers=workers, progress=progress)
+        self._lengths = _lengths(corpus, sample_rate, n_bands)  # of all clips [R]
+        self._clip_starts = _starts(self._lengths)
+        columns = corpus.columns
+        own = np.flatnonzero(columns.split == SPLITS.index(split))
+        # The recordings of this split, singer by singer; singer s has those from _first[s] up to _first[s + 1].
+        self._recordings = own[np.argsort(columns.singer[own], kind="stable")]
+        singers = range(len(corpus.singers) + 1)
+        self._first = np.searchsorted(columns.singer[self._recordings], singers).tolist()
+        self._sung_starts = _starts(self._sung_lengths()[self._recordings])  # sung samples before each of them
 
     @property
     def singers(self) -> tuple[str, ...]:
@@ -124,7 +126,8 @@ class SegmentTable:
 
     def sung_length(self, singer: int) -> int:
         """Count the sung samples of a singer in this split, at the table's rate; 0 when there is no recording."""
-        return int(self._ends[singer][-1]) if self._regions[singer] else 0
+        first, last = self._first[singer : singer + 2]
+        return int(self._sung_starts[last] - self._sung_starts[first])
 
     def item(self, singer: int, generator: np.random.Generator) -> torch.Tensor:
         """Draw one segment of a singer.
@@ -178,20 +181,49 @@ class SegmentTable:
             region, place = self._at(singer, position)
             first, last = self._starts(region)
             start = self._on_a_frame(min(max(place - self.segment_samples // 2, first), last))
-            yield Segment(self._cut(region, start), singer, region.recording.source, start)
+            yield Segment(self._cut(region, start), singer, self.corpus.source(region.recording), start)
 
     def _checked_length(self, singer: int) -> int:
         if not 0 <= singer < len(self.singers):
             raise ValueError(f"singer {singer} does not exist; there are {len(self.singers)}")
-        if not self._regions[singer]:
+        if not self.sung_length(singer):
             raise ValueError(f"singer {self.singers[singer]!r} has no recording in the {self.split} split")
         return self.sung_length(singer)
 
     def _at(self, singer: int, position: int) -> tuple[_Region, int]:
         """Find the position-th sung sample of a singer: its region, and its place in the clip."""
-        i = int(np.searchsorted(self._ends[singer], position, side="right"))
-        region = self._regions[singer][i]
-        return region, region.end - (int(self._ends[singer][i]) - position)
+        place = int(self._sung_starts[self._first[singer]]) + position
+        row = int(np.searchsorted(self._sung_starts, place, side="right")) - 1
+        number = int(self._recordings[row])
+        starts, ends = self._regions(number, number + 1)
+        until = np.cumsum(ends - starts)
+        inside = place - int(self._sung_starts[row])
+        i = int(np.searchsorted(until, inside, side="right"))
+        end = int(ends[i])
+        region = _Region(number, int(self._clip_starts[number]), int(self._lengths[number]), int(starts[i]), end)
+        return region, end - (int(until[i]) - inside)
+
+    def _regions(self, first: int, last: int) -> tuple[Integers, Integers]:
+        """Starts and ends of the sung regions of recordings that follow each other, carried to the table's rate."""
+        columns = self.corpus.columns
+        ends_of = columns.first_region[first : last + 1]
+        lengths = np.repeat(self._lengths[first:last], np.diff(ends_of))
+
+        def scaled(positions: Integers) -> Integers:
+            return np.minimum(lengths, -(-positions * self.sample_rate // self.corpus.sample_rate))
+
+        starts, ends = (scaled(edge) for edge in columns.regions[ends_of[0] : ends_of[-1]].T)
+        return starts, np.maximum(starts + 1, ends)
+
+    def _sung_lengths(self) -> Integers:
+        """The sung samples of every recording `[R]`, at the table's rate."""
+        first_region = self.corpus.columns.first_region
+        found = np.empty(len(self._lengths), np.int64)
+        for first in range(0, len(found), _COUNTED):
+            last = min(first + _COUNTED, len(found))
+            starts, ends = self._regions(first, last)
+            found[first:last] = np.add.reduceat(ends - starts, first_region[first:last] - first_region[first])
+        return found
 
     def _starts(self, region: _Region) -> tuple[int, int]:
         """First and last start of a segment inside the region, or, for a short one, around it."""
@@ -217,7 +249,7 @@ class SegmentTable:
     def _with_melody(self, region: _Region, start: int, codes: torch.Tensor) -> torch.Tensor:
         hop = self._melody_hop
         first, n_frames = start // hop, frames.n_frames(self.segment_samples, hop)
-        excerpt = self._melodies[region.recording.source].cut(first, n_frames)
+        excerpt = self._melodies[region.recording].cut(first, n_frames)
         rows = torch.stack([features.f0_hz(excerpt), features.levels_dbfs(excerpt)])  # [2, n_frames]
         if self._mel_window:
             rows = torch.cat([rows, features.mels(excerpt)[self._mel_window]])
@@ -226,22 +258,30 @@ class SegmentTable:
 
 
 def layout(corpus: Corpus, sample_rate: int, n_bands: int = 1) -> list[tuple[Recording, int, int]]:
-    """Say where each clip lies in the flat file of codes.
+    """Say where each clip lies among the codes of all.
 
     Returns:
         `(recording, start, length)` in samples at `sample_rate`, in manifest order, without gaps; of bands whole steps.
     """
-    lengths = [
-        frames.padded_length(frames.rescaled_length(r.n_samples, corpus.sample_rate, sample_rate), n_bands)
-        for r in corpus.recordings
-    ]
-    starts = np.cumsum([0, *lengths])[:-1].tolist()
-    return list(zip(corpus.recordings, starts, lengths, strict=True))
+    lengths = _lengths(corpus, sample_rate, n_bands)
+    return list(zip(corpus.recordings, _starts(lengths).tolist(), lengths.tolist(), strict=False))
+
+
+def _lengths(corpus: Corpus, sample_rate: int, n_bands: int) -> Integers:
+    """Codes of every clip `[R]`; see `frames.rescaled_length` and `frames.padded_length`."""
+    rescaled = -(-corpus.columns.n_samples * sample_rate // corpus.sample_rate)
+    padded: Integers = -(-rescaled // n_bands) * n_bands
+    return padded
+
+
+def _starts(lengths: Integers) -> Integers:
+    """Where each of several things begins that follow each other, and where the last one ends: `[R] -> [R + 1]`."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def open_codes(
     corpus: Corpus, sample_rate: int, n_bands: int = 1, *, workers: int = 0, progress: Progress | None = None
-) -> Codes:
+) -> Joined:
     """Map the cached codes of a corpus into memory, building them first where they are missing or stale.
 
     Returns:
@@ -251,22 +291,36 @@ def open_codes(
         AudioFileError: a clip is missing or damaged.
         DataError: a clip does not have the length that the manifest states.
     """
-    n_codes = sum(length for _, _, length in layout(corpus, sample_rate, n_bands))
-    header = {"version": VERSION, "sample_rate": sample_rate, "n_codes": n_codes}
+    lengths = _lengths(corpus, sample_rate, n_bands)
     kind = "codes" if n_bands == 1 else "bands"
-    cache = FlatCache(corpus, f"{kind}-{sample_rate}", ".u8", header)
 
-    def build(path: Path) -> Described:
-        _build(path, corpus, sample_rate, n_bands, workers, progress or (lambda done, total, what: None))
-        return {}
+    def opened(shard: Shard) -> npt.NDArray[np.uint8]:
+        own = lengths[shard.clips.start : shard.clips.stop]
+        header = {"version": VERSION, "sample_rate": sample_rate, "n_codes": int(own.sum())}
+        cache = FlatCache(corpus, f"{kind}-{sample_rate}", ".u8", header, shard)
 
-    cache.opened(build, lambda _: n_codes, f"it needs {n_codes / 1e6:.0f} MB")
-    return np.memmap(cache.path, np.uint8, mode="r")
+        def build(path: Path) -> Described:
+            recordings = corpus.recordings[shard.clips.start : shard.clips.stop]
+            rows = list(zip(recordings, _starts(own).tolist(), own.tolist(), strict=False))
+            _build(path, corpus, rows, sample_rate, n_bands, workers, flat_cache.in_all(progress, shard, len(lengths)))
+            return {}
+
+        cache.opened(build, lambda _: header["n_codes"], f"it needs {header['n_codes'] / 1e6:.0f} MB")
+        return np.memmap(cache.path, np.uint8, mode="r")
+
+    return Joined([opened(shard) for shard in flat_cache.shards(len(lengths))])
 
 
-def _build(path: Path, corpus: Corpus, sample_rate: int, n_bands: int, workers: int, progress: Progress) -> None:
-    """Encode all clips into a temporary file that takes its name when it is complete."""
-    rows = layout(corpus, sample_rate, n_bands)
+def _build(
+    path: Path,
+    corpus: Corpus,
+    rows: Sequence[tuple[Recording, int, int]],
+    sample_rate: int,
+    n_bands: int,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Encode clips, each to its place, into a temporary file that takes its name when it is complete."""
     with atomic.replacing(path) as temporary, open(temporary, "xb") as whole:
 
         def encode(row: tuple[Recording, int, int]) -> str:
@@ -303,12 +357,3 @@ def _changed(path: Path, recording: Recording) -> DataError:
         f"{path}: the clip does not have the {recording.n_samples} samples that the manifest states; "
         "delete it and run `moksori prepare` again"
     )
-
-
-def _regions(recording: Recording, start: int, length: int, corpus: Corpus, sample_rate: int) -> list[_Region]:
-    """Carry the sung regions of a recording to the table's rate."""
-
-    def scaled(position: int) -> int:
-        return min(length, frames.rescaled_length(position, corpus.sample_rate, sample_rate))
-
-    return [_Region(recording, start, length, scaled(a), max(scaled(a) + 1, scaled(b))) for a, b in recording.regions]

@@ -18,7 +18,7 @@ from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTrack
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
-from moksori.data.corpus import Corpus, Recording
+from moksori.data.corpus import SPLITS, Corpus, Recording
 from moksori.data.splits import evenly
 from moksori.evaluation.judges import discriminant, fitting
 from moksori.evaluation.judges.discriminant import DiscriminantClassifier
@@ -32,6 +32,7 @@ from moksori.training.choose import Score
 _SECONDS = 3.0  # of an excerpt
 _PER_SINGER = 2  # validation recordings of a singer
 _TARGETS = 2  # singers that each is converted into
+_MOST_SINGERS = 64  # of a larger corpus so many, evenly spread, are heard: time and memory do not grow with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Piece:
     clip: Clip
     track: PitchTrack
     cepstra: Cepstra
-    target: int  # position in the singers
+    target: int  # position among the singers that the classifier knows
 
 
 class ConversionScorer:
@@ -72,7 +73,7 @@ class ConversionScorer:
 
     def _scored(self, voice: Voice) -> Score:
         options, pieces = ConvertOptions(self._seed), self._pieces
-        targets = [voice.singers[piece.target] for piece in pieces]
+        targets = [self._classifier.singers[piece.target] for piece in pieces]
         semitones = [0.0] * len(pieces)
         if voice.is_pitch_conditioned:
             semitones = [
@@ -105,16 +106,16 @@ def gather(corpus: Corpus, seed: int, progress: fitting.Progress) -> ConversionS
     Returns:
         None where there is nobody to convert into, or no validation recording: then nothing can be judged.
     """
-    if len(corpus.singers) < 2 or not corpus.of("validation"):
+    if len(corpus.singers) < 2 or SPLITS.index("validation") not in corpus.columns.split:
         return None
     tracker = melody.SwiftF0()
-    pieces = []
-    for singer, name in enumerate(corpus.singers):
+    pieces, names = [], evenly(corpus.singers, _MOST_SINGERS)
+    for singer, name in enumerate(names):
         for number, recording in enumerate(evenly(corpus.of("validation", name), _PER_SINGER)):
             clip = _excerpt(corpus, recording)
             track, cepstra = tracker.track(clip), mel_cepstrum.analyse(clip)
-            pieces += [Piece(clip, track, cepstra, target) for target in _targets(singer, number, len(corpus.singers))]
-    return ConversionScorer(pieces, discriminant.load_or_fit(corpus, seed, progress), tracker, seed)
+            pieces += [Piece(clip, track, cepstra, target) for target in _targets(singer, number, len(names))]
+    return ConversionScorer(pieces, discriminant.load_or_fit(corpus, seed, progress, names), tracker, seed)
 
 
 def _targets(singer: int, number: int, n_singers: int) -> list[int]:

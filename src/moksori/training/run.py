@@ -17,7 +17,7 @@ from moksori.checkpoint import Provenance
 from moksori.data import prepare as preparing
 from moksori.data import threads
 from moksori.data.batches import Batches
-from moksori.data.corpus import MANIFEST, Corpus, sung_range
+from moksori.data.corpus import MANIFEST, Corpus
 from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
@@ -191,8 +191,7 @@ def _provenance(
 
 def _ranges(corpus: Corpus) -> dict[str, PitchRange]:
     """Where each singer sang in training, over whole recordings; nobody whose pitch is not known."""
-    found = {name: sung_range(corpus.of("train", name)) for name in corpus.singers}
-    return {name: sung.rounded() for name, sung in found.items() if sung}
+    return {name: sung.rounded() for name, sung in corpus.training_ranges.items()}
 
 
 def _is_half(precision: str, device: torch.device) -> bool:

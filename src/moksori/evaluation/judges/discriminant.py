@@ -43,32 +43,36 @@ class DiscriminantClassifier(nn.Module):
         return (pieces @ self.weights + self.offsets).softmax(dim=1).mean(dim=0)
 
 
-def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> DiscriminantClassifier:
+def load_or_fit(
+    corpus: Corpus, seed: int, progress: fitting.Progress, singers: Sequence[str] = ()
+) -> DiscriminantClassifier:
     """The classifier of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
         corpus: prepared recordings.
         seed: of the pitches to which recordings are moved.
         progress: told what is done.
+        singers: whom it shall know; all by default.
 
     Raises:
         DataError: a singer has no training recording.
     """
-    chosen = [recording for singer in corpus.singers for recording in evenly(corpus.of("train", singer), _PER_SINGER)]
-    missing = [singer for singer in corpus.singers if not corpus.of("train", singer)]
-    if missing:
+    names = list(singers or corpus.singers)
+    of_singers = {name: corpus.of("train", name) for name in names}
+    if missing := [name for name, own in of_singers.items() if not own]:
         raise DataError(f"{corpus.folder}: {missing[0]} has no training recording, so no judge can learn the voice")
-    classifier = DiscriminantClassifier(corpus.singers)
+    chosen = [recording for own in of_singers.values() for recording in evenly(own, _PER_SINGER)]
+    classifier = DiscriminantClassifier(names)
 
     def fit() -> None:
         examples = fitting.training_features(corpus, chosen, seed, progress)
         rows = [(_statistics(piece), recording.singer) for recording, mel in examples for piece in _pieces(mel)]
-        singer = torch.tensor([corpus.singers.index(name) for _, name in rows])
-        weights, offsets = fit_discriminant(torch.stack([row for row, _ in rows]), singer, len(corpus.singers))
+        singer = torch.tensor([names.index(name) for _, name in rows])
+        weights, offsets = fit_discriminant(torch.stack([row for row, _ in rows]), singer, len(names))
         classifier.weights.copy_(weights)
         classifier.offsets.copy_(offsets)
 
-    key = {"ear": _VERSION, "seed": seed, "singers": list(corpus.singers)}
+    key = {"ear": _VERSION, "seed": seed, "singers": names}
     fitting.kept(corpus, "ear", key, classifier, fit)
     return classifier
 

@@ -1,0 +1,261 @@
+"""What a start costs by the size of the corpus: seconds, memory, and how fast batches are drawn afterwards.
+
+    python benchmarks/large_corpus.py [--hours 10 100 1000] [--singers-an-hour 10] [--recipe small swift]
+    python benchmarks/large_corpus.py --singers 10 1000 10000 100000     # a training step by the number of singers
+
+The corpora are invented: a manifest of clips of a minute with 15 sung regions and 40 notes each, and caches whose files
+have the length of real ones and hold nothing (sparse files, all zeros), so no sound is computed and no disk is read.
+Every row is a process of its own: CPU seconds of the package's imports, of opening the manifest and of opening the run
+(tables, model, learners); the memory that it has then taken beside that of the imports, the files that it has mapped,
+and its memory at most; and how many rows of batches a CPU second draws and reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RATE, CLIP_SECONDS, N_REGIONS, N_NOTES = 24_000, 60, 15, 40
+N_BATCHES = 50
+
+
+def write_corpus(folder: Path, n_clips: int, n_singers: int) -> Any:
+    """A manifest of invented clips, at least three of every singer, and its index."""
+    from moksori.data.corpus import CACHE, Corpus, Recording
+
+    length = RATE * CLIP_SECONDS
+    edges = [length * i // (2 * N_REGIONS) for i in range(2 * N_REGIONS)]
+    regions = tuple(zip(edges[::2], edges[1::2], strict=True))
+    notes = tuple((300 + i, 5000) for i in range(N_NOTES))
+    names = [f"singer-{i:06d}" for i in range(n_singers)]
+    recordings = []
+    for singer, name in enumerate(names):
+        for i in range(singer, n_clips, n_singers):
+            of_singer = i // n_singers
+            recordings.append(
+                Recording(
+                    singer=name,
+                    source=f"{name}/{of_singer:06d}.wav",
+                    path=f"clips/{name}/{of_singer:06d}.flac",
+                    split={0: "test", 1: "validation"}.get(of_singer, "train"),
+                    n_samples=length,
+                    seconds=float(CLIP_SECONDS),
+                    sung_seconds=CLIP_SECONDS / 2,
+                    regions=regions,
+                    source_sha256=f"{i:064d}",
+                    audio_sha256=f"{i:064d}",
+                    gain_db=0.0,
+                    peak_dbfs=-1.0,
+                    clipped_fraction=0.0,
+                    noise_dbfs=-60.0,
+                    f0_low_hz=200.0,
+                    f0_median_hz=300.0,
+                    f0_high_hz=400.0,
+                    notes=notes,
+                )
+            )
+    corpus = Corpus(folder, RATE, -23.0, tuple(names), tuple(recordings))
+    (folder / CACHE).mkdir(parents=True)
+    corpus.save()
+    return corpus
+
+
+def write_caches(corpus: Any, recipe_name: str) -> None:
+    """Sparse files in place of what a recipe's run computes of the corpus."""
+    import numpy as np
+
+    from moksori.audio import features
+    from moksori.data import feature_cache, segments
+    from moksori.training import recipe as recipes
+
+    recipe = recipes.load(recipe_name)
+    model: Any = recipe.model
+    if model.kind == "source-filter":
+        n_frames = CLIP_SECONDS * model.sample_rate // model.hop_samples
+        clips = [{"n_frames": n_frames, "n_loud": n_frames // 2, "mean": [0.0] * 2 * features.N_BANDS}]
+
+        def build(path: Path, work: Any, recordings: Any, workers: int, progress: Any) -> Any:
+            for suffix, size in ((".f16", features.N_VALUES * 2), (".levels", 2)):
+                with open(path.with_suffix(suffix), "wb") as file:
+                    file.truncate(len(recordings) * n_frames * size)
+            return clips * len(recordings)
+
+        def levels(path: Path, values: Any) -> Any:
+            if not path.exists() or path.stat().st_size != 2 * len(values):
+                with open(path, "wb") as file:
+                    file.truncate(2 * len(values))
+            return np.memmap(path, np.float16, mode="r")
+
+        vars(feature_cache).update(_build=build, _levels=levels, PitchTracker=object)
+        for copy in range(1 + recipe.segments.moved_copies):
+            feature_cache.open_features(corpus, model.features, copy).n_sung(corpus.level_dbfs - 40)
+    else:
+
+        def encode(path: Path, corpus: Any, rows: Any, *_: Any) -> None:
+            with open(path, "wb") as file:
+                file.truncate(sum(length for _, _, length in rows))
+
+        vars(segments)["_build"] = encode
+        segments.open_codes(corpus, model.sample_rate)
+
+
+def memory_mb() -> dict[str, float]:
+    """Anonymous and mapped memory of this process, and the most that it had of both, in MB."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+    return {name: int(lines[name].split()[0]) / 1024 for name in ("RssAnon", "RssFile", "VmHWM")}
+
+
+def measure(folder: Path, recipe_name: str) -> dict[str, float]:
+    """Start a run on a corpus, in this process."""
+    clock = [time.process_time()]
+    from moksori.data.corpus import Corpus
+    from moksori.training import recipe as recipes
+    from moksori.training import run
+    from moksori.training.folder import RunFolder
+
+    recipe = recipes.load(recipe_name)
+    clock.append(time.process_time())
+    before = memory_mb()["RssAnon"]
+    corpus = Corpus.load(folder)
+    clock.append(time.process_time())
+    with tempfile.TemporaryDirectory() as out:
+        trainer = run.open_run(RunFolder(Path(out) / "run"), corpus, recipe, run.RunOptions(0))
+        clock.append(time.process_time())
+        found = memory_mb()
+        phase = trainer.plan.phase_at(0)
+        phase.batch(0, 0)
+        began = time.process_time()
+        for step in range(1, 1 + N_BATCHES):
+            phase.batch(step, 0)
+        rows = N_BATCHES * recipe.segments.batch_size
+        spent = time.process_time() - began
+    imports, manifest, opened = (b - a for a, b in itertools.pairwise(clock))
+    return found | {
+        "imports": imports,
+        "manifest": manifest,
+        "run": opened,
+        "before": before,
+        "rows a CPU second": rows / spent,
+    }
+
+
+def measure_step(n_singers: int, recipe_name: str, n_steps: int = 12) -> dict[str, float]:
+    """CPU seconds of a training step of phase 1, and the bytes of what has a row a singer, in this process."""
+    import torch
+
+    from moksori.data.batches import Batches
+    from moksori.models import kinds
+    from moksori.training import losses, shards
+    from moksori.training import recipe as recipes
+    from moksori.training.loop import Counters, step_generator
+    from moksori.training.media import base as media
+    from moksori.training.media.base import Ingredients
+    from moksori.training.shards import Team
+
+    class Noise:
+        """A table of noise: clips of the recipe's shape, drawn and not read."""
+
+        split, singers = "train", tuple(f"singer-{i}" for i in range(n_singers))
+
+        def sung_length(self, singer: int) -> int:
+            return 1
+
+        def draw(self, singer: int, generator: Any) -> Any:
+            return lambda: clip
+
+    torch.set_num_threads(1)
+    recipe = recipes.load(recipe_name)
+    config: Any = recipe.model
+    model = kinds.build(config, Noise.singers)
+    medium = media.medium_for(model, recipe.perturbation)
+    if config.kind == "source-filter":
+        from moksori.audio import features
+        from moksori.data import feature_cache
+
+        n_frames = recipe.segment_samples // config.hop_samples
+        clip = features.excerpt(feature_cache.silence(n_frames), torch.zeros(2 * features.N_BANDS, dtype=torch.float64))
+    else:
+        clip = torch.randint(0, 256, (recipe.segment_samples,))
+    batches = Batches(Noise(), recipe.segments.batch_size, 0, is_augmented=False)
+    team = Team(1)
+    learners, plan = medium.learners(recipe), medium.plan(Ingredients(batches, recipe, {}, team))
+    spent = []
+    for step in range(n_steps):
+        began = time.process_time()
+        phase = plan.phase_at(0)
+        (part,) = shards.split(phase.batch(step, 0), 1, team.device)
+        for update in phase.updates(part, step, step_generator(0, Counters(step), 0, team.device)):
+            learner = learners[update.learner]
+            learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), step)
+        spent.append(time.process_time() - began)
+    n_all = sum(parameter.numel() for parameter in model.parameters())
+    return {"step": statistics.median(spent[2:]), "parameters": float(n_all)}
+
+
+def in_a_process(*arguments: object) -> dict[str, float]:
+    """The same in a fresh process, on one core."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, *map(str, arguments)]
+    told = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(told.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--hours", type=int, nargs="*", default=[10, 100, 1000])
+    parser.add_argument("--singers-an-hour", type=int, default=10)
+    parser.add_argument("--recipe", nargs="*", default=["small", "swift"])
+    parser.add_argument("--singers", type=int, nargs="*")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        (recipe,) = given.recipe
+        is_step = given.measure.isdecimal()
+        print(json.dumps(measure_step(int(given.measure), recipe) if is_step else measure(Path(given.measure), recipe)))
+    elif given.singers:
+        print("| recipe | singers | parameters | CPU s a step |\n| --- | --- | --- | --- |")
+        for recipe in given.recipe:
+            for n in given.singers:
+                found = in_a_process("--measure", n, "--recipe", recipe)
+                print(f"| {recipe} | {n:,} | {found['parameters'] / 1e6:.2f} M | {found['step']:.2f} |", flush=True)
+    else:
+        compare(given.hours, given.singers_an_hour, given.recipe)
+
+
+def compare(hours: list[int], singers_an_hour: int, recipes: list[str]) -> None:
+    """Corpora of several sizes, one after the other."""
+    print(
+        "| hours | singers | clips | manifest, MB | recipe | imports | manifest | run | anonymous | mapped "
+        "| at most | rows a second |\n" + "| --- " * 12 + "|"
+    )
+    for n_hours in hours:
+        with tempfile.TemporaryDirectory() as name:
+            folder, n_singers = Path(name), n_hours * singers_an_hour
+            n_clips = n_hours * 3600 // CLIP_SECONDS
+            corpus = write_corpus(folder, n_clips, n_singers)
+            megabytes = (folder / "manifest.json").stat().st_size / 1e6
+            for recipe in recipes:
+                write_caches(corpus, recipe)
+                found = in_a_process("--measure", folder, "--recipe", recipe)
+                print(
+                    f"| {n_hours:,} | {n_singers:,} | {n_clips:,} | {megabytes:.0f} MB | {recipe} | "
+                    f"{found['imports']:.1f} s | {found['manifest']:.2f} s | {found['run']:.2f} s | "
+                    f"{found['RssAnon'] - found['before']:.0f} MB | {found['RssFile']:.0f} MB | "
+                    f"{found['VmHWM']:.0f} MB | {found['rows a CPU second']:.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
