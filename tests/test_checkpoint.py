@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from moksori import checkpoint
+from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
-from moksori.errors import ModelFileError
+from moksori.errors import ModelFileError, UserError
 from moksori.models.autoencoder import Autoencoder
 
 PROVENANCE = Provenance("moksori 0", "tiny", 7, 1.5, "abc", -23.0, "ours; free", {"cross_entropy": 5.5})
@@ -437,3 +438,45 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 def test_a_model_file_tells_no_paths(model_file: Path) -> None:
     assert str(Path.home()).encode() not in model_file.read_bytes()
     assert b"/tmp" not in model_file.read_bytes()
+
+
+def test_who_is_left_out_is_named_nowhere_and_who_is_renamed_is_everywhere(
+    tmp_path: Path, tiny_model: Autoencoder
+) -> None:
+    """Once the rights that a singer had stated stayed, and the line on how they came."""
+    low, high = PitchRange(80.0, 100.0, 150.0), PitchRange(120.0, 200.0, 300.0)
+    told = Provenance(
+        ranges={"bass": low, "tenor": high},
+        rights={"bass": "all", "tenor": "none"},
+        lineage=("began from a voice: x", "tenor: enrolled, the vector alone", "bass: enrolled, the vector alone"),
+    )
+    model, changed = checkpoint.with_singers(tiny_model, told, {"bass": "Jun"}, ["tenor"])
+    assert model.singers.names == ("Jun",) and changed.ranges == {"Jun": low} and changed.rights == {"Jun": "all"}
+    assert changed.lineage == ("began from a voice: x", "Jun: enrolled, the vector alone")
+    checkpoint.write_model(tmp_path / "changed.safetensors", model, changed)
+    content = (tmp_path / "changed.safetensors").read_bytes()
+    assert b"Jun" in content and b"tenor" not in content and b"bass" not in content
+    assert tiny_model.singers.names == ("bass", "tenor")
+
+
+@pytest.mark.parametrize(
+    ("renamed", "removed", "message"),
+    [
+        ({"alto": "x"}, [], "no singer named 'alto'; it knows bass, tenor"),
+        ({}, ["alto"], "no singer named 'alto'"),
+        ({"bass": "tenor"}, [], "two singers would have one name"),
+        ({"bass": " "}, [], "no new name is given for bass"),
+        ({}, ["bass", "tenor"], "nobody would be left"),
+    ],
+)
+def test_singers_that_make_no_voice_are_refused(
+    tiny_model: Autoencoder, renamed: dict[str, str], removed: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        checkpoint.with_singers(tiny_model, PROVENANCE, renamed, removed)
+
+
+def test_two_singers_exchange_their_names(tiny_model: Autoencoder) -> None:
+    model, _ = checkpoint.with_singers(tiny_model, PROVENANCE, {"bass": "tenor", "tenor": "bass"}, [])
+    assert model.singers.names == ("tenor", "bass")
+    assert torch.equal(model.singers.table.weight, tiny_model.singers.table.weight)

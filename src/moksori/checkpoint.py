@@ -9,9 +9,10 @@ checksum of their tensors, and are read strictly: every tensor expected, of the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,7 +26,7 @@ from moksori import atomic, settings, surroundings
 from moksori.audio import files
 from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
-from moksori.models import kinds
+from moksori.models import kinds, roster
 from moksori.models.kinds import Model
 
 FORMAT_VERSION = "1"
@@ -122,6 +123,47 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, P
     device = check_device(device)
     with in_float32():
         return _read_model(path, device)
+
+
+def with_singers(
+    model: AnyModel, provenance: Provenance, renamed: Mapping[str, str], removed: Collection[str]
+) -> tuple[AnyModel, Provenance]:
+    """A copy of a voice in which some singers have other names, and some are left out.
+
+    A singer who is left out leaves no vector, range, terms or line of lineage. What their recordings did to the weights
+    that all singers share stays: only training without them takes that away.
+
+    Args:
+        model: stays as it is.
+        provenance: of the model.
+        renamed: old name -> new one.
+        removed: who is left out.
+
+    Raises:
+        UserError: a singer whom the model does not know, an empty name, two of one name, or nobody left.
+    """
+    known = model.singers.names
+    if unknown := [name for name in (*renamed, *removed) if name not in known]:
+        raise UserError(f"this voice has no singer named {unknown[0]!r}; it knows {', '.join(known)}")
+    if bad := [old for old, new in renamed.items() if not new.strip()]:
+        raise UserError(f"no new name is given for {', '.join(bad)}")
+    staying = [name for name in known if name not in removed]
+    kept = {renamed.get(name, name): name for name in staying}  # new name -> old one
+    if len(kept) != len(staying):
+        raise UserError("two singers would have one name; choose another")
+    if not kept:
+        raise UserError("nobody would be left to sing; a voice needs at least one singer")
+    changed = dataclasses.replace(
+        provenance,
+        ranges={new: provenance.ranges[old] for new, old in kept.items() if old in provenance.ranges},
+        rights={new: provenance.rights[old] for new, old in kept.items() if old in provenance.rights},
+        lineage=tuple(
+            f"{renamed.get(who, who)}{colon}{line}" if colon else who
+            for who, colon, line in (line.partition(": ") for line in provenance.lineage)
+            if not (colon and who in removed)
+        ),
+    )
+    return roster.with_singers(model, kept), changed
 
 
 def check_device(name: torch.device | str) -> str:

@@ -25,7 +25,7 @@ def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some minutes of the same song: long enough to be interrupted."""
     samples, rate = soundfile.read(ARIRANG)
     path = tmp_path_factory.mktemp("long") / "long.wav"
-    soundfile.write(path, np.tile(samples, 16), rate)
+    soundfile.write(path, np.tile(samples, 8), rate)
     return path
 
 

@@ -69,7 +69,7 @@ def _enroll(
             print_doctor(corpus, Words(language.choose(None)))
         with console.counted("enrolling") as progress:
             grown, provenance = enrol.enrol(
-                voice.model, voice.provenance, corpus, recipe.load("swift"), config, licence, progress
+                voice.model, voice.provenance, corpus, recipe.load(enrol.RECIPE), config, licence, progress
             )
         minutes = doctor.examine(corpus)[0].sung_minutes
     console.make_folder(destination.parent)

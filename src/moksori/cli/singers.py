@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -58,20 +57,13 @@ def _changed(
     names.check([*pairs, *removed], known)
     if bad := [old for old, new in pairs.items() if not new.strip()]:
         raise UserError(f"--rename takes OLD=NEW; no new name is given for {', '.join(bad)}")
-    kept = {pairs.get(name, name): name for name in known if name not in removed}
-    if len(kept) != len([name for name in known if name not in removed]):
-        raise UserError("two singers would have one name; choose another")
-    if not kept:
-        raise UserError("nobody would be left to sing; a voice needs at least one singer")
     console.refuse_to_overwrite(output, force, [] if model is None else [model])
 
     import moksori
     from moksori import checkpoint
-    from moksori.models import roster
 
     voice = moksori.load(model)
-    ranges = {new: voice.provenance.ranges[old] for new, old in kept.items() if old in voice.provenance.ranges}
+    changed, provenance = checkpoint.with_singers(voice.model, voice.provenance, pairs, removed)
     console.make_folder(output.parent)
-    provenance = dataclasses.replace(voice.provenance, ranges=ranges)
-    checkpoint.write_model(output, roster.with_singers(voice.model, kept), provenance)
-    return list(kept)
+    checkpoint.write_model(output, changed, provenance)
+    return list(changed.singers.names)

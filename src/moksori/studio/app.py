@@ -24,6 +24,7 @@ from moksori import settings
 from moksori.errors import UserError
 from moksori.studio import wishes
 from moksori.studio.crew import Crew
+from moksori.studio.enrolments import Enrolments
 from moksori.studio.jobs import Jobs
 from moksori.studio.songs import JSON_BYTES, Hub, Songs
 from moksori.studio.store import SONGS, Record, Store
@@ -49,7 +50,8 @@ class Studio:
     def __init__(self, store: Store) -> None:
         self.store, self.hub, self.crew = store, Hub(), Crew()
         self.songs = Songs(store, self.crew, self.hub.tell)
-        self.voices = Voices(store, self.crew)
+        self.voices = Voices(store, self.crew, self.hub.tell)
+        self.enrolments = Enrolments(store, self.crew, self.voices, self.hub.tell)
         self.trainings = Trainings(store, self.crew, self.hub.tell)
         self.jobs = Jobs(store, self.crew, self.songs, self.voices.path, self.hub.tell)
         self._templates = jinja2.Environment(
@@ -69,9 +71,12 @@ class Studio:
         warm = asyncio.create_task(self.crew.start())
         self.songs.resume()
         self.jobs.start()
+        self.voices.tidy()
+        self.enrolments.resume()
         self.trainings.start_watching()
         yield
         await self.trainings.stop_watching()
+        await self.enrolments.stop()
         await self.jobs.stop()
         await asyncio.gather(warm, return_exceptions=True)
         await self.crew.stop()
@@ -108,8 +113,15 @@ class Studio:
             route("/api/voices", self._voices),
             route("/api/voices", self._add_voice, "POST"),
             route("/api/voices/{voice}", self._remove_voice, "DELETE"),
+            route("/api/voices/{voice}/singers", self._change_singers, "POST"),
             route("/api/voices/{voice}/export", self._export),
             route("/api/voices/{voice}/report", self._report),
+            route("/api/enrolments", self._enrolments),
+            route("/api/enrolments", self._add_enrolment, "POST"),
+            route("/api/enrolments/{enrolment}", self._remove_enrolment, "DELETE"),
+            route("/api/enrolments/{enrolment}/takes", self._add_enrolment_take, "POST"),
+            route("/api/enrolments/{enrolment}/start", self._start_enrolment, "POST"),
+            route("/api/enrolments/{enrolment}/cancel", self._cancel_enrolment, "POST"),
             route("/api/trainings", self._trainings),
             route("/api/trainings", self._add_training, "POST"),
             route("/api/trainings/{training}", self._training),
@@ -298,6 +310,32 @@ class Studio:
         answer.headers["content-security-policy"] = _REPORT_POLICY
         return answer
 
+    async def _change_singers(self, request: Request) -> Response:
+        wish = settings.build(wishes.SingersWish, wishes.table(await _json(request)), "the request")
+        return JSONResponse(await self.voices.change_singers(request.path_params["voice"], wish), 201)
+
+    # Enrolments
+
+    async def _enrolments(self, request: Request) -> Response:
+        return JSONResponse(self.enrolments.all())
+
+    async def _add_enrolment(self, request: Request) -> Response:
+        wish = settings.build(wishes.EnrolWish, wishes.table(await _json(request)), "the request")
+        return JSONResponse(await self.enrolments.add(wish), 201)
+
+    async def _add_enrolment_take(self, request: Request) -> Response:
+        return JSONResponse(await self.enrolments.add_take(_enrolment(request), request, _name(request)), 201)
+
+    async def _start_enrolment(self, request: Request) -> Response:
+        return JSONResponse(self.enrolments.start(_enrolment(request)))
+
+    async def _cancel_enrolment(self, request: Request) -> Response:
+        return JSONResponse(await self.enrolments.cancel(_enrolment(request)))
+
+    async def _remove_enrolment(self, request: Request) -> Response:
+        self.enrolments.remove(_enrolment(request))
+        return JSONResponse({})
+
     # Trainings
 
     async def _trainings(self, request: Request) -> Response:
@@ -341,6 +379,11 @@ class Studio:
     async def _shares(self, request: Request) -> Response:
         wish = settings.build(wishes.SharesWish, wishes.table(await _json(request)), "the request")
         return JSONResponse(await self.crew.ask("shares", **settings.plain(wish)))
+
+
+def _enrolment(request: Request) -> str:
+    number: str = request.path_params["enrolment"]
+    return number
 
 
 def _name(request: Request) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from moksori import checkpoint, conversion, run_files
+from moksori import checkpoint, conversion, language, run_files
 from moksori.audio import f0_file, files, level, notes, pitch, transposition
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTracker
@@ -240,6 +240,7 @@ def card(voice: str | None) -> Answer:
         "singers": list(loaded.singers),
         "ranges": {name: _range(bounds) for name, bounds in origin.ranges.items()},
         "is_pitch_conditioned": loaded.is_pitch_conditioned,
+        "takes_up_singers": kinds.is_source_filter(loaded.model),
         "sample_rate": loaded.sample_rate,
         "parameters": sum(tensor.numel() for tensor in loaded.model.parameters()),
         "recipe": origin.recipe,
@@ -270,7 +271,57 @@ def prepare(takes: str, data: str, progress: Progress) -> Answer:
     corpus = preparing.prepare(Path(takes), Path(data), None, lambda done, total, name: progress(done / max(1, total)))
     singers = [{**dataclasses.asdict(one), "range_notes": one.range_notes} for one in doctor.examine(corpus)]
     skipped = [{"source": one.source, "reason": one.reason} for one in corpus.skipped]
-    return {"singers": singers, "advice": doctor.general_advice(corpus), "skipped": skipped}
+    said = {
+        code: {
+            "advice": doctor.general_advice(corpus, say),
+            "singers": {one.singer: one.advice for one in doctor.examine(corpus, say)},
+        }
+        for code, say in ((code, language.Words(code)) for code in language.LANGUAGES)
+    }
+    return {"singers": singers, "advice": doctor.general_advice(corpus), "skipped": skipped, "said": said}
+
+
+def change_singers(voice: str | None, destination: str, renamed: dict[str, str], removed: list[str]) -> Answer:
+    """Write a copy of a voice with other names, or without some of its singers."""
+    loaded = load(voice)
+    model, provenance = checkpoint.with_singers(loaded.model, loaded.provenance, renamed, removed)
+    checkpoint.write_model(Path(destination), model, provenance)
+    return {"singers": list(model.singers.names)}
+
+
+def enrol(
+    voice: str | None, takes: str, data: str, destination: str, singer: str, licence: str, progress: Progress
+) -> Answer:
+    """Have a copy of a voice take up the singer of some takes: they are prepared, then a vector is fitted to them."""
+    from moksori.data import doctor
+    from moksori.data import prepare as preparing
+    from moksori.training import enrol as enrolling
+    from moksori.training import recipe as recipes
+
+    reached = [0.0]
+
+    def told(first: float, last: float) -> Callable[[int, int, str], None]:
+        def tell(done: int, total: int, _: str) -> None:
+            reached[0] = max(reached[0], first + (last - first) * done / max(1, total))
+            progress(reached[0])
+
+        return tell
+
+    loaded = load(voice)
+    config = preparing.PrepareConfig(singer=singer)
+    corpus = preparing.prepare(Path(takes), Path(data), config, told(0.0, 0.3))
+    grown, provenance = enrolling.enrol(
+        loaded.model,
+        loaded.provenance,
+        corpus,
+        recipes.load(enrolling.RECIPE),
+        enrolling.EnrolConfig(),
+        licence,
+        told(0.3, 1.0),
+    )
+    checkpoint.write_model(Path(destination), grown, provenance)
+    (health,) = doctor.examine(corpus)
+    return {"singer": singer, "sung_minutes": round(health.sung_minutes, 2)}
 
 
 def shares(parameter: float, n: int) -> Answer:
@@ -296,7 +347,9 @@ ERRANDS: dict[str, Callable[..., Answer]] = {
     "preview": preview,
     "convert": convert,
     "card": card,
+    "change_singers": change_singers,
+    "enrol": enrol,
     "prepare": prepare,
     "shares": shares,
 }
-TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "prepare"})
+TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "enrol", "prepare"})

@@ -4,6 +4,7 @@ FOLDER/
 songs/ID/      song.json, source.*, heard.json, heard.f0.csv, melody.f0.csv (edited by hand), listen.flac
 jobs/ID/       job.json, result.*, heard.json
 voices/ID/     voice.json, model.safetensors
+enrolments/ID/ enrolment.json, takes/*, until the singer is in a voice
 trainings/ID/  training.json, takes/SINGER/*, data/, run/, log.txt
 
 A name that a client sends is kept as text, to be shown; no path is ever made of it.
@@ -26,10 +27,13 @@ from moksori import atomic, ownership
 from moksori.errors import UserError
 from moksori.studio.words import StudioError
 
-SONGS, JOBS, VOICES, TRAININGS = "songs", "jobs", "voices", "trainings"
-_KINDS = {SONGS: "song.json", JOBS: "job.json", VOICES: "voice.json", TRAININGS: "training.json"}
+SONGS, JOBS, VOICES, ENROLMENTS, TRAININGS = "songs", "jobs", "voices", "enrolments", "trainings"
+_FIRST = (SONGS, JOBS, VOICES, TRAININGS)  # a folder that has these is a studio's, of before enrolments, too
+_KINDS = {kind: f"{kind.removesuffix('s')}.json" for kind in (*_FIRST, ENROLMENTS)}
 _ID = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 120  # characters of a name that is shown
+_SINGER = re.compile(r"\w[\w -]{0,38}\w|\w")  # a name that is a folder on every system
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 Record = dict[str, Any]
 """What is known of a thing: its `id`, its `name`, when it was `added` (seconds since 1970), and more; JSON."""
@@ -45,7 +49,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            if not all((root / kind).is_dir() for kind in _KINDS) and (others := ownership.others_in(root)):
+            if not all((root / kind).is_dir() for kind in _FIRST) and (others := ownership.others_in(root)):
                 raise UserError(
                     f"{root}: holds {', '.join(others[:3])} and is no folder of a studio; give another with --folder"
                 )
@@ -134,3 +138,18 @@ def shown_name(name: str) -> str:
     if len(kept) > _LONGEST_NAME:
         kept = stem[: _LONGEST_NAME - 10] + dot + suffix[:9] if stem and len(suffix) < 9 else kept[:_LONGEST_NAME]
     return kept or "?"
+
+
+def singer_name(name: str) -> str:
+    """A singer's name as it is kept, without spaces around it.
+
+    Raises:
+        StudioError: it cannot be a folder's.
+
+    >>> singer_name(" 미나 ")
+    '미나'
+    """
+    found = unicodedata.normalize("NFC", name.strip())
+    if not _SINGER.fullmatch(found) or found.lower() in _RESERVED:
+        raise StudioError("error.singer_name", name=shown_name(found))
+    return found

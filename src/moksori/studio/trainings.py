@@ -11,12 +11,10 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,13 @@ from moksori import ownership, run_files, settings
 from moksori.errors import UserError
 from moksori.studio.crew import Crew
 from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
-from moksori.studio.store import TRAININGS, Record, Store, shown_name
+from moksori.studio.store import TRAININGS, Record, Store, shown_name, singer_name
 from moksori.studio.trainer import ALIVE, ENDED, LOG
 from moksori.studio.voices import REPORT
 from moksori.studio.wishes import TrainingWish
 from moksori.studio.words import StudioError
 from moksori.training.logging import journal
 
-_SINGER = re.compile(r"\w[\w -]{0,38}\w|\w")  # a name that is a folder on every system
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _STOPPED_CODES = (130, -signal.SIGTERM, -signal.SIGINT)
 _LOOK_SECONDS = 1.0  # between two looks at runs that are under way
 _MOST_POINTS = 400  # of a curve
@@ -94,10 +90,7 @@ class Trainings:
             StudioError: the training has begun, or the singer's name cannot be a folder's.
         """
         self._not_begun(self.get(number))
-        singer = unicodedata.normalize("NFC", singer.strip())
-        if not _SINGER.fullmatch(singer) or singer.lower() in _RESERVED:
-            raise StudioError("error.singer_name", name=shown_name(singer))
-        name = shown_name(name)
+        singer, name = singer_name(singer), shown_name(name)
         file = f"{secrets.token_hex(6)}{checked_suffix(name)}"
         folder = self.folder(number) / "takes" / singer
         folder.mkdir(parents=True, exist_ok=True)

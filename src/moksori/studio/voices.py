@@ -1,7 +1,12 @@
-"""The voices of a studio: the shipped one, those that were brought as files, and those that were trained here."""
+"""The voices of a studio: the shipped one, those that were brought as files or trained here, and those made of these.
+
+A voice is made of another when a singer is taken up, renamed or left out: it is a new file, and the old one stays.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +15,9 @@ from starlette.requests import Request
 from moksori import run_files
 from moksori.errors import UserError
 from moksori.studio.crew import Crew
-from moksori.studio.songs import receive
-from moksori.studio.store import TRAININGS, VOICES, Record, Store, shown_name
+from moksori.studio.songs import Tell, receive
+from moksori.studio.store import TRAININGS, VOICES, Record, Store, shown_name, singer_name
+from moksori.studio.wishes import SingersWish
 from moksori.studio.words import StudioError
 
 SHIPPED = "shipped"
@@ -23,9 +29,15 @@ _FILE = "model.safetensors"
 class Voices:
     """The voices of a studio."""
 
-    def __init__(self, store: Store, crew: Crew) -> None:
-        self._store, self._crew = store, crew
+    def __init__(self, store: Store, crew: Crew, tell: Tell) -> None:
+        self._store, self._crew, self._tell = store, crew, tell
         self._cards: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def tidy(self) -> None:
+        """Remove places for voices that did not come, because the server ended."""
+        for record in self._store.all(VOICES):
+            if not self._file(record).is_file():
+                self._store.remove(VOICES, record["id"])
 
     def path(self, number: str) -> str | None:
         """The model file, or the folder of the run, of a voice; None for the shipped one.
@@ -53,11 +65,12 @@ class Voices:
         if path is None:
             raise StudioError("error.no_voice", 404)
         record = self._store.get(VOICES, number) or self._store.get(TRAININGS, number) or {"name": number}
-        return run_files.model_file(path), f"{Path(record['name']).stem}.safetensors"
+        taken_up = [change["what"] for change in record.get("changes", []) if change["change"] == "enrolled"]
+        return run_files.model_file(path), f"{'+'.join([Path(record['name']).stem or SHIPPED, *taken_up])}.safetensors"
 
     def names(self) -> list[Record]:
         """All voices, without their cards: the shipped one first, then the newest."""
-        own = [{**record, "kind": "imported"} for record in self._store.all(VOICES)]
+        own = [{**record, "kind": _kind(record)} for record in self._store.all(VOICES) if self._file(record).is_file()]
         trained = [
             {
                 "id": record["id"],
@@ -77,12 +90,18 @@ class Voices:
         found = []
         for record in self.names():
             try:
-                found.append({**record, "card": await self._card(record["id"])})
+                found.append({**record, "card": await self.card(record["id"])})
             except UserError as error:
                 found.append({**record, "error": str(error)})
         return found
 
-    async def _card(self, number: str) -> dict[str, Any]:
+    async def card(self, number: str) -> dict[str, Any]:
+        """What the file of a voice tells.
+
+        Raises:
+            StudioError: no such voice.
+            UserError: the file is no voice.
+        """
         path = self.path(number)
         stamp = 0 if path is None else run_files.model_file(path).stat().st_mtime_ns
         key = (path or "", stamp)
@@ -101,20 +120,66 @@ class Voices:
         file = self._store.folder(VOICES, record["id"]) / _FILE
         try:
             await receive(request, file, MODEL_BYTES)
-            card = await self._card(record["id"])
+            card = await self.card(record["id"])
         except StudioError:
             self._store.remove(VOICES, record["id"])
             raise
         except UserError as error:
             self._store.remove(VOICES, record["id"])
             raise UserError(str(error).replace(str(file), name)) from error
-        return {**record, "kind": "imported", "card": card}
+        return {**record, "kind": _kind(record), "card": card}
+
+    @contextlib.contextmanager
+    def new(self, base: str, change: str, what: str) -> Iterator[Path]:
+        """A place for a voice that is made of another one, which stays as it is; no voice where that fails.
+
+        Args:
+            base: the voice that it is made of.
+            change: "enrolled", "renamed" or "left_out".
+            what: who that was.
+        """
+        of = next((record for record in self.names() if record["id"] == base), {"name": ""})
+        changes = [*of.get("changes", []), {"change": change, "what": what}]
+        record = self._store.new(VOICES, {"name": of["name"], "changes": changes})
+        try:
+            yield self._file(record)
+        except BaseException:
+            self._store.remove(VOICES, record["id"])
+            raise
+        self._tell("voice", record)
+
+    async def change_singers(self, number: str, wish: SingersWish) -> Record:
+        """Make a copy of a voice with other names, or without some singers.
+
+        Raises:
+            UserError: no such voice, or what is asked makes none.
+        """
+        path = self.path(number)
+        renamed = {old: singer_name(new) for old, new in wish.renamed.items()}
+        change, told = ("renamed", [f"{old} → {new}" for old, new in renamed.items()]) if renamed else ("left_out", [])
+        what = ", ".join([*told, *wish.removed])
+        with self.new(number, change, what) as destination:
+            await self._crew.ask(
+                "change_singers",
+                voice=path,
+                destination=str(destination),
+                renamed=renamed,
+                removed=list(wish.removed),
+            )
+        return {"id": destination.parent.name, "kind": "made"}
+
+    def _file(self, record: Record) -> Path:
+        return self._store.folder(VOICES, record["id"]) / _FILE
 
     def remove(self, number: str) -> None:
-        """Remove a voice that was brought as a file.
+        """Remove a voice that was brought as a file, or made of another one.
 
         Raises:
             StudioError: it was not.
         """
         self._store.known(VOICES, number)
         self._store.remove(VOICES, number)
+
+
+def _kind(record: Record) -> str:
+    return "made" if "changes" in record else "imported"

@@ -44,6 +44,27 @@ class TrainingWish:
 
 
 @dataclass(frozen=True)
+class SingersWish:
+    """Who is called otherwise in a copy of a voice, and who is left out."""
+
+    renamed: dict[str, str] = field(default_factory=dict)  # old name -> new one
+    removed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.renamed and not self.removed:
+            raise ValueError("nobody is to be renamed or left out")
+
+
+@dataclass(frozen=True)
+class EnrolWish:
+    """A singer who is to be taken up by a voice."""
+
+    voice: str = "shipped"  # the studio's name of it
+    singer: str = ""
+    licence: str = ""  # terms of the recordings
+
+
+@dataclass(frozen=True)
 class SharesWish:
     """How many draws of which law of mixup."""
 

@@ -24,6 +24,7 @@ from moksori.training import vectors
 from moksori.training.media.features import FeatureMedium
 from moksori.training.recipe import Recipe
 
+RECIPE = "swift"  # what voices that take singers up are trained by
 _BATCH_SIZE = 8
 
 
@@ -93,7 +94,7 @@ def enrol(
     grown.singers.table.weight[first : first + len(fitted)] = fitted
     found = {name: sung_range(takes.of("train", name)) for name in takes.singers}
     ranges = provenance.ranges | {name: sung.rounded() for name, sung in found.items() if sung}
-    told = licence_note or f"Enrolled from recordings of {', '.join(takes.singers)}; no terms were stated. Ask them."
+    told = licence_note or "Of whoever was enrolled, no terms were stated. Ask them."
     note = f"{provenance.licence_note} {told}".strip()
     line = f"{', '.join(takes.singers)}: enrolled, the vector alone; data {takes.fingerprint[:16]}"
     lineage = (*provenance.lineage, line)

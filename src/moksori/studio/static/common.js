@@ -22,6 +22,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** What a voice is called: by the file or training that it came from, and whom it took up since. */
+export function voiceName(voice) {
+  const base = voice.name || say("voice.shipped");
+  return [base, ...(voice.changes ?? []).filter(({ change }) => change === "enrolled").map(({ what }) => what)].join(" + ");
+}
+
 /** Something for those who do not see the page. */
 export function announce(text) {
   const live = byId("live");

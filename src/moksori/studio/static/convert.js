@@ -1,6 +1,6 @@
 // The page for converting: songs, who sings them, what it would be, and what became of it.
 
-import { announce, ask, byId, complain, duration, guarded, listen, make, melodyText, parseMelody, say, settle, upload } from "./common.js";
+import { announce, ask, byId, complain, duration, guarded, listen, make, melodyText, parseMelody, say, settle, upload, voiceName } from "./common.js";
 import { Melody } from "./melody.js";
 import { Mixer } from "./mixer.js";
 import { Player } from "./player.js";
@@ -89,7 +89,7 @@ function wish() {
 async function loadVoices() {
   voices = (await ask("/api/voices")).filter((voice) => voice.card);
   const select = byId("voice"), before = select.value || new URLSearchParams(location.search).get("voice") || localStorage.getItem("voice");
-  select.replaceChildren(...voices.map((voice) => make("option", { value: voice.id, text: voice.kind === "shipped" ? say("voice.shipped") : voice.name })));
+  select.replaceChildren(...voices.map((voice) => make("option", { value: voice.id, text: voiceName(voice) })));
   if (voices.some((voice) => voice.id === before)) select.value = before;
   showVoice();
 }
@@ -328,4 +328,4 @@ byId("transpose").addEventListener("change", () => { byId("semitones-field").hid
 byId("semitones").addEventListener("change", replan);
 for (const id of ["breaths", "level"]) byId(id).addEventListener("change", replan);
 
-listen((kind, record) => (kind === "job" ? jobChanged(record) : kind === "song" ? songChanged(record) : undefined), () => { reload(); guarded(loadVoices)(); });
+listen((kind, record) => ({ job: jobChanged, song: songChanged, voice: guarded(loadVoices) })[kind]?.(record), () => { reload(); guarded(loadVoices)(); });
