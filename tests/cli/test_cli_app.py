@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from calling import Moksori
+from typer import rich_utils
 
 import moksori as package
 from moksori import checkpoint, errors
@@ -60,6 +62,22 @@ def test_every_verb_has_help_with_a_word_on_every_option(moksori: Moksori, verb:
     assert [name for name, hint in hints.items() if "help=" not in hint and hint != told_once] == []
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("verb", [("train",), ("wavenet", "train")])
+def test_help_breaks_its_lines_where_the_terminal_ends(
+    moksori: Moksori, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], width: int
+) -> None:
+    """The line ends of the source once stood in it, so that every second line was of two words."""
+    monkeypatch.setattr(rich_utils, "MAX_WIDTH", width)
+    told = moksori(*verb, "--help").out.split("╭")[0]
+    assert max(map(len, told.splitlines())) <= width
+    paragraphs = [paragraph.split("\n") for paragraph in re.split(r"\n *\n", told)]
+    broken = [pair for lines in paragraphs for pair in itertools.pairwise(filter(None, map(str.strip, lines)))]
+    assert broken
+    short = [line for line, after in broken if len(f" {line} {after.split()[0]} ") <= width]
+    assert short == []
+
+
 def test_wrong_usage_exits_with_2(moksori: Moksori) -> None:
     assert moksori("sing").code == 2
     assert moksori("convert", "--loud").code == 2
@@ -91,6 +109,9 @@ class TestInfo:
         assert done.code == 0
         for words in ("bass, tenor", "1000 Hz", "recipe tiny", "7 steps", "free to all"):
             assert words in done.out
+
+    def test_without_a_model_it_tells_the_shipped_voice(self, moksori: Moksori) -> None:
+        assert "singers" in (told := moksori("info").out) and "scottpoid" in told
 
     def test_json_parses(self, moksori: Moksori, model_file: Path) -> None:
         found = json.loads(moksori("info", model_file, "--json").out)

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 from calling import Moksori
+from rich.cells import cell_len
 
+from moksori.cli import prepare
 from moksori.data.corpus import Corpus
+from moksori.data.doctor import SingerHealth
+from moksori.language import Words
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,23 @@ def test_the_table_counts_files_and_the_minutes_held_out(moksori: Moksori, songs
     done = moksori("prepare", songs, "-o", tmp_path / "data", "--rate", 8000, "--json")
     told = json.loads(done.out)["singers"][0]
     assert told["n_files"] == 4 and told["sung_minutes"] > told["training_minutes"]
+
+
+@pytest.mark.parametrize("code", ["en", "ko"])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_doctors_table_is_whole_at_any_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, code: str
+) -> None:
+    """At 80 columns heads once read "minut...", "recor...", and a note was cut in two."""
+    say = Words(code)
+    found = SingerHealth("somebody", {}, 1234, 12.3, 11.1, 9.9, 103.8, 440.0, 0.0123, -70.4, 3, "fair", ())
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    prepare._print_table({name: prepare._cells(found, say) for name in ("somebody", "another-singer")}, say)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(cell_len, lines)) <= width
+    told = "\n".join(lines)
+    assert "…" not in told and told.count("somebody") == 1 and told.count("-70 dBFS") == 2
+    cells = prepare._cells(found, say)
+    assert [text for text in (*cells, *cells.values()) if text not in told and text != say("verdict")] == []
+    assert len(lines) == 3 if width >= 120 else len(lines) >= 6, told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -87,6 +88,20 @@ app.command("verify")(verify.command)
 app.command("studio")(studio.command)
 app.add_typer(wavenet.app, name="wavenet")
 app.command("study", context_settings=study.SETTINGS)(study.command)
+
+
+def _unwrap(verbs: typer.Typer) -> None:
+    """Take the line ends of the source out of the paragraphs of help, which a terminal breaks to its own width."""
+    for verb in verbs.registered_commands:
+        if verb.help is None and verb.callback is not None:
+            paragraphs = (inspect.getdoc(verb.callback) or "").split("\n\n")
+            verb.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    for group in verbs.registered_groups:
+        if group.typer_instance is not None:
+            _unwrap(group.typer_instance)
+
+
+_unwrap(app)
 
 
 def main() -> None:

@@ -6,14 +6,16 @@ import contextlib
 import math
 import os
 import re
+import shutil
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -145,14 +147,15 @@ class SongBars:
         if self._bar.disable or not sys.stdout.isatty():
             typer.echo(harmless(text))  # the name of a song may be anything
         else:
-            self.say(text)
+            self._bar.console.print(harmless(text), highlight=False, markup=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line for the person at the terminal, above the bars."""
         if self._bar.disable:
             say(text)
         else:
-            self._bar.console.print(harmless(text), highlight=False, markup=False, soft_wrap=True)
+            lines = wrap(harmless(text), self._bar.console.width)
+            self._bar.console.print(lines, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -206,6 +209,35 @@ def refuse_missing_model(model: Path) -> None:
     """
     if not os.path.lexists(model):
         raise ModelFileError(f"{model}: no such file; expected a model (.safetensors), or the folder of a run")
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """A sentence broken between words for a terminal, so that none is cut; as it is for a file or a pipe.
+
+    Lines after the first are indented by what the first begins with: spaces, and a mark such as "!" or "note:".
+    """
+    if not stream.isatty():
+        return text
+    return wrap(text, shutil.get_terminal_size().columns)
+
+
+def wrap(text: str, width: int) -> str:
+    """Break a sentence between words, see `wrapped`; a word longer than a line stays whole.
+
+    >>> print(wrap("  ! anna: The pauses are loud.", 22))
+      ! anna: The pauses
+        are loud.
+    """
+    lead = re.match(r"\s*(?:!\s+|note:\s+)?", text)
+    assert lead is not None  # it matches nothing as well
+    lines, line = [], lead[0]
+    for word in text[lead.end() :].split(" "):
+        longer = f"{line}{word}" if line.endswith(" ") or not line else f"{line} {word}"
+        if cell_len(longer) > width and line.strip() and line != lead[0]:
+            lines.append(line)
+            longer = " " * len(lead[0]) + word
+        line = longer
+    return "\n".join([*lines, line])
 
 
 def say(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moksori import run_files
 from moksori.cli import console
 
 if TYPE_CHECKING:
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
+    model: Annotated[
+        Path | None, typer.Argument(help="Model file, or the folder of a training run; default: the shipped voice.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show singers, sizes, origin, terms and the last held-out figures of a model."""
-    console.refuse_missing_model(model)
-    found = _facts(model)
+    if model is not None:
+        console.refuse_missing_model(model)
+    found = _facts(model or Path(str(run_files.shipped_voice())))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
@@ -47,7 +51,7 @@ def command(
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    from moksori import checkpoint, presets, run_files, settings
+    from moksori import checkpoint, presets, settings
 
     model, provenance = checkpoint.read_model(run_files.model_file(path))
     return {

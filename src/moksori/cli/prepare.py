@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +20,14 @@ from moksori.workers.places import Place
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus, Skipped
+    from moksori.data.doctor import SingerHealth
     from moksori.data.splits import Listed
     from moksori.workers.pool import Pool
 
 
 _MOST_DOUBLES = 3  # of a folder that are named
+_PLAIN_COLUMNS = 120  # of a file or a pipe, which have no width
+_UNBOUNDED = 10_000  # columns: more than any table needs
 
 
 def command(
@@ -125,49 +129,72 @@ def prepare(
 
 def print_doctor(corpus: Corpus, say: Words) -> None:
     """A line a singer, advice, and everything that was skipped with its reason."""
-    from rich.table import Table
-
     from moksori.data import doctor
 
     found = doctor.examine(corpus, say)
-    table = Table(box=None, pad_edge=False)
-    heads = {
-        "singer": say("singer"),
-        "minutes": say("minutes"),
-        "sung": say("sung minutes") if say.language != "en" else "sung",
-        "recordings": say("recordings"),
-        "held out": say("held out"),
-        "range": say("range"),
-        "clipping": say("clipping"),
-        "noise": say("noise"),
-        "doubles": say("doubles"),
-        "verdict": say("verdict"),
-    }
-    for column, head in heads.items():
-        table.add_column(head, justify="left" if column in ("singer", "range", "verdict") else "right")
-    for singer in found:
-        table.add_row(
-            singer.singer,
-            f"{singer.minutes:.1f}",
-            f"{singer.sung_minutes:.1f}",
-            str(singer.n_files),
-            f"{singer.sung_minutes - singer.training_minutes:.1f}",
-            say(singer.range_notes),
-            f"{singer.clipped_fraction:.2%}",
-            f"{singer.noise_dbfs:.0f} dBFS",
-            str(singer.n_doubles),
-            say(singer.verdict),
-        )
-    from rich.console import Console
-
-    Console(width=None if Console().is_terminal else 120, highlight=False).print(table)
+    _print_table({singer.singer: _cells(singer, say) for singer in found}, say)
     own = [f"{singer.singer}: {line}" for singer in found for line in singer.advice]
     for advice in [*doctor.general_advice(corpus, say), *own]:
-        typer.echo(f"  ! {advice}")
+        typer.echo(console.wrapped(f"  ! {advice}", sys.stdout))
     if corpus.skipped:
         typer.echo("\n" + say("Skipped ({n}):", n=len(corpus.skipped)))
         for line in _grouped(corpus.skipped, say):
             typer.echo(f"  {line}")
+
+
+def _cells(found: SingerHealth, say: Words) -> dict[str, str]:
+    """What is told of a singer, by the heads of the columns."""
+    return {
+        say("minutes"): f"{found.minutes:.1f}",
+        say("sung minutes") if say.language != "en" else "sung": f"{found.sung_minutes:.1f}",
+        say("recordings"): str(found.n_files),
+        say("held out"): f"{found.sung_minutes - found.training_minutes:.1f}",
+        say("range"): _range_text(found, say),
+        say("clipping"): f"{found.clipped_fraction:.2%}",
+        say("noise"): f"{found.noise_dbfs:.0f} dBFS",
+        say("doubles"): str(found.n_doubles),
+        say("verdict"): say(found.verdict),
+    }
+
+
+def _range_text(found: SingerHealth, say: Words) -> str:
+    from moksori.audio import pitch
+
+    if found.low_hz is None or found.high_hz is None:
+        return say(found.range_notes)
+    return say("{low} to {high}", low=pitch.note_name(found.low_hz), high=pitch.note_name(found.high_hz))
+
+
+def _print_table(singers: dict[str, dict[str, str]], say: Words) -> None:
+    """A table with a line a singer; where it is wider than the terminal, some lines a singer, and no word is cut."""
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    screen = Console(highlight=False)
+    screen = screen if screen.is_terminal else Console(width=_PLAIN_COLUMNS, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column(say("singer"), no_wrap=True)
+    for head in next(iter(singers.values())):
+        table.add_column(head, justify="left" if head in (say("range"), say("verdict")) else "right", no_wrap=True)
+    for name, cells in singers.items():
+        table.add_row(name, *cells.values())
+    unbounded = screen.options.update(max_width=_UNBOUNDED)
+    if Measurement.get(screen, unbounded, table).maximum <= screen.width:
+        screen.print(table)
+        return
+    for name, cells in singers.items():
+        *facts, verdict = cells.items()
+        typer.echo(f"{name}: {verdict[1]}")
+        line = ""
+        for head, value in facts:
+            longer = f"{line}, {head} {value}" if line else f"    {head} {value}"
+            if line and cell_len(longer) > screen.width - len(","):
+                typer.echo(f"{line},")
+                longer = f"    {head} {value}"
+            line = longer
+        typer.echo(line)
 
 
 def _grouped(skipped: Sequence[Skipped], say: Words) -> list[str]:

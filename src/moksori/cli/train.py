@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -375,12 +376,13 @@ def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) 
     else:
         console.say(f"Trained {state}.")
     for line in _what_is_missing(trainer):
-        console.say(line)
+        console.say(console.wrapped(line, sys.stderr))
     if chosen and chosen.step != reached.step:
-        console.say(
+        best = (
             f"The best conversions were those after {chosen.step} steps: convert takes that model, "
             f"{trainer.folder.best}; the last one is {trainer.folder.model}."
         )
+        console.say(console.wrapped(best, sys.stderr))
     console.say(next_command)
 
 

@@ -70,7 +70,10 @@ def general_advice(corpus: Corpus, say: Words = ENGLISH) -> list[str]:
     advice = []
     if len(corpus.singers) == 1:
         advice.append(
-            say("There is only one singer: conversion needs at least two to learn what a singer is. Add a folder.")
+            say(
+                "There is only one singer, and nobody to tell them from: such a voice begins from the shipped one "
+                "(recipe adapt). With a second singer's folder and an hour it comes nearer."
+            )
         )
     sung = {singer: _sung_minutes(corpus.of("train", singer)) for singer in corpus.singers}
     most, least = max(sung, key=sung.__getitem__), min(sung, key=sung.__getitem__)
@@ -150,7 +153,8 @@ def _advice_on_singer(found: SingerHealth, say: Words) -> list[str]:
     if found.training_minutes < ENOUGH_MINUTES:
         advice.append(
             say(
-                "Only {minutes} minutes of singing to train on; add recordings until there are {enough} or more.",
+                "Only {minutes} minutes of singing to train on, beside what is held out; add recordings until there "
+                "are {enough} or more.",
                 minutes=f"{found.training_minutes:.1f}",
                 enough=f"{ENOUGH_MINUTES:g}",
             )

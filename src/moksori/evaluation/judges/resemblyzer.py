@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -127,7 +128,9 @@ def _prepared(clip: Clip) -> Samples:
 
 def _resemblyzer() -> Encoder:
     surroundings.before_numba()  # librosa compiles
-    package = importlib.import_module("resemblyzer")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*pkg_resources is deprecated")  # by one of its packages
+        package = importlib.import_module("resemblyzer")
     encoder = package.VoiceEncoder("cpu", verbose=False)
     # Its own preparation would cut what a detector of speech does not take for speech: held notes, above all.
     return lambda samples: np.asarray(encoder.embed_utterance(samples), np.float64)
