@@ -323,6 +323,12 @@ def _smaller(line: str) -> list[str]:
     return words
 
 
+def _after(option: str, line: str) -> str:
+    """What a command says behind one of its options, to the letter: `report` is not `report-theirs`."""
+    words = shlex.split(line)
+    return words[words.index(option) + 1]
+
+
 @pytest.fixture
 def signals_as_before() -> Iterator[None]:
     """Training catches signals; the next test shall not."""
@@ -353,10 +359,8 @@ def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.Monkey
     for line in dict.fromkeys(lines):
         if line.startswith("moksori compare"):
             shutil.copytree("report", "other-report", dirs_exist_ok=True)
-        if line.startswith("moksori evaluate") and "-o report" in line:
-            shutil.rmtree("report", ignore_errors=True)  # each page judges anew, and no report takes another's place
-        if "-o test" in line:
-            shutil.rmtree("test", ignore_errors=True)
+        if line.startswith(("moksori evaluate", "moksori listen make")):  # each page judges anew, in a folder of its own
+            shutil.rmtree(_after("-o", line), ignore_errors=True)
         found = CliRunner().invoke(app, _smaller(line))
         assert found.exit_code == 0, f"{line}\n{found.output}\n{found.exception!r}"
 
