@@ -36,6 +36,7 @@ from moksori.evaluation.pairs import Pair, Texts
 from moksori.evaluation.report import arms as arms_table
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report.arms import Scores
+from moksori.progress import ignored
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
 from moksori.training.logging.journal import Journal
@@ -112,7 +113,7 @@ class Jury:
         self._options = options
         self._panel: Panel | None = None  # gathered when it is needed: that takes minutes the first time
         known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
-        self._recogniser = recogniser.load_or_fit(corpus, known, 0, lambda done, total: None) if known else None
+        self._recogniser = recogniser.load_or_fit(corpus, known, 0, ignored) if known else None
         self._sources: dict[Path, Analysis] = {}
 
     def judge(self, run: Path, seed: int) -> Scores:
@@ -138,7 +139,7 @@ class Jury:
         # Every other one: of 7 targets a recording, the next recording has those that this one leaves out.
         converted = [pair for pair in chosen if pair.row in (report.CONVERSION, report.PARALLEL)][::2]
         converted = conversions.transposed(voice, converted, options)
-        conversions.convert(voice, converted, run / "audio", options, lambda done, total: None, corpus.fingerprint)
+        conversions.convert(voice, converted, run / "audio", options, ignored, corpus.fingerprint)
         return converted
 
     def _judge(self, run: Path, seed: int, chosen: Sequence[Pair]) -> Scores:
@@ -181,7 +182,7 @@ class Jury:
 
     def _judges(self) -> Panel:
         if self._panel is None:
-            self._panel = runner.gather_judges(self._corpus, Texts({}), self._options, lambda stage, done, total: None)
+            self._panel = runner.gather_judges(self._corpus, Texts({}), self._options, ignored)
         return self._panel
 
 

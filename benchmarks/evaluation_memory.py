@@ -29,6 +29,7 @@ from moksori.evaluation.measures import mel_cepstrum
 from moksori.evaluation.measures.melody import SwiftF0
 from moksori.evaluation.pairs import Pair
 from moksori.evaluation.report import data as report
+from moksori.progress import ignored
 
 RATE = 24000
 
@@ -74,7 +75,7 @@ def main(n_songs: int, seconds: float, n_conversions: int) -> None:
             for path in songs
             for target in names[1 : 1 + n_conversions]
         ]
-        analyses = Analyses(panel, lambda stage, done, total: None)
+        analyses = Analyses(panel, ignored)
         items = scoring.conversions(analyses, pairs)
         assert len(items) == len(pairs) and not analyses.unreadable
         kept: list[Analysis] = [found for path in songs if (found := analyses.of(path))]

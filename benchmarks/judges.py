@@ -25,12 +25,9 @@ from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.judges.singer import NetClassifier, SingerClassifier
 from moksori.evaluation.measures import melody, syllables
 from moksori.evaluation.pairs import Texts
+from moksori.progress import ignored
 
 _PER_SINGER = 3  # recordings of each singer, to compare the slow trackers
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
 
 
 def _row(judge: str, asked: str, right: Sequence[bool]) -> None:
@@ -83,10 +80,10 @@ def main(data: Path, table: Path | None, parallel: Path | None) -> None:
     recordings = corpus.of("test")
     clips = [files.read(corpus.clip_path(recording)) for recording in recordings]
     print("| judge | asked about | right |\n| --- | --- | --- |")
-    own = singer_judge.load_or_fit(corpus, 0, _ignore)
+    own = singer_judge.load_or_fit(corpus, 0, ignored)
     judges: list[SingerClassifier] = [own]
     if resemblyzer.is_available():
-        judges.append(resemblyzer.load_or_fit(corpus, _ignore))
+        judges.append(resemblyzer.load_or_fit(corpus, ignored))
     for judge in judges:
         singers(judge, recordings, clips)
         if parallel:
@@ -98,7 +95,7 @@ def main(data: Path, table: Path | None, parallel: Path | None) -> None:
         moved(own, recordings, clips, semitones)
     known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
     if known:
-        vowels(recogniser.load_or_fit(corpus, known, 0, _ignore), recordings, clips, texts)
+        vowels(recogniser.load_or_fit(corpus, known, 0, ignored), recordings, clips, texts)
     if resemblyzer.is_available():  # the extra brings librosa, too
         few = [evenly(corpus.of("test", singer), _PER_SINGER) for singer in corpus.singers]
         trackers([files.read(corpus.clip_path(recording)) for recording in itertools.chain(*few)])

@@ -40,6 +40,7 @@ from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.pairs import Texts
 from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNetConfig
+from moksori.progress import ignored
 from moksori.soloist import Request, SoloOptions
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
@@ -206,8 +207,8 @@ def make_table(data: Path, out: Path, texts_file: Path, n_steps: int) -> None:
     clips["recording"] = {name: as_codes(clip, rate) for name, (clip, _) in recordings.items()}
     known = {one.source: text for one in corpus.recordings if (text := texts.of(one.source))}
     judges = Judges(
-        recogniser.load_or_fit(corpus, known, 0, lambda done, total: None),
-        singer_judge.load_or_fit(corpus, 0, lambda done, total: None),
+        recogniser.load_or_fit(corpus, known, 0, ignored),
+        singer_judge.load_or_fit(corpus, 0, ignored),
         melody.SwiftF0(),
     )
     found: dict[str, dict[str, Row]] = {}

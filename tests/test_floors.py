@@ -15,6 +15,7 @@ STUDIES = sorted((SRC.parent / "moksori_studies").glob("*.py"))  # a side room
 # A room may import rooms of lower floors, and itself.
 FLOORS = {
     "errors": 0,
+    "progress": 0,
     "settings": 0,
     "arguments": 0,
     "atomic": 0,

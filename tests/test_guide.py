@@ -359,7 +359,8 @@ def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.Monkey
     for line in dict.fromkeys(lines):
         if line.startswith("moksori compare"):
             shutil.copytree("report", "other-report", dirs_exist_ok=True)
-        if line.startswith(("moksori evaluate", "moksori listen make")):  # each page judges anew, in a folder of its own
+        # Each page judges anew, in a folder of its own.
+        if line.startswith(("moksori evaluate", "moksori listen make")):
             shutil.rmtree(_after("-o", line), ignore_errors=True)
         found = CliRunner().invoke(app, _smaller(line))
         assert found.exit_code == 0, f"{line}\n{found.output}\n{found.exception!r}"

@@ -20,6 +20,7 @@ from moksori.generation.backends import sampling
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.solo import Solo, SoloConfig
 from moksori.models.wavenet import WaveNetConfig
+from moksori.progress import Progress
 from moksori.soloist import Request, Soloist, SoloOptions
 
 RATE, HOP = 8000, 80
@@ -157,9 +158,10 @@ def test_temperature_zero_is_the_same_whatever_the_seed_and_one_is_not() -> None
 
 
 def test_progress_ends_at_the_whole(recording: Clip) -> None:
-    shares: list[float] = []
+    told: list[Progress] = []
     requests = [Request(0.05), Request(0.03, prime=recording), Request(0.02)]
-    made(NOTHING).generate_all(requests, SoloOptions(streams=1), shares.append)
+    made(NOTHING).generate_all(requests, SoloOptions(streams=1), told.append)
+    shares = [progress.share for progress in told]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
 

@@ -28,13 +28,11 @@ from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.conditions import Conditioning
 from moksori.models.encoder import Encoder, EncoderConfig
 from moksori.models.wavenet import WaveNet, WaveNetConfig
+from moksori.progress import OnProgress, Progress
 from moksori.training import losses
 
 PLAIN = "streaming"
 """The backend that every other one is compared with, at one stream on one thread."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is under way, and how many rounds of how many are done."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def measure(
     seconds: float = 1.0,
     is_training_measured: bool = True,
     device: torch.device | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Speed:
     """Measure a model of random weights; what it would say does not matter for how fast it says it.
 
@@ -151,7 +149,7 @@ def measure(
         seconds: a measurement lasts about this long.
         is_training_measured: whether a training step is timed, too.
         device: a GPU, of CUDA; by default the CPU.
-        progress: see `Progress`.
+        progress: told the rounds done, and what is measured now.
     """
     device = device or torch.device("cpu")
     model, conditioning = _model(config, device)
@@ -172,12 +170,12 @@ def measure(
     for done in range(rounds):
         for way in ways:
             if progress is not None:
-                progress(f"{way.backend}, {way.n_streams} streams, {way.n_workers} threads", done, rounds)
+                progress(Progress(done, rounds, f"{way.backend}, {way.n_streams} streams, {way.n_workers} threads"))
             yardsticks.read()
             measurements[way].take()
         for encoder in encoders:
             if progress is not None:
-                progress(f"{encoder.backend}, the encoder", done, rounds)
+                progress(Progress(done, rounds, f"{encoder.backend}, the encoder"))
             encoder.take()
     bare, tile = yardsticks.best()
     rates = [_rate(measurements[way], measurements[ways[0]], config.sample_rate, verdict, bare) for way in ways]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +29,7 @@ from moksori.generation.songs import scheduler
 from moksori.generation.songs.solo import SoloRequest, SoloSong
 from moksori.models import kinds
 from moksori.models.solo import N_MELODY_ROWS, Solo
-
-Progress = Callable[[float], None]
-"""Told the share of the work done so far, 0..1; an exception that it raises ends the generation."""
+from moksori.progress import OnProgress, Progress
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,21 @@ class Soloist(Trained[Solo]):
         """
         return self._analyse(recording, self._gain_db(recording))
 
-    def generate(self, request: Request, options: SoloOptions | None = None, progress: Progress | None = None) -> Clip:
+    def generate(
+        self, request: Request, options: SoloOptions | None = None, progress: OnProgress | None = None
+    ) -> Clip:
         """Generate one clip; see `generate_all`."""
         return self.generate_all([request], options, progress)[0]
 
     def generate_all(
-        self, requests: Sequence[Request], options: SoloOptions | None = None, progress: Progress | None = None
+        self, requests: Sequence[Request], options: SoloOptions | None = None, progress: OnProgress | None = None
     ) -> list[Clip]:
         """Generate several clips, some dozens in lockstep, which takes hardly longer than one.
 
         Args:
             requests: one a clip.
             options: see `SoloOptions`; clips of one call draw different numbers.
-            progress: told the share done.
+            progress: told the samples that are done, of all clips.
 
         Returns:
             Clips at the net's rate. A clip that has a reference, or goes on from one, is as loud as that; others
@@ -106,7 +106,7 @@ class Soloist(Trained[Solo]):
         with checkpoint.in_float32():
             return self._generated(requests, options or SoloOptions(), progress)
 
-    def _generated(self, requests: Sequence[Request], options: SoloOptions, progress: Progress | None) -> list[Clip]:
+    def _generated(self, requests: Sequence[Request], options: SoloOptions, progress: OnProgress | None) -> list[Clip]:
         jobs = [self._job(number, request, options.seed) for number, request in enumerate(requests)]
         reported = _Progress(progress, sum(job.request.n_samples for job in jobs))
         # Streams of a group wait for its longest, and only clips that go on from equally many codes share one.
@@ -232,16 +232,16 @@ class _Job:
 
 
 class _Progress:
-    """Samples that are done, reported as a share of all."""
+    """Samples that are done, of all clips together."""
 
-    def __init__(self, progress: Progress | None, n_samples: int) -> None:
+    def __init__(self, progress: OnProgress | None, n_samples: int) -> None:
         self._progress, self._n_samples, self._done = progress, max(n_samples, 1), 0
 
     def add(self, n_samples: int) -> None:
         """So many more are done."""
         self._done += n_samples
         if self._progress is not None:
-            self._progress(self._done / self._n_samples)
+            self._progress(Progress(self._done, self._n_samples))
 
 
 def load(path: str | Path, device: str = "cpu") -> Soloist:

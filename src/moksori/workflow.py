@@ -38,6 +38,7 @@ from moksori.evaluation.report.data import Report
 from moksori.evaluation.report.gather import Origin
 from moksori.language import Words
 from moksori.models import kinds
+from moksori.progress import ignored
 from moksori.training import recipe as recipes
 from moksori.training import run
 from moksori.training.folder import RunFolder
@@ -130,7 +131,7 @@ def _train(
     with _threads(folder.threads(max(1, threads.n_cores() // chosen.segments.shards))):
         trainer = run.open_run(folder, corpus, chosen, options)
         if chosen.loop.score_every_steps:
-            trainer.scorer = scorer.gather(corpus, options.seed, lambda done, total: None)
+            trainer.scorer = scorer.gather(corpus, options.seed, ignored)
         trainer.observers += [Journal(folder.journal), *observers]
         with _stopped_by_interrupt(trainer.stop):
             trainer.run(limits, is_locked=True)
@@ -225,7 +226,7 @@ def evaluate(
         corpus,
         folder,
         Origin(line, datetime.date.today().isoformat(), _software()),
-        lambda stage, done, total: None,
+        ignored,
         options=options or Options(whisper="auto"),
         texts=Texts.load(_path(texts)),
         parallel=_path(parallel),

@@ -19,6 +19,7 @@ from moksori import checkpoint, errors
 from moksori.cli import app, console, convert
 from moksori.evaluation.report import data as reports
 from moksori.evaluation.report.data import CONVERSION, Item, Report
+from moksori.progress import Progress
 
 VERBS = sorted(command.name or "" for command in app.app.registered_commands)
 
@@ -154,8 +155,8 @@ class TestPlainStream:
         with console.counted("preparing") as progress, console.staged() as stage:
             for step in range(7):
                 now = 10.0 * step
-                progress(step, 9, "song.wav")
-                stage("teaching", step, 6)
+                progress(Progress(step, 9, "song.wav"))
+                stage(Progress(step, 6, "teaching"))
         said = capsys.readouterr().err.splitlines()
         assert said == ["preparing: 3 of 9", "teaching: 3 of 6", "preparing: 6 of 9", "teaching: 6"]
 

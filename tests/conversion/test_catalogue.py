@@ -182,7 +182,7 @@ class TestConvert:
         sources = [Path(songs.where(name)) for name in ("a/one.wav", "three.wav")]
         files = [SongFile(path, tmp_path / f"{i}.wav", "tenor", transpose=2.0) for i, path in enumerate(sources)]
         shares: list[tuple[int, float]] = []
-        found = dict(by_pool(files, options=HERE, progress=lambda number, share: shares.append((number, share))))
+        found = dict(by_pool(files, options=HERE, progress=lambda now: shares.append((now.number, now.share))))
         voice = load(tmp_path / "voice.safetensors")
         again = [dataclasses.replace(file, destination=tmp_path / f"again-{file.destination.name}") for file in files]
         expected = dict(voice.convert_files(again, options=HERE))

@@ -18,6 +18,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.conversion import ConvertOptions, Report, SongFile, Voice
 from moksori.errors import AudioFileError, UserError
 from moksori.generation import generator
+from moksori.progress import Progress
 
 
 class TestManyClips:
@@ -32,10 +33,11 @@ class TestManyClips:
             np.testing.assert_array_equal(found.samples, alone)
 
     def test_progress_rises_to_one(self, voice: Voice) -> None:
-        told: list[float] = []
+        told: list[Progress] = []
         voice.convert_clips([Clip(song(300, 1000), 1000)] * 3, ["bass"] * 3, options=ONE_CHAIN, progress=told.append)
-        assert told == sorted(told) and told[0] < 0.5
-        assert told[-1] == pytest.approx(1.0)
+        done = [progress.done for progress in told]
+        assert done == sorted(done) and done[0] < 1.5
+        assert done[-1] == pytest.approx(3.0) and {progress.total for progress in told} == {3}
 
     def test_no_clips_are_no_work(self, voice: Voice) -> None:
         assert voice.convert_clips([], []) == []
@@ -133,8 +135,8 @@ class TestManySongs:
     ) -> None:
         groups(monkeypatch, 3)
 
-        def stop(number: int, share: float) -> None:
-            if number == 2 and share > 0.6:
+        def stop(progress: Progress) -> None:
+            if progress.number == 2 and progress.share > 0.6:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -144,7 +146,9 @@ class TestManySongs:
 
     def test_progress_of_each_song_rises_to_one(self, voice: Voice, songs: list[SongFile]) -> None:
         told: dict[int, list[float]] = {number: [] for number in range(len(songs))}
-        outcomes = voice.convert_files(songs, options=self.OPTIONS, progress=lambda n, share: told[n].append(share))
+        outcomes = voice.convert_files(
+            songs, options=self.OPTIONS, progress=lambda now: told[now.number].append(now.share)
+        )
         assert len(list(outcomes)) == len(songs)
         for shares in told.values():
             assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)

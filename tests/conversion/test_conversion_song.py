@@ -18,6 +18,7 @@ from moksori.audio import files, level
 from moksori.conversion import ConvertOptions, Voice
 from moksori.generation import generator
 from moksori.generation.songs.chunks import ChunkConfig
+from moksori.progress import Progress
 
 
 class TestLevel:
@@ -115,12 +116,13 @@ class TestCuts:
         np.testing.assert_allclose(two, many, atol=1e-5)
 
     def test_progress_rises_to_one(self, voice: Voice) -> None:
-        told: list[float] = []
+        told: list[Progress] = []
         voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=told.append)
-        assert told == sorted(told)
-        assert told[0] == 0  # while the recording is read
-        assert any(0 < share < 1 for share in told)
-        assert told[-1] == pytest.approx(1)
+        shares = [progress.share for progress in told]
+        assert shares == sorted(shares)
+        assert shares[0] == 0  # while the recording is read
+        assert any(0 < share < 1 for share in shares)
+        assert shares[-1] == pytest.approx(1)
 
     def test_what_is_only_heard_so_far_counts(self, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
         """At the paper's size listening takes minutes; nobody shall think that nothing happens."""
@@ -128,11 +130,11 @@ class TestCuts:
         def silent(*arguments: object, **more: object) -> None:
             raise InterruptedError
 
-        told: list[float] = []
+        told: list[Progress] = []
         monkeypatch.setattr(generator, "generate", silent)
         with pytest.raises(InterruptedError):
             voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=told.append)
-        assert told and 0 < told[-1] < 0.5
+        assert told and 0 < told[-1].share < 0.5
 
 
 class TestToldTheMelody:
@@ -218,8 +220,8 @@ class TestMemory:
 
 
 def test_whoever_watches_may_end_it_while_the_song_is_still_listened_to(swift_voice: Voice) -> None:
-    def enough(share: float) -> None:
-        raise KeyboardInterrupt(share)
+    def enough(progress: Progress) -> None:
+        raise KeyboardInterrupt(progress.share)
 
     with pytest.raises(KeyboardInterrupt, match=r"^0\.0$"):
         swift_voice.convert(vowel(), RATE, singer="tenor", progress=enough)

@@ -24,6 +24,7 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.errors import AudioFileError, ModelFileError, UserError
 from moksori.generation import generator
 from moksori.models.wavenet import WaveNet
+from moksori.progress import Progress
 from moksori.training.recipe import Recipe
 
 
@@ -143,7 +144,7 @@ class TestFiles:
         soundfile.write(tmp_path / "a.wav", song(3000, 8000), 8000)
         (tmp_path / "b.wav").write_bytes(b"old")
 
-        def stop(share: float) -> None:
+        def stop(progress: Progress) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

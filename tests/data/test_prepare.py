@@ -287,8 +287,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from moksori.data.prepare import PrepareConfig, prepare
-def progress(n_done, n_total, source):
-    if n_done == 5:
+def progress(now):
+    if now.done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), PrepareConfig(sample_rate=16000, workers=1), progress)
 """

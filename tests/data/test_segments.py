@@ -15,6 +15,7 @@ from moksori.audio.features import FeatureConfig
 from moksori.data.corpus import Corpus, Recording
 from moksori.data.segments import SegmentTable, layout, open_codes
 from moksori.errors import AudioFileError, DataError
+from moksori.progress import Progress
 
 RATE = 16000
 
@@ -202,9 +203,9 @@ def test_a_clip_of_another_length_than_stated_is_refused(corpus: Corpus, tmp_pat
 
 
 def test_progress_is_told_about_every_recording(corpus: Corpus, tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
-    open_codes(copied(corpus, tmp_path), RATE, workers=2, progress=lambda *args: told.append(args))
-    assert told == [(i + 1, len(corpus.recordings), r.source) for i, r in enumerate(corpus.recordings)]
+    told: list[Progress] = []
+    open_codes(copied(corpus, tmp_path), RATE, workers=2, progress=told.append)
+    assert told == [Progress(i + 1, len(corpus.recordings), r.source) for i, r in enumerate(corpus.recordings)]
 
 
 @pytest.mark.parametrize("window", [0, 512, 1024])

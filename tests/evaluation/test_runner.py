@@ -37,13 +37,10 @@ from moksori.evaluation.report.gather import Origin
 from moksori.generation import generator
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.progress import Progress, ignored
 from moksori.training.recipe import Recipe
 
 ORIGIN = Origin("moksori evaluate", "2026-01-02", "moksori 0")
-
-
-def _ignore(stage: str, done: int, total: int) -> None:
-    pass
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,7 +93,7 @@ class TestAVoiceThatIsToldThePitch:
         low = PitchRange(60.0, 70.0, 80.0)
         voice = Voice(model, Provenance(data_fingerprint=corpus.fingerprint, ranges={corpus.singers[0]: low}))
         folder = tmp_path_factory.mktemp("of-features")
-        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, _ignore, options=Options(per_singer=1))
+        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, ignored, options=Options(per_singer=1))
 
     def test_it_is_asked_for_the_melody_where_its_target_sings(self, told: Report, corpus: Corpus) -> None:
         moved = {(i.source_singer, i.target_singer): i.transpose_semitones for i in told.items if i.row == "conversion"}
@@ -122,7 +119,7 @@ class TestAVoiceThatIsToldThePitch:
         voice = Voice(SourceFilterModel(tiny_swift.config, corpus.singers), Provenance())
         with pytest.raises(UserError, match="samples no codes"):
             runner.evaluate_voice(
-                voice, corpus, tmp_path / "other", ORIGIN, _ignore, options=Options(backend="float32")
+                voice, corpus, tmp_path / "other", ORIGIN, ignored, options=Options(backend="float32")
             )
 
 
@@ -172,7 +169,7 @@ class TestWords:
         self, voice: Voice, corpus: Corpus, reader: _Reader, songs: Path, tmp_path: Path
     ) -> None:
         options = Options(per_singer=1, whisper="auto")
-        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", ORIGIN, _ignore, options=options, songs=songs)
+        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", ORIGIN, ignored, options=options, songs=songs)
         assert _mean(told, report.COPY, "character_error_rate") == 0.0
         assert _mean(told, report.COPY, "content_kept") > 0.9
         assert _mean(told, report.MOVED, "character_error_rate") == pytest.approx(0.0, abs=0.05)  # moved by nothing
@@ -202,14 +199,14 @@ class TestWords:
         self, voice: Voice, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        panel = runner.gather_judges(corpus, Texts({}), Options(whisper="auto", tracker="swift-f0"), _ignore)
+        panel = runner.gather_judges(corpus, Texts({}), Options(whisper="auto", tracker="swift-f0"), ignored)
         assert panel.transcriber is None and panel.rater is None
         assert [line.split(" is not installed")[0] for line in panel.missing] == [
             "Whisper's engine, ctranslate2,",
             "DistillMOS",
         ]
         assert not runner.gather_judges(
-            corpus, Texts({}), Options(tracker="swift-f0"), _ignore
+            corpus, Texts({}), Options(tracker="swift-f0"), ignored
         ).missing  # not asked for
 
 
@@ -223,7 +220,7 @@ class TestAModel:
     def told(self, corpus: Corpus, texts: Texts, tiny_recipe: Recipe, folder: Path) -> Report:
         torch.set_num_threads(1)
         voice, options = _voice(corpus, tiny_recipe), Options(per_singer=1)
-        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, _ignore, options=options, texts=texts)
+        return runner.evaluate_voice(voice, corpus, folder, ORIGIN, ignored, options=options, texts=texts)
 
     @pytest.fixture
     def copied(self, told: Report, folder: Path, tmp_path: Path) -> Path:
@@ -269,7 +266,7 @@ class TestAModel:
         assert told.model["backend"] == usual and any(f"backend {usual}." in note for note in told.notes)
         made = {path: path.stat().st_mtime_ns for path in (copied / "audio").glob("*-to-*.flac")}
         options = Options(per_singer=1, backend="reference")
-        other = runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options)
+        other = runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options)
         assert other.model["backend"] == "reference" and any("backend reference." in note for note in other.notes)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
@@ -278,7 +275,7 @@ class TestAModel:
     ) -> None:
         for name, said in (("abacus", "known backends are auto, float32"), ("int8", "largest input of 0 layers")):
             with pytest.raises(UserError, match=said):
-                runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(backend=name))
+                runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, ignored, options=Options(backend=name))
         assert not list(tmp_path.iterdir())
 
     def test_conversions_are_kept_for_the_same_voice_only(
@@ -290,12 +287,12 @@ class TestAModel:
             if not path.name.startswith("back-")
         }
         options = Options(per_singer=1)
-        again = runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options, texts=texts)
+        again = runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options, texts=texts)
         assert {path: path.stat().st_mtime_ns for path in made} == made
         assert again == told
         with torch.no_grad():
             voice.model.singers.table.weight += 1.0
-        runner.evaluate_voice(voice, corpus, copied, ORIGIN, _ignore, options=options, texts=texts)
+        runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options, texts=texts)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
 
 
@@ -304,9 +301,9 @@ def test_another_model_or_other_data_are_noticed(
 ) -> None:
     stranger = Voice(Autoencoder(tiny_recipe.model, ["x", "y"]), Provenance())
     with pytest.raises(DataError, match="the model knows x, y"):
-        runner.evaluate_voice(stranger, corpus, tmp_path, ORIGIN, _ignore)
+        runner.evaluate_voice(stranger, corpus, tmp_path, ORIGIN, ignored)
     elsewhere = Voice(voice.model, Provenance(data_fingerprint="another"))
-    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1, cycles=0))
+    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0))
     assert any("CAUTION" in note for note in told.notes)
     assert any("Vowels were not judged" in note for note in told.notes)
 
@@ -331,7 +328,7 @@ class TestOthers:
         given = tmp_path / "given"
         given.mkdir()
         self._table(given, corpus, kind)
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
         assert _mean(told, report.CONVERSION, "identified") == pytest.approx(identified, abs=0.1)
         assert _mean(told, report.CONVERSION, "leak") == pytest.approx(1.0 - identified, abs=0.1)
         if melody is not None:
@@ -344,7 +341,7 @@ class TestOthers:
         given.mkdir()
         self._table(given, corpus, "source")
         (given / "1.wav").write_text("no sound", encoding="utf-8")
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
+        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
         n_pairs = len(corpus.of("test"))
         found = told.row(report.CONVERSION)
         assert found is not None
@@ -366,7 +363,7 @@ class TestOthers:
         first = corpus.singers[0]
         with open(given / "table.csv", "a", encoding="utf-8") as table:
             table.write(f"2.wav,mute.wav,{first}\n")
-        told = runner.evaluate_conversions(given, Corpus.load(copy), tmp_path / "report", ORIGIN, _ignore)
+        told = runner.evaluate_conversions(given, Corpus.load(copy), tmp_path / "report", ORIGIN, ignored)
         found, copies = told.row(report.CONVERSION), told.row(report.COPY)
         assert found is not None and copies is not None
         assert found.n == copies.n == len(corpus.of("test")) - 1
@@ -379,7 +376,7 @@ class TestOthers:
         (given / "mute.wav").write_text("no sound", encoding="utf-8")
         (given / "table.csv").write_text(f"conversion,source,target\nmute.wav,mute.wav,{corpus.singers[0]}\n", "utf-8")
         with pytest.raises(DataError, match=r"no pair can be read; the first: .*mute\.wav"):
-            runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, _ignore)
+            runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
 
 
 def test_what_has_the_timing_of_its_source_is_never_aligned(
@@ -390,7 +387,7 @@ def test_what_has_the_timing_of_its_source_is_never_aligned(
     analyse = mel_cepstrum.analyse
     monkeypatch.setattr(mel_cepstrum, "analyse", lambda clip: analysed.append(clip.n_samples) or analyse(clip))
     monkeypatch.setattr(mel_cepstrum, "align", None)
-    told = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1, cycles=0))
+    told = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0))
     n_conversions, n_sources = len(corpus.singers) ** 2, len(corpus.singers)
     # Real recordings, conversions, and each source's copy-synthesis and its sound moved in pitch only.
     assert len(analysed) == len(corpus.of("test")) + n_conversions + 2 * n_sources
@@ -402,7 +399,7 @@ def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     with pytest.raises(DataError, match="no evaluation made"):
-        runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, _ignore, options=Options(per_singer=1))
+        runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1))
     with pytest.raises(DataError, match="no evaluation made"):
         conversions.begin(mine.parent, {})
     assert mine.read_bytes() == b"mine"
@@ -436,18 +433,18 @@ def test_an_interrupted_conversion_leaves_what_is_done(
     chosen = pairs.held_out(corpus, "test", 1, tmp_path, texts)
     monkeypatch.setattr(generator, "lockstep_streams", lambda backend: 1)  # one after another
 
-    def stop(done: int, total: int) -> None:
-        if done >= 3:
+    def stop(progress: Progress) -> None:
+        if progress.done >= 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         conversions.convert(voice, chosen, tmp_path, Options(), stop)
     left = [pair for pair in chosen if not pair.conversion.exists()]
     assert 0 < len(left) < len(chosen)
-    conversions.convert(voice, chosen, tmp_path, Options(), lambda done, total: None)
+    conversions.convert(voice, chosen, tmp_path, Options(), ignored)
     whole = tmp_path / "whole"
     again = [dataclasses.replace(trial, conversion=whole / trial.conversion.name) for trial in chosen]
-    conversions.convert(voice, again, whole, Options(), lambda done, total: None)
+    conversions.convert(voice, again, whole, Options(), ignored)
     for trial, other in zip(chosen, again, strict=True):
         np.testing.assert_array_equal(files.read(trial.conversion).samples, files.read(other.conversion).samples)
 

@@ -19,15 +19,12 @@ from moksori.evaluation.scorer import ConversionScorer
 from moksori.models import kinds
 from moksori.models.kinds import Model
 from moksori.models.source_filter_model import SourceFilterModelConfig
-
-
-def _silent(done: int, total: int) -> None:
-    """Nobody is told."""
+from moksori.progress import ignored
 
 
 @pytest.fixture(scope="module")
 def held(sung: tuple[Corpus, dict[str, str]]) -> ConversionScorer:
-    found = scorer.gather(sung[0], 0, _silent)
+    found = scorer.gather(sung[0], 0, ignored)
     assert found is not None
     return found
 
@@ -83,7 +80,7 @@ def test_a_model_is_scored_twice_alike_and_left_as_it_was(held: ConversionScorer
 
 def test_without_a_validation_recording_nobody_can_judge(sung: tuple[Corpus, dict[str, str]]) -> None:
     others = [recording for recording in sung[0].recordings if recording.split != "validation"]
-    assert scorer.gather(replace(sung[0], recordings=tuple(others)), 0, _silent) is None
+    assert scorer.gather(replace(sung[0], recordings=tuple(others)), 0, ignored) is None
 
 
 def test_of_many_singers_some_are_heard(sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +92,6 @@ def test_of_many_singers_some_are_heard(sung: tuple[Corpus, dict[str, str]], mon
         corpus, singers=("a", "aa", "b"), recordings=(*of_singers, *unheard)
     )  # none of the files of aa is there
     monkeypatch.setattr(scorer, "_MOST_SINGERS", 2)
-    found = scorer.gather(many, 0, _silent)
+    found = scorer.gather(many, 0, ignored)
     assert found is not None and found._classifier.singers == ("a", "b")
     assert {piece.target for piece in found._pieces} == {0, 1}

@@ -26,6 +26,7 @@ from moksori.generation.engine.trial import Verdict
 from moksori.generation.generator import BACKENDS
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet, WaveNetConfig
+from moksori.progress import Progress
 
 # Backends that are the reference but for rounding; the engine's lower precisions have tests of their own.
 EXACT = ["float32", "streaming", "graph", "reference"]
@@ -337,19 +338,19 @@ def test_each_code_is_told_to_the_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "told"), [(250, [100, 100, 50]), (200, [100, 100]), (99, [99]), (1, [1]), (0, [])]
+    ("n_samples", "told"), [(250, [100, 200, 250]), (200, [100, 200]), (99, [99]), (1, [1]), (0, [])]
 )
-def test_progress_adds_up_to_the_length(n_samples: int, told: list[int]) -> None:
-    heard: list[int] = []
-    generator.generate(Flat(), silent(n_samples), torch.zeros(1, n_samples), progress=heard.append)
-    assert heard == told
+def test_progress_rises_to_the_length(n_samples: int, told: list[int]) -> None:
+    found: list[Progress] = []
+    generator.generate(Flat(), silent(n_samples), torch.zeros(1, n_samples), progress=found.append)
+    assert found == [Progress(done, n_samples) for done in told]
 
 
 def test_an_exception_in_progress_stops_the_generation() -> None:
     class Cancelled(Exception):
         pass
 
-    def cancel(n_samples: int) -> None:
+    def cancel(progress: Progress) -> None:
         raise Cancelled
 
     backend = Flat()
@@ -398,19 +399,19 @@ class Working(Flat):
 
 
 def test_shares_of_the_streams_are_told_as_one() -> None:
-    heard: list[int] = []
-    told = Conditioning(torch.zeros(3, 0, 250), 1)
+    told: list[Progress] = []
+    conditioning = Conditioning(torch.zeros(3, 0, 250), 1)
     uniforms = torch.linspace(0, 0.99, 750).reshape(3, 250)
-    codes = generator.generate(Working(), told, uniforms, progress=heard.append)
+    codes = generator.generate(Working(), conditioning, uniforms, progress=told.append)
     assert torch.equal(codes, (uniforms.double() * 256).floor().long())
-    assert sum(heard) == 250 and len(heard) > 1
+    assert told[-1] == Progress(250, 250) and len(told) > 1
 
 
 def test_an_exception_in_progress_stops_every_share() -> None:
     class Cancelled(Exception):
         pass
 
-    def cancel(n_samples: int) -> None:
+    def cancel(progress: Progress) -> None:
         raise Cancelled
 
     backend, told, before = Working(), Conditioning(torch.zeros(2, 0, 100_000), 1), threading.active_count()

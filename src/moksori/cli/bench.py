@@ -64,7 +64,7 @@ def command(
             seconds,
             training,
             chosen_device,
-            lambda what, done, total: progress(done, total, what),
+            progress,
         )
     tables, plain = benchmark.markdown(found), json.dumps(asdict(found), indent=2)
     if output is not None:

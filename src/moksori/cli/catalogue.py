@@ -16,6 +16,7 @@ import typer
 from moksori import run_files
 from moksori.cli import console
 from moksori.errors import UserError
+from moksori.progress import Progress
 from moksori.workers.places import Place
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def convert(
         n_done, together = plan.n_done, catalogue.songs_together(voice)
         for job, outcome in catalogue.convert(who, kit, plan.todo, together=together):
             n_done += 1
-            tell(n_done, len(jobs), job.source)
+            tell(Progress(n_done, len(jobs), job.source))
             if isinstance(outcome, UserError):
                 failures.append((job.where, str(outcome)))
                 _print(

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 
 from moksori import atomic, ownership
 from moksori.errors import ModelFileError, UserError
+from moksori.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
@@ -78,8 +79,8 @@ def duration_text(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar for `progress(done, total, name)`; on a plain stream, a line each half minute."""
+def counted(what: str) -> Iterator[OnProgress]:
+    """A progress bar with counts and names; on a plain stream, a line each half minute."""
     console, lines = stderr(), _Lines()
     columns = (
         TextColumn("{task.description}"),
@@ -88,13 +89,13 @@ def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[name]}", style="dim"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, name="", total=None)
 
-        def tell(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, name=name[-40:])
+        def tell(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total, name=progress.name[-40:])
             if bar.disable:
-                lines.tell(what, done, total)
+                lines.tell(what, progress)
 
         yield tell
 
@@ -105,10 +106,10 @@ class _Lines:
     def __init__(self) -> None:
         self._next_seconds = time.monotonic() + _LINE_SECONDS
 
-    def tell(self, what: str, done: int, total: int) -> None:
+    def tell(self, what: str, progress: Progress) -> None:
         """Say how far the work is, if nothing was said for a while."""
         if time.monotonic() >= self._next_seconds:
-            say(f"{what}: {done} of {total}")
+            say(f"{what}: {math.floor(progress.done)} of {math.floor(progress.total)}")
             self._next_seconds = time.monotonic() + _LINE_SECONDS
 
 
@@ -119,22 +120,23 @@ class SongBars:
     there are no bars, but a line now and then.
     """
 
-    def __init__(self, names: Sequence[str], bar: Progress) -> None:
+    def __init__(self, names: Sequence[str], bar: Bars) -> None:
         self._names, self._bar, self._lines = names, bar, _Lines()
         self._whole = bar.add_task(f"{len(names)} songs", total=len(names), visible=len(names) > 1)
         self._shares: dict[int, float] = {}
         self._under_way: dict[int, TaskID] = {}
 
-    def __call__(self, number: int, share: float) -> None:
-        """Tell the share of a work that is done."""
+    def __call__(self, progress: Progress) -> None:
+        """Tell how far a work is, by its number."""
         bar, names, under_way = self._bar, self._names, self._under_way
+        number, share = progress.number, progress.share
         self._shares[number] = share
         done = sum(self._shares.values())
         bar.update(self._whole, completed=done)
         if bar.disable and len(names) > 1:
-            self._lines.tell("songs", math.floor(done), len(names))
+            self._lines.tell("songs", Progress(done, len(names)))
         elif bar.disable:
-            self._lines.tell(names[0], round(100 * share), 100)
+            self._lines.tell(names[0], Progress(round(100 * share), 100))
         if number not in under_way and share < 1 and len(under_way) < _SHOWN:
             under_way[number] = bar.add_task(names[number], total=1.0)
         if number in under_way:
@@ -160,33 +162,30 @@ class SongBars:
 
 @contextlib.contextmanager
 def side_by_side(names: Sequence[str]) -> Iterator[SongBars]:
-    """Bars for `progress(number, share)` of works that go on together, see `SongBars`."""
+    """Bars of works that go on together, see `SongBars`."""
     console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield SongBars(names, bar)
 
 
-Staged = Callable[[str, int, int], None]
-"""Told a stage in words, what is done of it, and how much it is in all."""
-
-
 @contextlib.contextmanager
-def staged() -> Iterator[Staged]:
-    """A bar for each stage of a long work; on a plain stream, a line each half minute, and when a stage is done."""
+def staged() -> Iterator[OnProgress]:
+    """A bar for each named stage of a long work; on a plain stream, a line each half minute, and when it is done."""
     console, lines = stderr(), _Lines()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def tell(progress: Progress) -> None:
+            stage = progress.name
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-            if bar.disable and done >= total:
-                say(f"{stage}: {total}")
+                tasks[stage] = bar.add_task(stage, total=progress.total)
+            bar.update(tasks[stage], completed=progress.done, total=progress.total)
+            if bar.disable and progress.done >= progress.total:
+                say(f"{stage}: {math.floor(progress.total)}")
             elif bar.disable:
-                lines.tell(stage, done, total)
+                lines.tell(stage, progress)
 
         yield tell
 

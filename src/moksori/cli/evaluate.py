@@ -17,6 +17,7 @@ from moksori import ownership
 from moksori.cli import catalogue, console
 from moksori.errors import UserError
 from moksori.language import Words
+from moksori.progress import OnProgress
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
@@ -213,7 +214,7 @@ def judge(
     corpus: Corpus,
     output: Path,
     given: Sequence[object],
-    progress: console.Staged,
+    progress: OnProgress,
     options: Options | None = None,
     texts: Texts | None = None,
     parallel: Path | None = None,

@@ -246,7 +246,7 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, amon
         trainer.scorer = _Elsewhere()
     if trainer.scorer and among.is_writer:
         with console.counted("teaching a judge") as progress:
-            trainer.scorer = scorer.gather(corpus, asked.seed, lambda done, total: progress(done, total, ""))
+            trainer.scorer = scorer.gather(corpus, asked.seed, progress)
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
     unit = media.class_of(chosen.model).unit
     _stop_on_signal(trainer.stop)

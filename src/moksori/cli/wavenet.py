@@ -14,6 +14,7 @@ import typer
 from moksori.cli import console
 from moksori.cli import train as training
 from moksori.errors import UserError
+from moksori.progress import Progress
 
 if TYPE_CHECKING:
     from moksori.audio.clip import Clip
@@ -116,7 +117,7 @@ def generate(
         clips = soloist.generate_all(
             requests,
             SoloOptions(seed, temperature),
-            lambda share: progress(round(100 * share), 100, "%"),
+            lambda now: progress(Progress(round(100 * now.share), 100, "%")),
         )
     for place, request, clip in zip(places, requests, clips, strict=True):
         files.write(place, _behind(primed, clip) if primed is not None and keep_prime else clip)

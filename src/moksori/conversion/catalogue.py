@@ -23,11 +23,12 @@ import torch
 from moksori import settings
 from moksori.audio import files
 from moksori.conversion import voice as voices
-from moksori.conversion.many import SongFile, SongsProgress
+from moksori.conversion.many import SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.voice import Voice
 from moksori.errors import UserError
 from moksori.generation import generator
+from moksori.progress import OnProgress, Progress
 from moksori.workers.places import Place
 from moksori.workers.pool import Lost, Pool
 
@@ -44,7 +45,7 @@ class FilesConverter(Protocol):
     """Converts sound files; see `Voice.convert_files`, which is one."""
 
     def __call__(
-        self, songs: Sequence[SongFile], *, options: ConvertOptions | None = None, progress: SongsProgress | None = None
+        self, songs: Sequence[SongFile], *, options: ConvertOptions | None = None, progress: OnProgress | None = None
     ) -> Iterator[tuple[int, Report | UserError]]:
         """Convert, and tell what became of each as it ends."""
         ...
@@ -295,14 +296,14 @@ def files_by(pool: Pool, model: bytes, device: str, folders: Sequence[Path], *, 
     here = Place("")
 
     def convert_files(
-        songs: Sequence[SongFile], *, options: ConvertOptions | None = None, progress: SongsProgress | None = None
+        songs: Sequence[SongFile], *, options: ConvertOptions | None = None, progress: OnProgress | None = None
     ) -> Iterator[tuple[int, Report | UserError]]:
         kit = Kit(model, device, here, options or ConvertOptions(), tuple(str(f.absolute()) for f in folders))
         jobs = [_job(here, song) for song in songs]
         numbers = {job.result: number for number, job in enumerate(jobs)}
         for job, outcome in convert(pool, kit, jobs, together=together):
             if progress is not None:
-                progress(numbers[job.result], 1.0)
+                progress(Progress(1.0, number=numbers[job.result]))
             yield numbers[job.result], outcome
 
     return convert_files

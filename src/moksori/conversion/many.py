@@ -23,13 +23,14 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
 from moksori.audio.pitch import PitchTrack
 from moksori.conversion.analysis import Recording
-from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.song import Instrument, Song
 from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation.songs import scheduler
 from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.scheduler import Opener, Slot
+from moksori.progress import OnProgress, numbered, summed
 
 R = TypeVar("R")
 
@@ -51,9 +52,6 @@ class SongFile:
         object.__setattr__(self, "destination", arguments.path(self.destination, "destination"))
         arguments.of_type(self.melody, PitchTrack, "melody", "a PitchTrack, as `audio.f0_file.read` gives")
 
-
-SongsProgress = Callable[[int, float], None]
-"""Told the number of a song and the share of it that is done; an exception that it raises ends everything."""
 
 Singing = tuple[Slot[Song], Iterator[Codes]]
 """A song's slot, and the codes of its parts; see `scheduler.sing`."""
@@ -101,7 +99,7 @@ def whole(slot: Slot[Song], codes: Iterator[Codes]) -> Samples:
 
 
 def convert_files(
-    instrument: Instrument, songs: Sequence[SongFile], options: ConvertOptions, progress: SongsProgress | None
+    instrument: Instrument, songs: Sequence[SongFile], options: ConvertOptions, progress: OnProgress | None
 ) -> Iterator[tuple[int, Report | UserError]]:
     """Sound files, side by side; see `Voice.convert_files`."""
     plans: dict[int, tuple[AudioInfo, Encoding]] = {}
@@ -116,7 +114,7 @@ def convert_files(
     def opener(number: int) -> Opener[Song]:
         song, rate = songs[number], plans[number][0].sample_rate
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
-        own = None if progress is None else functools.partial(progress, number)
+        own = None if progress is None else numbered(progress, number)
         recording = Recording(lambda: _until(stop, _blocks_of(song, rate)), rate, plans[number][1].is_float)
         return functools.partial(Song, instrument, recording, song.singer, how, own, song.melody)
 
@@ -140,7 +138,7 @@ def convert_clips(
     clips: Sequence[Clip],
     singers: Sequence[str | Mapping[str, float]],
     options: Sequence[ConvertOptions],
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> list[Clip]:
     """Short clips, side by side; see `Voice.convert_clips`.
 
@@ -149,12 +147,12 @@ def convert_clips(
         clips: N sounds.
         singers: who sings each.
         options: how to convert each; of one temperature.
-        progress: told the share done of all.
+        progress: told how many are done, with shares of those under way.
     """
-    in_all = None if progress is None else _in_all(len(clips), progress)
+    in_all = None if progress is None else summed(progress, len(clips))
 
     def opener(clip: Clip, singer: str | Mapping[str, float], how: ConvertOptions, number: int) -> Opener[Song]:
-        own = None if in_all is None else functools.partial(in_all, number)
+        own = None if in_all is None else numbered(in_all, number)
         recording = Recording(lambda: iter([clip.samples]), clip.sample_rate)
         return functools.partial(Song, instrument, recording, singer, how, own)
 
@@ -215,14 +213,3 @@ def _write(slot: Slot[Song], codes: Iterator[Codes], destination: Path, info: Au
     song.report.note = encoding.note
     song.report.remarks = [*info.remarks, *files.mixdown(info.path).remarks, *song.report.remarks]
     return song.report
-
-
-def _in_all(n_songs: int, progress: Progress) -> SongsProgress:
-    """Tells how far all songs are, from how far each is."""
-    shares = [0.0] * n_songs
-
-    def progressed(number: int, share: float) -> None:
-        shares[number] = share
-        progress(sum(shares) / n_songs)
-
-    return progressed

@@ -6,7 +6,6 @@ song --> voice --> converted --level and place of the voice--(+)--> song in anot
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,10 @@ from moksori.audio.clip import Samples
 from moksori.audio.level import LevelMeter
 from moksori.audio.pitch import PitchTracker
 from moksori.conversion import many, separation
-from moksori.conversion.many import SongFile, SongsProgress
-from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.many import SongFile
+from moksori.conversion.options import ConvertOptions, Report
 from moksori.errors import UserError
+from moksori.progress import OnProgress, ignored, numbered, part
 
 if TYPE_CHECKING:
     from moksori.conversion.voice import Voice
@@ -76,7 +76,7 @@ def convert_file(
     options: ConvertOptions,
     mixing: Mixing,
     separator: Separator | str,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
     """Convert the voice of a song in its mix; rate, channels, length and format stay as they are.
 
@@ -86,7 +86,7 @@ def convert_file(
         options: as for a voice alone.
         mixing: how it is put together.
         separator: see `Mixing.loaded`.
-        progress: told the share done.
+        progress: told how far it is.
 
     Raises:
         AudioFileError: the song cannot be read, or the result cannot be written.
@@ -96,7 +96,7 @@ def convert_file(
     start, stop = 0, info.n_samples
     if song.stretch_seconds is not None:
         start, stop = (min(round(seconds * info.sample_rate), info.n_samples) for seconds in song.stretch_seconds)
-    tell = progress or (lambda share: None)
+    tell = progress or ignored
     with tempfile.TemporaryDirectory(prefix="moksori-") as scratch:
         places = {name: Path(scratch) / f"{name}.wav" for name in STEMS}
         separation.stems(
@@ -105,7 +105,7 @@ def convert_file(
             places["backing"],
             separator,
             (start, stop),
-            lambda share: tell(_SEPARATION_SHARE * share),
+            part(tell, 0.0, _SEPARATION_SHARE),
         )
         alone = replace(song, source=places["voice"], destination=places["sung"], stretch_seconds=None)
         report = voice.convert_file(
@@ -113,7 +113,7 @@ def convert_file(
             alone.destination,
             singer=song.singer,
             options=options if song.transpose is None else replace(options, transpose=song.transpose),
-            progress=lambda share: tell(_SEPARATION_SHARE + (1 - _SEPARATION_SHARE) * share),
+            progress=part(tell, _SEPARATION_SHARE, 1.0),
             melody=song.melody,
         )
         before, after = _measured(places["voice"]), _measured(places["sung"])
@@ -151,7 +151,7 @@ def _measured(path: Path) -> _Measured:
 
 
 def convert_files(
-    voice: Voice, songs: Sequence[SongFile], options: ConvertOptions, mixing: Mixing, progress: SongsProgress | None
+    voice: Voice, songs: Sequence[SongFile], options: ConvertOptions, mixing: Mixing, progress: OnProgress | None
 ) -> Iterator[tuple[int, Report | UserError]]:
     """Convert the voices of several mixes, one after the other; see `convert_file` and `Voice.convert_files`.
 
@@ -160,7 +160,7 @@ def convert_files(
     """
     separator = mixing.loaded()
     for number, song in enumerate(songs):
-        told = None if progress is None else functools.partial(progress, number)
+        told = None if progress is None else numbered(progress, number)
         try:
             yield number, convert_file(voice, song, options, mixing, separator, told)
         except UserError as error:

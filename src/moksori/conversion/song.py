@@ -25,7 +25,7 @@ from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
 from moksori.conversion import analysis
 from moksori.conversion.analysis import Recording
-from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.options import ConvertOptions, Report
 from moksori.generation.generator import Backend
 from moksori.generation.songs import base as songs
 from moksori.generation.songs.base import Intermediates, Part, Request
@@ -33,6 +33,7 @@ from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.latents import Encode
 from moksori.models import kinds
 from moksori.models.kinds import Converter
+from moksori.progress import OnProgress, Progress
 
 CREDIT = "A singing voice conversion by Moksori, sung by the model's voice"
 """How the comment of every result begins."""
@@ -61,7 +62,7 @@ class Song:
         recording: is read here for the first time, and again while it is sung.
         singer: a name, or a mix of singers.
         options: how to convert.
-        progress: told the share done.
+        progress: told how far it is.
         melody: is sung in the place of the one that is tracked; transposed like that.
 
     Raises:
@@ -76,7 +77,7 @@ class Song:
         recording: Recording,
         singer: str | Mapping[str, float],
         options: ConvertOptions,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         melody: PitchTrack | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
@@ -208,14 +209,14 @@ def _silenced(samples: Samples, start: int, measured: Measurement) -> Samples:
     return samples
 
 
-def _attended(recording: Recording, progress: Progress | None) -> Recording:
+def _attended(recording: Recording, progress: OnProgress | None) -> Recording:
     """The same recording; nothing is done yet while it is read, but whoever watches can end it."""
     if progress is None:
         return recording
 
     def read() -> Iterator[Samples]:
         for block in recording.read():
-            progress(0.0)
+            progress(Progress(0.0))
             yield block
 
     return Recording(read, recording.sample_rate)

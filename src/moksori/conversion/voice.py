@@ -27,8 +27,8 @@ from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import analysis, many, preview
 from moksori.conversion.analysis import Recording
-from moksori.conversion.many import Outcome, Outcomes, SongFile, SongsProgress
-from moksori.conversion.options import ConvertOptions, Progress, Report
+from moksori.conversion.many import Outcome, Outcomes, SongFile
+from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
 from moksori.conversion.song import Instrument, Song
 from moksori.errors import ModelFileError, UserError
@@ -37,6 +37,7 @@ from moksori.generation.songs import latents
 from moksori.generation.songs.chunks import UNCUT
 from moksori.models import kinds
 from moksori.models.kinds import Converter
+from moksori.progress import OnProgress
 
 
 class Voice(Trained[Converter]):
@@ -109,7 +110,7 @@ class Voice(Trained[Converter]):
         *,
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         melody: PitchTrack | None = None,
     ) -> Samples:
         """Sing a recording with another voice.
@@ -120,7 +121,7 @@ class Voice(Trained[Converter]):
             sample_rate: Hz.
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
-            progress: told the share done.
+            progress: told how far it is.
             melody: is sung in the place of the one that is tracked, and transposed like that; see `audio.f0_file`.
 
         Returns:
@@ -213,7 +214,7 @@ class Voice(Trained[Converter]):
         *,
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         melody: PitchTrack | None = None,
     ) -> Report:
         """Convert a sound file of any length in bounded memory.
@@ -227,11 +228,10 @@ class Voice(Trained[Converter]):
             UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
         """
         _check_wishes(options, progress, melody)
-        own = None if progress is None else lambda number, share: progress(share)
         song = SongFile(
             arguments.path(source, "source"), arguments.path(destination, "destination"), singer, melody=melody
         )
-        ((_, outcome),) = self.convert_files([song], options=options, progress=own)
+        ((_, outcome),) = self.convert_files([song], options=options, progress=progress)
         if isinstance(outcome, UserError):
             raise outcome
         return outcome
@@ -241,7 +241,7 @@ class Voice(Trained[Converter]):
         songs: Iterable[SongFile],
         *,
         options: ConvertOptions | None = None,
-        progress: SongsProgress | None = None,
+        progress: OnProgress | None = None,
     ) -> Iterator[Outcome]:
         """Convert sound files of any length in bounded memory, side by side where that is faster.
 
@@ -251,7 +251,7 @@ class Voice(Trained[Converter]):
         Args:
             songs: N files. The shorter ones come first, so that songs side by side are of about one length.
             options: see `ConvertOptions`.
-            progress: told the number of a song, 0..N-1, and the share of it that is done.
+            progress: told how far a song is, under its number 0..N-1.
 
         Yields:
             The number of a song that is done with, and its report, or why it failed.
@@ -277,7 +277,7 @@ class Voice(Trained[Converter]):
         *,
         transpose_semitones: Sequence[float] | None = None,
         options: ConvertOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> list[Clip]:
         """Convert many short clips side by side: the fast way for a collection.
 
@@ -289,7 +289,7 @@ class Voice(Trained[Converter]):
             singers: who sings each.
             transpose_semitones: of each clip, in place of what the options say.
             options: see `ConvertOptions`; no clip is cut, whatever they say of chunks.
-            progress: told the share done.
+            progress: told how far it is.
 
         Returns:
             N clips, each of the rate and length of its source.

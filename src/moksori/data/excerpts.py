@@ -14,7 +14,7 @@ from moksori.data import feature_cache, splits
 from moksori.data.corpus import SPLITS, Corpus, check_split
 from moksori.data.feature_cache import Stretch, Stretches
 from moksori.data.segments import Segment
-from moksori.data.threads import Progress
+from moksori.progress import OnProgress
 
 _SUNG_BELOW_DB = 40.0  # a frame so far under the level of the singing is a rest
 
@@ -90,7 +90,7 @@ class ExcerptTable:
         n_copies: int,
         *,
         workers: int = 0,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> None:
         if n_frames < 1 or n_copies < 0:
             raise ValueError(f"excerpts of {n_frames} frames, {n_copies} copies; expected at least 1 and at least 0")

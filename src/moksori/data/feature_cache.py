@@ -37,7 +37,8 @@ from moksori.data import flat_cache, repitch
 from moksori.data.corpus import SPLITS, Corpus, Recording
 from moksori.data.flat_cache import CLIPS_A_SHARD, Described, FlatCache, Joined, Shard
 from moksori.data.index import Integers
-from moksori.data.threads import Progress, map_in_order
+from moksori.data.threads import map_in_order
+from moksori.progress import OnProgress, Progress
 
 VERSION = 3  # of the cached features; a cache of another version is built anew
 
@@ -138,7 +139,7 @@ class Stretches(Sequence[Stretch]):
 
 
 def open_features(
-    corpus: Corpus, config: FeatureConfig, copy: int, *, workers: int = 0, progress: Progress | None = None
+    corpus: Corpus, config: FeatureConfig, copy: int, *, workers: int = 0, progress: OnProgress | None = None
 ) -> Stretches:
     """Map cached features into memory, computing them first where they are missing or stale.
 
@@ -183,7 +184,7 @@ def _opened(
     numbers: Integers,
     shard: Shard,
     workers: int,
-    progress: Progress,
+    progress: OnProgress,
 ) -> _Shard:
     header: dict[str, Any] = {
         "version": VERSION,
@@ -308,7 +309,7 @@ class _Work:
 
 
 def _build(
-    path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: Progress
+    path: Path, work: _Work, recordings: Sequence[Recording], workers: int, progress: OnProgress
 ) -> list[dict[str, Any]]:
     """Compute features into a temporary file that takes its name when it is complete; what there is to tell of each."""
     clips = []
@@ -316,7 +317,7 @@ def _build(
         for recording, (rows, clip) in zip(recordings, map_in_order(work.rows, recordings, workers), strict=True):
             file.write(rows.tobytes())
             clips.append(clip)
-            progress(len(clips), len(recordings), recording.source)
+            progress(Progress(len(clips), len(recordings), recording.source))
         file.flush()
         os.fsync(file.fileno())
     return clips

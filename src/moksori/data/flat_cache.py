@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from moksori.data.corpus import CACHE, Corpus, write_json
-from moksori.data.threads import Progress
 from moksori.errors import DataError
+from moksori.progress import OnProgress, ignored, within
 
 CLIPS_A_SHARD = 4096  # a few GB of codes, some tens of features: what is lost when a build is interrupted
 
@@ -53,10 +53,9 @@ def shards(n_clips: int) -> list[Shard]:
     return [Shard(i, n, range(start, min(start + CLIPS_A_SHARD, n_clips))) for i, start in enumerate(starts)]
 
 
-def in_all(progress: Progress | None, shard: Shard, n_clips: int) -> Progress:
+def in_all(progress: OnProgress | None, shard: Shard, n_clips: int) -> OnProgress:
     """Progress of a shard, told as progress in all clips."""
-    tell = progress or (lambda done, total, what: None)
-    return lambda done, _, what: tell(shard.clips.start + done, n_clips, what)
+    return within(progress or ignored, shard.clips.start, n_clips)
 
 
 class Joined:

@@ -45,8 +45,9 @@ from moksori.data.corpus import (
 )
 from moksori.data.sources import Source
 from moksori.data.splits import Listed
-from moksori.data.threads import Progress, map_in_order
+from moksori.data.threads import map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
+from moksori.progress import OnProgress, Progress
 from moksori.workers.places import Place
 from moksori.workers.pool import Lost, Pool
 
@@ -97,7 +98,7 @@ def prepare(
     songs: Path | Place,
     out: Path,
     config: PrepareConfig | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     *,
     listed: Listed | None = None,
     pool: Pool | None = None,
@@ -267,7 +268,7 @@ def _sound_of_take(corpus: Corpus, recording: Recording) -> str:
 
 
 def _make_clips(
-    found: list[Source], kit: _Kit, progress: Progress | None, pool: Pool | None
+    found: list[Source], kit: _Kit, progress: OnProgress | None, pool: Pool | None
 ) -> tuple[list[_Clips], list[Skipped]]:
     made: dict[int, _Clips | Skipped] = {}
     done = pool.each(kit, found) if pool else enumerate(map_in_order(kit(), found, kit.config.workers))
@@ -275,7 +276,7 @@ def _make_clips(
         source = found[number].name
         made[number] = Skipped(source, f"given up: {result.reason}") if isinstance(result, Lost) else result
         if progress:
-            progress(n_done, len(found), source)
+            progress(Progress(n_done, len(found), source))
     in_order = [made[number] for number in range(len(found))]
     return (
         [result for result in in_order if not isinstance(result, Skipped)],

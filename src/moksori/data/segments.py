@@ -33,8 +33,9 @@ from moksori.data.corpus import SPLITS, Corpus, Recording, check_split
 from moksori.data.feature_cache import Stretch
 from moksori.data.flat_cache import Described, FlatCache, Joined, Shard
 from moksori.data.index import Integers
-from moksori.data.threads import Progress, map_in_order
+from moksori.data.threads import map_in_order
 from moksori.errors import DataError
+from moksori.progress import OnProgress, Progress
 
 VERSION = 1  # of the cached codes; a cache of another version is built anew
 BLOCK_SAMPLES = 1 << 18  # read at a time, about 10 s: keeps memory flat for hour-long clips
@@ -93,7 +94,7 @@ class SegmentTable:
         mel_window_samples: int = 0,
         n_bands: int = 1,
         workers: int = 0,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> None:
         if sample_rate < 1 or segment_samples < 1:
             raise ValueError(f"segments of {segment_samples} samples at {sample_rate} Hz; both must be at least 1")
@@ -280,7 +281,7 @@ def _starts(lengths: Integers) -> Integers:
 
 
 def open_codes(
-    corpus: Corpus, sample_rate: int, n_bands: int = 1, *, workers: int = 0, progress: Progress | None = None
+    corpus: Corpus, sample_rate: int, n_bands: int = 1, *, workers: int = 0, progress: OnProgress | None = None
 ) -> Joined:
     """Map the cached codes of a corpus into memory, building them first where they are missing or stale.
 
@@ -318,7 +319,7 @@ def _build(
     sample_rate: int,
     n_bands: int,
     workers: int,
-    progress: Progress,
+    progress: OnProgress,
 ) -> None:
     """Encode clips, each to its place, into a temporary file that takes its name when it is complete."""
     with atomic.replacing(path) as temporary, open(temporary, "xb") as whole:
@@ -332,7 +333,7 @@ def _build(
             return recording.source
 
         for n_done, source in enumerate(map_in_order(encode, rows, workers), start=1):
-            progress(n_done, len(rows), source)
+            progress(Progress(n_done, len(rows), source))
         os.fsync(whole.fileno())
 
 

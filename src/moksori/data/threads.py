@@ -12,9 +12,6 @@ from moksori.workers import pool
 T = TypeVar("T")
 R = TypeVar("R")
 
-Progress = Callable[[int, int, str], None]
-"""Called with (recordings done, recordings in all, source of the one just done), from the caller's thread."""
-
 
 def n_cores() -> int:
     """Cores that this process may use; see `workers.pool.n_cores`."""

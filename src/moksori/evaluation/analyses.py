@@ -11,18 +11,16 @@ from moksori.audio.clip import Clip
 from moksori.data import threads
 from moksori.errors import AudioFileError
 from moksori.evaluation.judges.panel import Analysis, Panel
+from moksori.progress import OnProgress, Progress
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage in words, what is done of it, and how much it is in all."""
 
 
 class Analyses:
     """Analyses by path, of the recordings that come up again and again; a file that cannot be read has none."""
 
-    def __init__(self, panel: Panel, progress: Progress) -> None:
+    def __init__(self, panel: Panel, progress: OnProgress) -> None:
         self.panel = panel
         self.unreadable: list[str] = []  # messages, in no order
         self._progress = progress
@@ -55,5 +53,5 @@ class Analyses:
         results = []
         for result in threads.map_in_order(work, items, workers=0):
             results.append(result)
-            self._progress(stage, len(results), len(items))
+            self._progress(Progress(len(results), len(items), stage))
         return results

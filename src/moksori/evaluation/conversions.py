@@ -7,9 +7,8 @@ goes on where it stopped.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +21,10 @@ from moksori.evaluation.pairs import Pair
 from moksori.evaluation.report import data as report
 from moksori.generation import generator
 from moksori.generation.songs.chunks import UNCUT
+from moksori.progress import OnProgress, summed
 
 NOBODY = "none"
 _MADE_BY = "made-by.json"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of clips that are done, and of all."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def convert(
     chosen: Sequence[Pair],
     folder: Path,
     options: Options,
-    progress: Progress,
+    progress: OnProgress,
     data: str = "",
     convert_files: FilesConverter | None = None,
 ) -> None:
@@ -102,7 +99,7 @@ def convert_back(
     voice: Voice,
     chosen: Sequence[Pair],
     options: Options,
-    progress: Progress,
+    progress: OnProgress,
     convert_files: FilesConverter | None = None,
 ) -> list[Pair]:
     """Convert some of the conversions back to the singers of their sources, and return their pairs.
@@ -163,16 +160,11 @@ Job = tuple[Path, str, float, Path]
 """What is to be converted, into whom, moved by how many semitones, and where to."""
 
 
-def _convert(convert_files: FilesConverter, jobs: Sequence[Job], options: Options, progress: Progress) -> None:
+def _convert(convert_files: FilesConverter, jobs: Sequence[Job], options: Options, progress: OnProgress) -> None:
     """Write the conversions that are not there yet, uncut: a recording is one stream, and has no seams."""
     missing = [job for job in jobs if not job[3].exists()]
     songs = [SongFile(source, path, target, semitones) for source, target, semitones, path in missing]
-    n_before, shares = len(jobs) - len(missing), [0.0] * len(missing)
-
-    def told(number: int, share: float) -> None:
-        shares[number] = share
-        progress(n_before + math.floor(sum(shares)), len(jobs))
-
-    for _, outcome in convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=told):
+    tell = summed(progress, len(missing), len(jobs) - len(missing))
+    for _, outcome in convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=tell):
         if isinstance(outcome, UserError):
             raise outcome

@@ -20,7 +20,7 @@ from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation import conversions, held_out, scoring, sounds
 from moksori.evaluation import pairs as test_pairs
-from moksori.evaluation.analyses import Analyses, Progress
+from moksori.evaluation.analyses import Analyses
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import distill_mos, resemblyzer, whisper
 from moksori.evaluation.judges import singer as singer_classifier
@@ -33,6 +33,7 @@ from moksori.evaluation.report import data as report
 from moksori.evaluation.report import gather
 from moksori.evaluation.report.data import Item, Report
 from moksori.evaluation.report.gather import Origin, Subject
+from moksori.progress import OnProgress, named
 from moksori.training.folder import RunFolder
 from moksori.training.logging import journal
 
@@ -47,7 +48,7 @@ def evaluate_voice(
     corpus: Corpus,
     folder: Path,
     origin: Origin,
-    progress: Progress,
+    progress: OnProgress,
     *,
     options: Options | None = None,
     texts: Texts | None = None,
@@ -93,9 +94,9 @@ def evaluate_voice(
         pairs += test_pairs.strangers(songs, corpus.singers, audio)
     panel = gather_judges(corpus, texts, options, progress)  # what is missing is said before the long work
     pairs = conversions.transposed(voice, pairs, options)
-    told = _stage(progress, "converting")
+    told = named(progress, "converting")
     conversions.convert(voice, pairs, audio, options, told, corpus.fingerprint, convert_files)
-    told = _stage(progress, "converting back")
+    told = named(progress, "converting back")
     cycled = conversions.convert_back(voice, pairs, options, told, convert_files)
 
     analyses = Analyses(panel, progress)
@@ -120,7 +121,7 @@ def evaluate_conversions(
     corpus: Corpus,
     folder: Path,
     origin: Origin,
-    progress: Progress,
+    progress: OnProgress,
     *,
     options: Options | None = None,
     texts: Texts | None = None,
@@ -150,18 +151,18 @@ def evaluate_conversions(
     return gather.report(subject, origin, items, _names(panel), corpus, options.split, options.seed)
 
 
-def gather_judges(corpus: Corpus, texts: Texts, options: Options, progress: Progress) -> Panel:
+def gather_judges(corpus: Corpus, texts: Texts, options: Options, progress: OnProgress) -> Panel:
     """Gather the judges, fitted on the corpus's training recordings; fitted once, they are kept beside the data."""
     tracker, seed = melody.tracker(options.tracker), options.seed
     classifiers: list[SingerClassifier] = [
-        singer_classifier.load_or_fit(corpus, seed, _stage(progress, "teaching the judge of singers"))
+        singer_classifier.load_or_fit(corpus, seed, named(progress, "teaching the judge of singers"))
     ]
     if resemblyzer.is_available():
-        classifiers.append(resemblyzer.load_or_fit(corpus, _stage(progress, "asking the public speaker encoder")))
+        classifiers.append(resemblyzer.load_or_fit(corpus, named(progress, "asking the public speaker encoder")))
     known = {r.source: text for r in corpus.recordings if (text := texts.of(r.source))}
     words = None
     if known:
-        words = recogniser.load_or_fit(corpus, known, seed, _stage(progress, "teaching the recogniser of vowels"))
+        words = recogniser.load_or_fit(corpus, known, seed, named(progress, "teaching the recogniser of vowels"))
     missing: list[str] = []
     is_wanted = options.whisper != conversions.NOBODY
     reader = _present(lambda: whisper.load(options.whisper, options.language), missing) if is_wanted else None
@@ -297,7 +298,3 @@ def _curves(path: Path) -> dict[str, list[list[float]]]:
             prefix = "held-out " if "figures" in entry else ""
             curves[prefix + name].append([float(entry["step"]), float(value)])
     return dict(curves)
-
-
-def _stage(progress: Progress, stage: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(stage, done, total)

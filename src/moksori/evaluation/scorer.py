@@ -20,13 +20,14 @@ from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice
 from moksori.data.corpus import SPLITS, Corpus, Recording
 from moksori.data.splits import evenly
-from moksori.evaluation.judges import discriminant, fitting
+from moksori.evaluation.judges import discriminant
 from moksori.evaluation.judges.discriminant import DiscriminantClassifier
 from moksori.evaluation.measures import mel_cepstrum, melody
 from moksori.evaluation.measures.mel_cepstrum import Cepstra
 from moksori.evaluation.measures.melody import Tracker
 from moksori.models import kinds
 from moksori.models.kinds import Model
+from moksori.progress import OnProgress
 from moksori.training.choose import Score
 
 _SECONDS = 3.0  # of an excerpt
@@ -95,7 +96,7 @@ class ConversionScorer:
         )
 
 
-def gather(corpus: Corpus, seed: int, progress: fitting.Progress) -> ConversionScorer | None:
+def gather(corpus: Corpus, seed: int, progress: OnProgress) -> ConversionScorer | None:
     """Make the scorer of a corpus, on its validation recordings.
 
     Args:

@@ -27,9 +27,10 @@ from moksori.generation.backends.streaming import StreamingBackend
 from moksori.generation.engine import trial
 from moksori.models.conditions import Conditioning
 from moksori.models.wavenet import WaveNet
+from moksori.progress import OnProgress, Progress, ignored
 
-Progress = Callable[[int], None]
-"""Called now and then with the number of samples (of one stream) generated since the last call."""
+Advance = Callable[[int], None]
+"""Called by a thread with the number of samples of each of its streams since the last call."""
 
 
 class Backend(Protocol):
@@ -175,7 +176,7 @@ def generate(
     conditioning: Conditioning,
     uniforms: Tensor,
     temperature: float = 1.0,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     workers: int = 0,
     lengths: Sequence[int] | None = None,
 ) -> Tensor:
@@ -186,7 +187,7 @@ def generate(
         conditioning: frames `[B, C, F]`.
         uniforms: `[B, T]` in [0, 1), T at most the condition's length; one number a sample, see `sampling.uniforms`.
         temperature: see `sampling.pick`.
-        progress: told every few hundredths of a second; an exception it raises ends the generation.
+        progress: told the samples that each clip has, of T, every few hundredths of a second.
         workers: threads; 0 for what `n_workers` says. Their number does not change what is generated.
         lengths: of each clip, at most T; what comes after it is not generated where the backend can leave it out.
 
@@ -214,10 +215,10 @@ def generate(
     shares = [longest_first[first::n_shares] for first in range(n_shares)]
     stop, reports = Event(), queue.SimpleQueue[int | None]()
 
-    def work(share: list[int], progress: Progress) -> Tensor:
+    def work(share: list[int], advance: Advance) -> Tensor:
         own = Conditioning(conditioning.frames[share], conditioning.hop_samples)
         ends = [own_lengths[stream] for stream in share]
-        return _sample_share(backend, own, uniforms[share], temperature, ends, progress, stop)
+        return _sample_share(backend, own, uniforms[share], temperature, ends, advance, stop)
 
     def work_beside(share: list[int]) -> Tensor:
         try:
@@ -228,13 +229,14 @@ def generate(
         finally:
             reports.put(None)  # whatever became of it, nothing more is to be expected
 
+    progressed = _Progress(n_samples, n_shares, progress or ignored)
     if n_shares == 1:
-        codes[shares[0]] = work(shares[0], progress or (lambda _: None))
+        codes[shares[0]] = work(shares[0], progressed.add)
         return codes
     with ThreadPoolExecutor(n_shares) as pool:
         jobs = [pool.submit(work_beside, share) for share in shares]
         try:
-            _pass_on(reports, n_shares, progress)
+            progressed.add_all(reports)
         finally:
             stop.set()  # after an exception the workers end with their present call
         for share, job in zip(shares, jobs, strict=True):
@@ -249,7 +251,7 @@ def _sample_share(
     uniforms: Tensor,
     temperature: float,
     lengths: list[int],
-    progress: Progress,
+    advance: Advance,
     stop: Event,
 ) -> Tensor:
     """Codes `[B, T]` of some streams, the longest first, call by call, until told to stop."""
@@ -264,21 +266,31 @@ def _sample_share(
         picked, state = backend.sample(state, given, uniforms[:n_streams, here], temperature)
         codes[:n_streams, here] = picked
         previous, position = picked[:, -1], here.stop
-        progress(here.stop - here.start)
+        advance(here.stop - here.start)
     if lengths[0] < uniforms.shape[1]:
-        progress(uniforms.shape[1] - lengths[0])  # the longest of another share is longer
+        advance(uniforms.shape[1] - lengths[0])  # the longest of another share is longer
     return codes
 
 
-def _pass_on(reports: queue.SimpleQueue[int | None], n_shares: int, progress: Progress | None) -> None:
-    """Pass on what the shares have done, as samples of one stream of all, until each has ended."""
-    done, passed_on, n_left = 0, 0, n_shares
-    while n_left:
-        n_samples = reports.get()
-        if n_samples is None:
-            n_left -= 1
-            continue
-        done += n_samples
-        if progress is not None and done // n_shares > passed_on:
-            progress(done // n_shares - passed_on)
-            passed_on = done // n_shares
+class _Progress:
+    """What shares of the streams have done, told as samples of one stream of all."""
+
+    def __init__(self, n_samples: int, n_shares: int, on_progress: OnProgress) -> None:
+        self._n_samples, self._n_shares, self._on_progress = n_samples, n_shares, on_progress
+        self._done, self._told = 0, 0
+
+    def add(self, n_samples: int) -> None:
+        """One share has so many more."""
+        self._done += n_samples
+        if self._done // self._n_shares > self._told:
+            self._told = self._done // self._n_shares
+            self._on_progress(Progress(self._told, self._n_samples))
+
+    def add_all(self, reports: queue.SimpleQueue[int | None]) -> None:
+        """What shares on other threads report, until each has ended, with None."""
+        n_left = self._n_shares
+        while n_left:
+            if (n_samples := reports.get()) is None:
+                n_left -= 1
+            else:
+                self.add(n_samples)

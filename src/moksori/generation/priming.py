@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from moksori.generation.generator import Backend, Progress
+from moksori.generation.generator import Backend
 from moksori.models.conditions import Conditioning
+from moksori.progress import OnProgress, Progress
 
 
 def go_on(
@@ -15,7 +16,7 @@ def go_on(
     given: Tensor,
     uniforms: Tensor,
     temperature: float = 1.0,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Tensor:
     """Sample what follows after codes that are given.
 
@@ -56,5 +57,5 @@ def go_on(
             codes[:, start : start + n_at_once] = picked
             previous = picked[:, -1]
             if progress is not None:
-                progress(picked.shape[1])
+                progress(Progress(min(start + n_at_once, n_new), n_new))
     return codes

@@ -1,6 +1,6 @@
 """What the worker is sent for: each errand is a call of the library, and answers with plain JSON.
 
-Paths come from the server, which made them; a `Progress` ends an errand by raising.
+Paths come from the server, which made them; whoever is told of progress ends an errand by raising.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from moksori.audio import f0_file, files, level, notes, pitch, transposition
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
-from moksori.conversion import ConvertOptions, Progress, Report, Voice, analysis
+from moksori.conversion import ConvertOptions, OnProgress, Progress, Report, Voice, analysis
 from moksori.conversion.analysis import Recording
 from moksori.errors import UserError
 from moksori.generation import generator
 from moksori.models import kinds
+from moksori.progress import part
 from moksori.studio import wishes
 
 Answer = dict[str, Any]
@@ -59,7 +60,7 @@ def load(path: str | None) -> Voice:
     return _voices[key]
 
 
-def hear(source: str, folder: str, progress: Progress) -> Answer:
+def hear(source: str, folder: str, progress: OnProgress) -> Answer:
     """Hear a recording: what it is, its outline, its melody, its loudest stretch; a copy where no browser plays it.
 
     Leaves `heard.f0.csv`, and perhaps `listen.flac`, in the folder.
@@ -75,7 +76,7 @@ def hear(source: str, folder: str, progress: Progress) -> Answer:
                 outline.push(block)
             yield block
             n_read += len(block)
-            progress(min(1.0, n_read / info.n_samples))
+            progress(Progress(n_read, info.n_samples))
 
     heard = analysis.analyse(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
     assert heard.track is not None
@@ -158,7 +159,7 @@ def preview(
     shares: dict[str, float],
     semitones: float | None,
     melody: str | None,
-    progress: Progress,
+    progress: OnProgress,
 ) -> Answer:
     """Convert ten seconds of a song, transposed as the whole of it would be; writes `preview.*.flac`."""
     loaded = load(voice)
@@ -180,7 +181,7 @@ def convert(
     voice: str | None,
     wish: Answer,
     melody: str | None,
-    progress: Progress,
+    progress: OnProgress,
 ) -> Answer:
     """Convert a whole song, then hear the result."""
     asked, loaded = wishes.wish(wish), load(voice)
@@ -195,10 +196,10 @@ def convert(
             Path(destination),
             singer=asked.shares,
             options=options,
-            progress=lambda share: progress(0.9 * share),
+            progress=part(progress, 0.0, 0.9),
             melody=given,
         )
-    heard = hear(destination, str(Path(destination).parent), lambda share: progress(0.9 + 0.1 * share))
+    heard = hear(destination, str(Path(destination).parent), part(progress, 0.9, 1.0))
     return {"report": _report(report), "heard": heard}
 
 
@@ -263,12 +264,12 @@ def _range(bounds: PitchRange) -> Answer:
     }
 
 
-def prepare(takes: str, data: str, progress: Progress) -> Answer:
+def prepare(takes: str, data: str, progress: OnProgress) -> Answer:
     """Prepare recordings for training, and ask the data doctor about them."""
     from moksori.data import doctor
     from moksori.data import prepare as preparing
 
-    corpus = preparing.prepare(Path(takes), Path(data), None, lambda done, total, name: progress(done / max(1, total)))
+    corpus = preparing.prepare(Path(takes), Path(data), None, progress)
     singers = [{**dataclasses.asdict(one), "range_notes": one.range_notes} for one in doctor.examine(corpus)]
     skipped = [{"source": one.source, "reason": one.reason} for one in corpus.skipped]
     said = {

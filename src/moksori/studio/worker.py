@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TextIO
 
 from moksori.errors import UserError
+from moksori.progress import Progress
 
 LANES = ("now", "hear", "songs", "data")
 _PROGRESS_SECONDS = 0.1  # between two words on how far an errand is
@@ -46,15 +47,15 @@ class Worker:
 
         last = [0.0]
 
-        def progress(share: float) -> None:
+        def progress(now: Progress) -> None:
             if number in self._cancelled:
                 raise CancelledError
             if time.monotonic() - last[0] >= _PROGRESS_SECONDS:
                 last[0] = time.monotonic()
-                self._say(number=number, share=round(share, 4))
+                self._say(number=number, share=round(now.share, 4))
 
         try:
-            progress(0.0)
+            progress(Progress(0.0))
             if errand in errands.TOLD_PROGRESS:
                 given = {**given, "progress": progress}
             self._say(number=number, answer=errands.ERRANDS[errand](**given))

@@ -11,7 +11,6 @@ How they are learned stands in `training.vectors`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
@@ -20,6 +19,7 @@ from moksori.errors import UserError
 from moksori.models import kinds, roster
 from moksori.models.kinds import Model
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.progress import OnProgress
 from moksori.training import vectors
 from moksori.training.media.features import FeatureMedium
 from moksori.training.recipe import Recipe
@@ -49,7 +49,7 @@ def enrol(
     recipe: Recipe,
     config: EnrolConfig,
     licence_note: str = "",
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[SourceFilterModel, Provenance]:
     """A copy of a voice in which the singers of some takes sing, too.
 

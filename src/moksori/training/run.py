@@ -22,6 +22,7 @@ from moksori.data.segments import Segment
 from moksori.errors import UserError
 from moksori.models import kinds
 from moksori.models.kinds import Model
+from moksori.progress import OnProgress
 from moksori.training import recipe as recipes
 from moksori.training import shards, warm_start
 from moksori.training.average import Average
@@ -80,7 +81,7 @@ def open_run(
     corpus: Corpus,
     recipe: Recipe,
     options: RunOptions,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: OnProgress | None = None,
     ranks: Ranks = ALONE,
 ) -> Trainer:
     """Build a run, new or resumed; `Trainer.run` does the rest.

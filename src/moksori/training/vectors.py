@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from moksori.data.batches import Batches
-from moksori.data.threads import Progress
 from moksori.errors import UserError
+from moksori.progress import OnProgress, Progress
 from moksori.training.losses import LossWeights
 from moksori.training.phases.adversarial import Criticised
 
@@ -29,7 +29,7 @@ def fitted(
     max_steps: int,
     max_seconds: float = math.inf,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Tensor:
     """The learned rows of new singers `[N, E]`, after gradient steps on how well they rebuild their recordings.
 
@@ -69,5 +69,5 @@ def fitted(
         (rows.grad,) = torch.autograd.grad(loss, [rows])
         adam.step()
         if progress:
-            progress(step + 1, max_steps, "")
+            progress(Progress(step + 1, max_steps))
     return rows.detach()

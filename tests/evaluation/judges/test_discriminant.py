@@ -11,15 +11,12 @@ from moksori.audio import files
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation.judges import discriminant, fitting
-
-
-def _silent(done: int, total: int) -> None:
-    """Nobody is told."""
+from moksori.progress import ignored
 
 
 def test_it_knows_real_recordings_that_it_never_heard(sung: tuple[Corpus, dict[str, str]]) -> None:
     corpus, _ = sung
-    ear = discriminant.load_or_fit(corpus, 0, _silent)
+    ear = discriminant.load_or_fit(corpus, 0, ignored)
     held_out = [r for r in corpus.recordings if r.split != "train"]
     found = [ear.probabilities(files.read(corpus.clip_path(recording))) for recording in held_out]
     for recording, probabilities in zip(held_out, found, strict=True):
@@ -28,9 +25,9 @@ def test_it_knows_real_recordings_that_it_never_heard(sung: tuple[Corpus, dict[s
 
 
 def test_it_is_taught_once(sung: tuple[Corpus, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = discriminant.load_or_fit(sung[0], 0, _silent)
+    first = discriminant.load_or_fit(sung[0], 0, ignored)
     monkeypatch.setattr(fitting, "training_features", lambda *given: pytest.fail("taught again"))
-    second = discriminant.load_or_fit(sung[0], 0, _silent)
+    second = discriminant.load_or_fit(sung[0], 0, ignored)
     assert torch.equal(first.weights, second.weights)
 
 
@@ -38,7 +35,7 @@ def test_a_singer_without_a_training_recording_is_named(sung: tuple[Corpus, dict
     corpus = sung[0]
     others = [r for r in corpus.recordings if not (r.singer == corpus.singers[1] and r.split == "train")]
     with pytest.raises(DataError, match=f"{corpus.singers[1]} has no training recording"):
-        discriminant.load_or_fit(dataclasses.replace(corpus, recordings=tuple(others)), 0, _silent)
+        discriminant.load_or_fit(dataclasses.replace(corpus, recordings=tuple(others)), 0, ignored)
 
 
 def test_a_discriminant_finds_the_line_between_two_clouds() -> None:

@@ -14,10 +14,7 @@ from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation.judges import resemblyzer
 from moksori.evaluation.judges.resemblyzer import CentroidClassifier, Vector
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
+from moksori.progress import ignored
 
 
 def _crossings(samples: Samples) -> Vector:
@@ -42,7 +39,7 @@ def test_silence_gets_a_name_too(clip: Clip) -> None:
 
 
 def test_centroids_are_those_of_training_recordings_and_kept(tiny_corpus: Corpus) -> None:
-    judge = resemblyzer.load_or_fit(tiny_corpus, _ignore, _crossings)
+    judge = resemblyzer.load_or_fit(tiny_corpus, ignored, _crossings)
     singer = tiny_corpus.singers[1]
     vectors = [
         _crossings(resemblyzer._prepared(files.read(tiny_corpus.clip_path(recording))))
@@ -50,8 +47,8 @@ def test_centroids_are_those_of_training_recordings_and_kept(tiny_corpus: Corpus
     ]
     mean = np.mean(vectors, axis=0)
     np.testing.assert_allclose(judge._centroids[1], mean / np.linalg.norm(mean))
-    told: list[int] = []
-    again = resemblyzer.load_or_fit(tiny_corpus, lambda done, total: told.append(done), _crossings)
+    told: list[float] = []
+    again = resemblyzer.load_or_fit(tiny_corpus, lambda now: told.append(now.done), _crossings)
     assert not told
     np.testing.assert_array_equal(judge._centroids, again._centroids)
 
@@ -60,13 +57,13 @@ def test_a_singer_without_training_recordings_is_named(tiny_corpus: Corpus) -> N
     first = tiny_corpus.singers[0]
     kept = tuple(r for r in tiny_corpus.recordings if (r.singer, r.split) != (first, "train"))
     with pytest.raises(DataError, match=f"{first} has no training recording"):
-        resemblyzer.load_or_fit(dataclasses.replace(tiny_corpus, recordings=kept), _ignore, _crossings)
+        resemblyzer.load_or_fit(dataclasses.replace(tiny_corpus, recordings=kept), ignored, _crossings)
 
 
 def test_resemblyzer_gives_vectors_of_length_one(tiny_corpus: Corpus, tmp_path: Path) -> None:
     if not resemblyzer.is_available():
         pytest.skip("the extra `judges` is not installed")
-    judge = resemblyzer.load_or_fit(tiny_corpus, _ignore)
+    judge = resemblyzer.load_or_fit(tiny_corpus, ignored)
     clip = files.read(tiny_corpus.clip_path(tiny_corpus.recordings[0]))
     similarities = judge.similarities([clip])[0]
     assert np.abs(similarities).max() <= 1.0 + 1e-6

@@ -15,12 +15,9 @@ from moksori.data.prepare import PrepareConfig, prepare
 from moksori.errors import DataError
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges.singer import NetClassifier
+from moksori.progress import ignored
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def corpus(sung: tuple[Corpus, dict[str, str]]) -> Corpus:
 def judge(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> NetClassifier:
     monkeypatch.setattr(singer_judge, "_N_STEPS", 150)
     monkeypatch.setattr(singer_judge, "_N_CLIPS", 12)
-    return singer_judge.load_or_fit(corpus, 0, _ignore)
+    return singer_judge.load_or_fit(corpus, 0, ignored)
 
 
 def _held_out(corpus: Corpus) -> list[tuple[str, Clip]]:
@@ -65,7 +62,7 @@ def test_the_same_seed_teaches_the_same_judge(
 ) -> None:
     clips = [clip for _, clip in _held_out(corpus)]
     monkeypatch.setattr(singer_judge.fitting, "FOLDER", "judges-again")
-    again = singer_judge.load_or_fit(corpus, 0, _ignore)
+    again = singer_judge.load_or_fit(corpus, 0, ignored)
     np.testing.assert_array_equal(judge.probabilities(clips), again.probabilities(clips))
 
 
@@ -73,14 +70,14 @@ def test_a_singer_without_training_recordings_is_named(corpus: Corpus) -> None:
     first = corpus.singers[0]
     kept = tuple(r for r in corpus.recordings if (r.singer, r.split) != (first, "train"))
     with pytest.raises(DataError, match=f"{first} has no training recording"):
-        singer_judge.load_or_fit(dataclasses.replace(corpus, recordings=kept), 0, _ignore)
+        singer_judge.load_or_fit(dataclasses.replace(corpus, recordings=kept), 0, ignored)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "train").is_dir(), reason="no recordings of real singers beside the project")
 def test_real_held_out_singers_are_named_rightly(tmp_path: Path) -> None:
     corpus = prepare(REAL / "train", tmp_path, PrepareConfig())
-    judge = singer_judge.load_or_fit(corpus, 0, _ignore)
+    judge = singer_judge.load_or_fit(corpus, 0, ignored)
     recordings = corpus.of("test")
     heard = judge.classify([files.read(corpus.clip_path(recording)) for recording in recordings])
     assert np.mean([name == recording.singer for name, recording in zip(heard, recordings, strict=True)]) >= 0.97

@@ -11,10 +11,7 @@ from moksori.audio import files
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation.judges import vowels as recogniser
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
+from moksori.progress import ignored
 
 
 @pytest.mark.parametrize(
@@ -43,7 +40,7 @@ def test_vowels_of_held_out_recordings_are_heard(
     corpus, texts = sung
     monkeypatch.setattr(recogniser, "_N_STEPS", 250)
     monkeypatch.setattr(recogniser, "_N_CLIPS", 8)
-    ear = recogniser.load_or_fit(corpus, texts, 0, _ignore)
+    ear = recogniser.load_or_fit(corpus, texts, 0, ignored)
     scores = [
         recogniser.accuracy(ear.recognise(files.read(corpus.clip_path(r))), texts[r.source].split("-"))
         for r in corpus.recordings
@@ -58,6 +55,6 @@ def test_too_few_texts_are_refused(sung: tuple[Corpus, dict[str, str]]) -> None:
     corpus, texts = sung
     few = dict(list(texts.items())[:3])
     with pytest.raises(DataError, match="needs 10"):
-        recogniser.load_or_fit(corpus, few, 0, _ignore)
+        recogniser.load_or_fit(corpus, few, 0, ignored)
     with pytest.raises(DataError, match="0 training recordings"):
-        recogniser.load_or_fit(dataclasses.replace(corpus), {source: "take 1" for source in texts}, 0, _ignore)
+        recogniser.load_or_fit(dataclasses.replace(corpus), {source: "take 1" for source in texts}, 0, ignored)

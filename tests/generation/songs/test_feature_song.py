@@ -13,6 +13,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.generation.songs.features import FeatureSong, sing
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.progress import Progress
 
 N_FRAMES = 150
 
@@ -69,11 +70,11 @@ def test_an_excerpt_sounds_as_the_song_does(tiny_swift: SourceFilterModel) -> No
 
 
 def test_progress_rises_to_one(tiny_swift: SourceFilterModel) -> None:
-    shares: list[float] = []
+    told: list[Progress] = []
     vector = tiny_swift.singers(torch.tensor([0]))[0].detach()
     song = FeatureSong(tiny_swift.eval(), vector, _pitch(), 0, 50)
-    assert len(list(song.converted(_blocks(_song(tiny_swift), 1000), shares.append))) == 3
-    assert shares == pytest.approx([1 / 3, 2 / 3, 1])
+    assert len(list(song.converted(_blocks(_song(tiny_swift), 1000), told.append))) == 3
+    assert [progress.share for progress in told] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
 def test_stretches_are_whole_latent_frames(tiny_swift: SourceFilterModel) -> None:

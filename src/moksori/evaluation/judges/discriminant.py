@@ -18,6 +18,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.splits import evenly
 from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
+from moksori.progress import OnProgress
 
 _VERSION = 1
 _PER_SINGER = 12  # recordings that it is fitted on, each also at two other pitches
@@ -43,9 +44,7 @@ class DiscriminantClassifier(nn.Module):
         return (pieces @ self.weights + self.offsets).softmax(dim=1).mean(dim=0)
 
 
-def load_or_fit(
-    corpus: Corpus, seed: int, progress: fitting.Progress, singers: Sequence[str] = ()
-) -> DiscriminantClassifier:
+def load_or_fit(corpus: Corpus, seed: int, progress: OnProgress, singers: Sequence[str] = ()) -> DiscriminantClassifier:
     """The classifier of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:

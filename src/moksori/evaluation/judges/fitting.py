@@ -25,6 +25,7 @@ from moksori.audio.spectral import SpectralConfig
 from moksori.data import threads
 from moksori.data.corpus import Corpus, Recording
 from moksori.errors import ModelFileError
+from moksori.progress import OnProgress, Progress
 
 SPECTRAL = SpectralConfig(sample_rate=16000, window_samples=1024, hop_samples=160, n_mels=80, low_hz=40.0)
 FOLDER = "judges"  # below the data folder
@@ -34,9 +35,6 @@ _PITCH_RANGE_SEMITONES = 7.0  # recordings are also used up to this much higher 
 _LIFTER = 0.6  # the envelope is what changes more slowly than this share of a period
 _TONE = 0.4  # deviation of the tone of a room, 9 dB in the scale of `features`
 _MIDDLE_MEL = -6.0  # log-mels of singing at one level lie around here
-
-Progress = Callable[[int, int], None]
-"""Called with what is done, and how much it is in all."""
 
 
 def features(clip: Clip) -> Tensor:
@@ -72,7 +70,7 @@ def features_at_pitch(clip: Clip, semitones: float, top_hz: float) -> Tensor:
 
 
 def training_features(
-    corpus: Corpus, recordings: Sequence[Recording], seed: int, progress: Progress
+    corpus: Corpus, recordings: Sequence[Recording], seed: int, progress: OnProgress
 ) -> list[tuple[Recording, Tensor]]:
     """Features of recordings, each as it is and at two other pitches, one higher and one lower."""
     rng = np.random.default_rng(seed)
@@ -89,7 +87,7 @@ def training_features(
     every = []
     for number, group in enumerate(threads.map_in_order(features_of, zip(recordings, moves, strict=True), workers=0)):
         every += group
-        progress(number + 1, len(recordings))
+        progress(Progress(number + 1, len(recordings)))
     return every
 
 

@@ -23,6 +23,7 @@ from moksori.data.corpus import Corpus
 from moksori.data.splits import evenly
 from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
+from moksori.progress import OnProgress, Progress
 
 _PER_SINGER = 20  # recordings for each centroid
 _RATE = 16000  # Hz, the encoder's input
@@ -64,7 +65,7 @@ def is_available() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in names)
 
 
-def load_or_fit(corpus: Corpus, progress: fitting.Progress, encoder: Encoder | None = None) -> CentroidClassifier:
+def load_or_fit(corpus: Corpus, progress: OnProgress, encoder: Encoder | None = None) -> CentroidClassifier:
     """The public judge of a corpus: centroids as they are kept beside the data, or measured now.
 
     Args:
@@ -97,7 +98,7 @@ class _Centroids(nn.Module):
         self.register_buffer("centroids", torch.zeros(n_singers, width, dtype=torch.float64))
 
 
-def _centroids(corpus: Corpus, encoder: Encoder, progress: fitting.Progress) -> Vector:
+def _centroids(corpus: Corpus, encoder: Encoder, progress: OnProgress) -> Vector:
     """Mean vectors of real training recordings, `[S, width]`."""
     chosen = [evenly(corpus.of("train", singer), _PER_SINGER) for singer in corpus.singers]
     if not all(chosen):
@@ -109,7 +110,7 @@ def _centroids(corpus: Corpus, encoder: Encoder, progress: fitting.Progress) -> 
         for recording in recordings:
             vectors.append(encoder(_prepared(files.read(corpus.clip_path(recording)))))
             n_done += 1
-            progress(n_done, sum(map(len, chosen)))
+            progress(Progress(n_done, sum(map(len, chosen))))
         rows.append(np.mean(vectors, axis=0))
     return np.asarray(rows, np.float64)
 

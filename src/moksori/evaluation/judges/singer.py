@@ -19,6 +19,7 @@ from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus
 from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
+from moksori.progress import OnProgress, Progress, within
 
 _VERSION = 1  # of net and teaching; another one is taught anew
 _CHANNELS = 96
@@ -82,7 +83,7 @@ class NetClassifier:
         return [self.singers[index] for index in self.probabilities(clips).argmax(axis=1)]
 
 
-def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> NetClassifier:
+def load_or_fit(corpus: Corpus, seed: int, progress: OnProgress) -> NetClassifier:
     """The judge of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
@@ -103,11 +104,11 @@ def load_or_fit(corpus: Corpus, seed: int, progress: fitting.Progress) -> NetCla
     return NetClassifier(net, corpus.singers)
 
 
-def _fit(net: SingerNet, corpus: Corpus, seed: int, progress: fitting.Progress) -> None:
+def _fit(net: SingerNet, corpus: Corpus, seed: int, progress: OnProgress) -> None:
     """Teach a net; dropout draws from the global generator, which the caller guards."""
     n_recordings = len(corpus.of("train"))
     n_all = n_recordings + _N_STEPS
-    examples = fitting.training_features(corpus, corpus.of("train"), seed, lambda done, _: progress(done, n_all))
+    examples = fitting.training_features(corpus, corpus.of("train"), seed, within(progress, 0, n_all))
     by_singer: list[list[Tensor]] = [[] for _ in corpus.singers]
     for recording, mel in examples:
         by_singer[corpus.singers.index(recording.singer)].append(mel)
@@ -123,7 +124,7 @@ def _fit(net: SingerNet, corpus: Corpus, seed: int, progress: fitting.Progress) 
         torch.autograd.backward(loss)
         adam.step()
         schedule.step()
-        progress(n_recordings + step + 1, n_all)
+        progress(Progress(n_recordings + step + 1, n_all))
     net.eval()
 
 

@@ -18,6 +18,7 @@ from moksori.data.corpus import Corpus, Recording
 from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
 from moksori.evaluation.measures import syllables
+from moksori.progress import OnProgress, Progress, within
 
 _VERSION = 1  # of net and teaching
 _CHANNELS = 128
@@ -92,7 +93,7 @@ def edits(first: Sequence[str], second: Sequence[str]) -> int:
     return row[-1]
 
 
-def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: fitting.Progress) -> VowelRecogniser:
+def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: OnProgress) -> VowelRecogniser:
     """The recogniser of a corpus: as it is kept beside the data, or taught now on its training recordings.
 
     Args:
@@ -127,11 +128,11 @@ def _fit(
     corpus: Corpus,
     labelled: Mapping[Recording, tuple[str, ...]],
     seed: int,
-    progress: fitting.Progress,
+    progress: OnProgress,
 ) -> None:
     """Teach a net; dropout draws from the global generator, which the caller guards."""
     n_all = len(labelled) + _N_STEPS
-    examples = fitting.training_features(corpus, list(labelled), seed, lambda done, _: progress(done, n_all))
+    examples = fitting.training_features(corpus, list(labelled), seed, within(progress, 0, n_all))
     generator = torch.Generator().manual_seed(seed)
     adam = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, _LEARNING_RATE, _N_STEPS, pct_start=0.1)
@@ -146,7 +147,7 @@ def _fit(
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         adam.step()
         schedule.step()
-        progress(len(labelled) + step + 1, n_all)
+        progress(Progress(len(labelled) + step + 1, n_all))
     net.eval()
 
 

@@ -5,7 +5,7 @@ samples --encoder--> z --cut--> parts --> (`scheduler` sings them) --> codes --j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from moksori.generation.songs.chunks import ChunkConfig, Codes, Joiner, SeamCoun
 from moksori.generation.songs.latents import Encode, Latents
 from moksori.generation.songs.windows import Window
 from moksori.models.autoencoder import Autoencoder
+from moksori.progress import OnProgress, Progress
 
 # How long a sample takes to encode and to sing, in proportion; at the paper's size it is this.
 _TO_ENCODE, _TO_SING = 1, 2
@@ -52,7 +53,7 @@ class CodeSong(Song):
         config: ChunkConfig,
         measured: Measurement,
         source: Iterator[Samples],
-        progress: Callable[[float], None] | None = None,
+        progress: OnProgress | None = None,
     ) -> None:
         self.seams = SeamCount()
         self._model, self._encode, self._vector, self._melody = model, encode, vector, melody
@@ -107,7 +108,7 @@ class CodeSong(Song):
         share = (_TO_ENCODE * self._n_encoded + _TO_SING * self._n_sung) / self._to_do
         if self._progress is not None and share > self._share_reported:
             self._share_reported = share
-            self._progress(share)
+            self._progress(Progress(share))
 
     def sound(self, codes: Iterator[Codes]) -> Iterator[Samples]:
         """The song's sound, chunk after chunk, from the codes of its parts."""

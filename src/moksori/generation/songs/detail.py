@@ -23,6 +23,7 @@ from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
+from moksori.progress import OnProgress
 
 _MARGIN_FRAMES = 24  # that measuring a frame may look at on either side
 
@@ -57,7 +58,7 @@ class DetailSong(FeatureSong):
         self._gain = torch.tensor([features.NO_GAIN if gain is None else gain])
 
     def converted(
-        self, source: Callable[[], Iterator[Samples]], progress: Callable[[float], None] | None = None
+        self, source: Callable[[], Iterator[Samples]], progress: OnProgress | None = None
     ) -> Iterator[Samples]:
         """See `FeatureSong.converted`."""
         self._analyse(source())

@@ -24,6 +24,7 @@ from moksori.generation.songs.windows import Window
 from moksori.models import synthesiser
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
+from moksori.progress import OnProgress, Progress
 
 STRETCH_FRAMES = 1000  # 10 s: bounds the memory; more would hardly be faster
 
@@ -63,7 +64,7 @@ class FeatureSong:
         self._oscillation = synthesiser.oscillation(self._f0_hz, config.synthesiser)
 
     def converted(
-        self, source: Callable[[], Iterator[Samples]], progress: Callable[[float], None] | None = None
+        self, source: Callable[[], Iterator[Samples]], progress: OnProgress | None = None
     ) -> Iterator[Samples]:
         """Sing.
 
@@ -86,7 +87,7 @@ class FeatureSong:
             sound = _finite(self._sound(self._analysed(window, first, last), first, last))
             yield sound[(start - first) * config.hop_samples : (stop - first) * config.hop_samples]
             if progress is not None:
-                progress(stop / n_frames)
+                progress(Progress(stop, n_frames))
 
     @torch.inference_mode()
     def intermediates(self, source: Callable[[], Iterator[Samples]]) -> tuple[Tensor, Controls]:

@@ -29,6 +29,7 @@ from moksori.generation import generator, priming
 from moksori.generation.songs.base import Part, Scheduled
 from moksori.generation.songs.chunks import Codes
 from moksori.models.conditions import Conditioning
+from moksori.progress import Progress
 
 _STREAM_SAMPLES = 2**20  # that a stream of a group may have on the average: 65 s at 16 kHz, 16 MB
 
@@ -202,11 +203,12 @@ def _sing_group(group: list[tuple[Slot[S], Part]], backend: generator.Backend, t
     uniforms = torch.stack([padded(part.uniforms, n_samples) for _, part in group])  # [B, T]
     done = 0
 
-    def progressed(n_steps: int) -> None:
+    def progressed(progress: Progress) -> None:
         nonlocal done
+        n_done = int(progress.done)
         for slot, part in group:
-            slot.song.progressed(min(n_steps, max(0, part.n_samples - done)))
-        done += n_steps
+            slot.song.progressed(min(n_done, part.n_samples) - min(done, part.n_samples))
+        done = n_done
 
     conditioning = Conditioning(frames, group[0][1].conditioning.hop_samples)
     given = torch.stack([part.given for _, part in group]).to(frames.device)  # [B, P]

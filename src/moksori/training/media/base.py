@@ -28,9 +28,9 @@ from moksori.data import batches as data_batches
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment
-from moksori.data.threads import Progress
 from moksori.models import kinds
 from moksori.models.singers import SingerTable
+from moksori.progress import OnProgress
 from moksori.training.learner import Learner
 from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
@@ -66,7 +66,7 @@ class Medium(Protocol):
     singers: SingerTable
 
     def table(
-        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: OnProgress | None = None
     ) -> Table:
         """The table of a split, of clips of `n_samples` at the model's rate, a whole number of its latent frames.
 

@@ -13,11 +13,11 @@ from moksori.audio.clip import Clip, Samples
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
-from moksori.data.threads import Progress
 from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
 from moksori.models import notes as note_names
 from moksori.models.autoencoder import Autoencoder
+from moksori.progress import OnProgress
 from moksori.training import learner, losses, perturb
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
@@ -48,7 +48,7 @@ class CodeMedium(ConversionMedium):
         self.notes = model.notes if model.is_melody_conditioned else None  # the pitch adversary
 
     def table(
-        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: OnProgress | None = None
     ) -> SegmentTable:
         """See `Medium.table`; there are no copies."""
         config = self._model.config

@@ -14,10 +14,10 @@ from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.segments import Segment
-from moksori.data.threads import Progress
 from moksori.generation.songs import features as feature_song
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.models.synthesiser import Controls
+from moksori.progress import OnProgress
 from moksori.training import learner, losses, perturb, vectors
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
@@ -52,7 +52,7 @@ class FeatureMedium(ConversionMedium):
         self.has_detail = model.config.decoder.has_detail
 
     def table(
-        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: OnProgress | None = None
     ) -> ExcerptTable:
         """See `Medium.table`."""
         config = self._model.config

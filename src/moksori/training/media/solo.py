@@ -13,10 +13,10 @@ from moksori.audio.clip import Clip
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
-from moksori.data.threads import Progress
 from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
 from moksori.models.solo import Solo
+from moksori.progress import OnProgress
 from moksori.training import learner, losses
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
@@ -41,7 +41,7 @@ class SoloMedium(Medium):
         self.is_augmentable = model.config.decoder.bands == 1  # a step of bands cannot be reversed
 
     def table(
-        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: Progress | None = None
+        self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: OnProgress | None = None
     ) -> SegmentTable:
         """See `Medium.table`; there are no copies."""
         config = self._model.config
