@@ -21,6 +21,7 @@ from moksori.data.corpus import MANIFEST, SPLITS, Corpus, Recording
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.index import Columns, Rows
 from moksori.data.segments import SegmentTable, open_codes
+from moksori.progress import Progress
 
 
 @pytest.fixture
@@ -161,11 +162,11 @@ class TestShards:
     ) -> None:
         monkeypatch.setattr(flat_cache, "CLIPS_A_SHARD", 5)
         corpus = Corpus.load(folder)
-        told: list[tuple[int, int, str]] = []
+        told: list[Progress] = []
 
         def until(n: int) -> None:
-            def tell(*progress: object) -> None:
-                told.append(progress)  # type: ignore[arg-type]
+            def tell(progress: Progress) -> None:
+                told.append(progress)
                 if len(told) == n:
                     raise KeyboardInterrupt
 
@@ -175,7 +176,9 @@ class TestShards:
             until(7)
         told.clear()
         until(0)
-        assert [done for done, _, _ in told] == list(range(6, 13)) and {total for _, total, _ in told} == {12}
+        assert [progress.done for progress in told] == list(range(6, 13)) and {progress.total for progress in told} == {
+            12
+        }
         told.clear()
         until(0)
         assert told == []

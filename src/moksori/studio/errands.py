@@ -291,7 +291,7 @@ def change_singers(voice: str | None, destination: str, renamed: dict[str, str],
 
 
 def enrol(
-    voice: str | None, takes: str, data: str, destination: str, singer: str, licence: str, progress: Progress
+    voice: str | None, takes: str, data: str, destination: str, singer: str, licence: str, progress: OnProgress
 ) -> Answer:
     """Have a copy of a voice take up the singer of some takes: they are prepared, then a vector is fitted to them."""
     from moksori.data import doctor
@@ -299,18 +299,16 @@ def enrol(
     from moksori.training import enrol as enrolling
     from moksori.training import recipe as recipes
 
-    reached = [0.0]
+    reached = 0.0
 
-    def told(first: float, last: float) -> Callable[[int, int, str], None]:
-        def tell(done: int, total: int, _: str) -> None:
-            reached[0] = max(reached[0], first + (last - first) * done / max(1, total))
-            progress(reached[0])
-
-        return tell
+    def rising(now: Progress) -> None:
+        nonlocal reached  # features first, then steps: each begins at 0 again
+        reached = max(reached, now.share)
+        progress(Progress(reached))
 
     loaded = load(voice)
     config = preparing.PrepareConfig(singer=singer)
-    corpus = preparing.prepare(Path(takes), Path(data), config, told(0.0, 0.3))
+    corpus = preparing.prepare(Path(takes), Path(data), config, part(rising, 0.0, 0.3))
     grown, provenance = enrolling.enrol(
         loaded.model,
         loaded.provenance,
@@ -318,7 +316,7 @@ def enrol(
         recipes.load(enrolling.RECIPE),
         enrolling.EnrolConfig(),
         licence,
-        told(0.3, 1.0),
+        part(rising, 0.3, 1.0),
     )
     checkpoint.write_model(Path(destination), grown, provenance)
     (health,) = doctor.examine(corpus)
