@@ -57,6 +57,20 @@ def test_axe_finds_nothing_wrong_with_any_page(browser: Any, studio: Served, tra
             assert look_closely(page) == [], name
 
 
+def test_one_singer_is_offered_five_minutes_from_the_shipped_voice_in_their_words(
+    browser: Any, studio: Served, training: str
+) -> None:
+    for page in open_page(browser, studio, locale="ko"):
+        page.goto(f"{studio.address}train?training={training}")
+        until(page, "document.querySelector('#base').value === 'shipped'")
+        assert page.input_value("#recipe") == "adapt" and page.input_value("#minutes") == "5"
+        assert "5분이면 내 목소리로" in page.inner_text("#recipe-told")
+        assert "목소리에서 학습을 시작합니다" in page.inner_text("#advice")
+        assert page.is_disabled("#base option[value=none]")
+        page.select_option("#recipe", "small")
+        assert page.is_hidden("#base-field") and page.input_value("#minutes") == "60"
+
+
 def test_axe_would_find_something(page: Any) -> None:
     page.evaluate("document.querySelector('main').append(document.createElement('button'))")
     assert [told for told in look_closely(page) if told.startswith("button-name")]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from serving import ARIRANG, Served
 from test_studio_convert import open_quietly
 
 from moksori import checkpoint
+from moksori.studio import wishes
 from moksori.studio.crew import Crew
 from moksori.studio.store import Store
 from moksori.studio.trainings import Trainings
@@ -131,7 +133,7 @@ def test_a_run_of_smoke_outlives_page_and_server_pauses_goes_on_and_sings(browse
 
 def test_a_run_that_stands_tells_the_time_of_its_save(tmp_path: Path) -> None:
     """Once it told that of the last line: what judges had taken after it was spent already when it went on."""
-    trainings = Trainings(Store(tmp_path), Crew(), lambda kind, record: None)
+    trainings = Trainings(Store(tmp_path), Crew(), lambda number: None, lambda kind, record: None)
     number = trainings.add("a")["id"]
     run = trainings.folder(number) / "run"
     run.mkdir()
@@ -143,6 +145,41 @@ def test_a_run_that_stands_tells_the_time_of_its_save(tmp_path: Path) -> None:
         trainings._store.put("trainings", {**trainings.get(number), "state": state, "wish": {"minutes": 1}})
         told = trainings.told(number)
         assert (told["step"], told["seconds"]) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({"recipe": "adapt"}, ["--recipe", "adapt", "--for"]),
+        ({"recipe": "adapt", "base": "shipped"}, ["--recipe", "adapt", "--from", "base", "--for"]),
+        ({"recipe": "swift", "base": "mine"}, ["--recipe", "swift", "--from", "/voices/mine", "--for"]),
+    ],
+)
+def test_a_training_begins_from_the_voice_that_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], given: list[str]
+) -> None:
+    begun: list[list[str]] = []
+
+    class Begun:
+        pid = 1
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            begun.append(command)
+
+    monkeypatch.setattr(subprocess, "Popen", Begun)
+    paths = {"shipped": None, "mine": "/voices/mine"}
+    trainings = Trainings(Store(tmp_path), Crew(), paths.__getitem__, lambda kind, record: None)
+    number = trainings.add("a")["id"]
+    trainings._store.put("trainings", {**trainings.get(number), "doctor": {}})
+    trainings.start(number, wishes.training_wish(asked))
+    (command,) = begun
+    at = command.index("--recipe")
+    assert command[at : at + len(given)] == given
+    # A run that has begun knows what it began from.
+    (trainings.folder(number) / "run").mkdir()
+    (trainings.folder(number) / "run" / "recipe.toml").touch()
+    trainings.start(number, wishes.training_wish(asked))
+    assert "--from" not in begun[1] and begun[1][begun[1].index("--recipe") + 1].endswith("recipe.toml")
 
 
 def _wait_for_end(pid: int) -> None:
@@ -174,7 +211,7 @@ class TestTakes:
         assert studio.ask("POST", f"/api/trainings/{training}/start", wish).status == 409
         assert studio.ask("POST", f"/api/trainings/{training}/check").status == 400
         wrong = studio.ask("POST", f"/api/trainings/{training}/start", {"recipe": "/etc/passwd", "minutes": 1})
-        assert wrong.status == 400 and "expected one of swift" in wrong.json["error"]
+        assert wrong.status == 400 and "expected one of adapt" in wrong.json["error"]
 
     def test_recordings_that_are_none_are_told_by_the_names_they_had(self, studio: Served, training: str) -> None:
         for name, raw in (("first.wav", ARIRANG.read_bytes()), ("letter.wav", b"Dear Sir")):
@@ -185,6 +222,7 @@ class TestTakes:
         (skip,) = checked["doctor"]["skipped"]
         assert skip["source"] == "anna/letter.wav"
         assert "only one singer" in checked["doctor"]["advice"][0]
+        assert "가수가 한 명뿐이라" in checked["doctor"]["said"]["ko"]["advice"][0]
         assert str(studio.folder) not in json.dumps(checked)
 
 

@@ -52,7 +52,7 @@ class Studio:
         self.songs = Songs(store, self.crew, self.hub.tell)
         self.voices = Voices(store, self.crew, self.hub.tell)
         self.enrolments = Enrolments(store, self.crew, self.voices, self.hub.tell)
-        self.trainings = Trainings(store, self.crew, self.hub.tell)
+        self.trainings = Trainings(store, self.crew, self.voices.path, self.hub.tell)
         self.jobs = Jobs(store, self.crew, self.songs, self.voices.path, self.hub.tell)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -153,6 +153,7 @@ class Studio:
             nonce=request.scope["nonce"],
             page=name,
             pages=PAGES,
+            recipes=wishes.RECIPES,
             version=moksori.__version__,
         )
         return HTMLResponse(content)

@@ -15,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ _LOG_BYTES = 4000  # of the log's end
 class Trainings:
     """The trainings of a studio."""
 
-    def __init__(self, store: Store, crew: Crew, tell: Tell) -> None:
-        self._store, self._crew, self._tell = store, crew, tell
+    def __init__(self, store: Store, crew: Crew, voice_path: Callable[[str], str | None], tell: Tell) -> None:
+        self._store, self._crew, self._voice_path, self._tell = store, crew, voice_path, tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._children: list[subprocess.Popen[bytes]] = []  # to be waited for when they end
         self._shares: dict[str, float] = {}
@@ -125,7 +126,7 @@ class Trainings:
         """Start a training, or go on with it.
 
         Raises:
-            StudioError: it was not checked, or is under way.
+            StudioError: it was not checked, is under way, or the voice that it is to begin from is not there.
         """
         record, folder = self.get(number), self.folder(number)
         if record["doctor"] is None:
@@ -133,12 +134,13 @@ class Trainings:
         if self._is_alive(number):
             raise StudioError("error.training_runs", 409)
         if (run := folder / "run" / run_files.RECIPE).is_file():
-            recipe = str(run)  # a run keeps its own
+            recipe, base = str(run), []  # a run keeps its own
         else:
             recipe = record["recipe"] = wish.recipe
+            base = ["--from", self._voice_path(wish.base) or run_files.BASE] if wish.base else []
         (folder / ENDED).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "moksori", "train", str(folder / "data"), "-o", str(folder / "run")]
-        command += ["--recipe", recipe, "--for", f"{round(wish.minutes * 60)}s", "--json"]
+        command += ["--recipe", recipe, *base, "--for", f"{round(wish.minutes * 60)}s", "--json"]
         command += ["--licence", wish.licence] if wish.licence else []
         command += ["--report"] if wish.is_judged else []
         with self._alive_lock(number) as lock:

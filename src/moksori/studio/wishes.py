@@ -8,7 +8,7 @@ from typing import Any
 from moksori import settings
 from moksori.errors import UserError
 
-RECIPES = ("swift", "small", "melody", "paper", "smoke")
+RECIPES = ("adapt", "swift", "small", "melody", "paper", "smoke")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class TrainingWish:
     """How to train."""
 
     recipe: str = "swift"
+    base: str = ""  # the studio's name of the voice to begin from; "": the recipe's own
     minutes: float = 30.0
     licence: str = ""  # terms of the recordings
     is_judged: bool = False  # afterwards, on recordings that were held back

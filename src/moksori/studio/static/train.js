@@ -1,6 +1,6 @@
 // Training: recordings, what the data doctor says of them, and a run that goes on by itself.
 
-import { ask, byId, duration, guarded, ink, listen, make, say, settle, upload } from "./common.js";
+import { ask, byId, duration, guarded, ink, listen, make, say, settle, upload, voiceName } from "./common.js";
 import { rangeBar } from "./ranges.js";
 
 const trainings = new Map();
@@ -56,6 +56,7 @@ function show(told) {
   if (!isRunning) byId("pause").textContent = say("train.pause");
   if (byId("run").dataset.of !== told.id && told.wish) { byId("minutes").value = told.wish.minutes; byId("terms").value = told.wish.licence; byId("judge").checked = told.wish.is_judged; }
   byId("run").dataset.of = told.id;
+  suit(told, hasBegun);
   byId("use").hidden = !told.has_voice;
   byId("use").href = `/?voice=${told.id}`;
   byId("report-link").hidden = !told.has_report;
@@ -70,6 +71,44 @@ function show(told) {
   showScores(told.scores);
   showSamples(told);
   byId("log").textContent = told.log;
+}
+
+/** What suits so many singers, when they are known first or become others; what is chosen by hand stays. */
+function suit(told, hasBegun) {
+  const n = told.doctor?.singers.length ?? 0, key = `${told.id} ${n}`;
+  if (byId("recipe").dataset.suits !== key && n && !hasBegun) {
+    byId("recipe").dataset.suits = key;
+    byId("recipe").value = n === 1 ? "adapt" : "swift";
+    recipeChosen();
+  }
+  byId("base-field").hidden = hasBegun || !FROM_A_VOICE[byId("recipe").value];
+  byId("recipe-told").hidden = hasBegun;
+}
+
+const FROM_A_VOICE = { adapt: "shipped", swift: "none" }; // what these begin from, unless somebody chooses another
+const MINUTES = { adapt: 5, smoke: 1 };
+
+function recipeChosen() {
+  const recipe = byId("recipe").value;
+  byId("minutes").value = MINUTES[recipe] ?? 60;
+  byId("recipe-told").textContent = say(`recipe.${recipe}_told`);
+  byId("base-field").hidden = !FROM_A_VOICE[recipe];
+  byId("base").value = FROM_A_VOICE[recipe] ?? "none";
+  showNothing();
+}
+
+/** Only who has several singers can begin from nothing. */
+function showNothing() {
+  const [nothing] = byId("base").options;
+  if (nothing) nothing.disabled = byId("recipe").value === "adapt";
+}
+
+/** Voices to begin from: only those whose nets are the same as the recipe's can be. */
+async function loadBases() {
+  const before = byId("base").value, voices = (await ask("/api/voices")).filter((voice) => voice.card?.takes_up_singers);
+  byId("base").replaceChildren(make("option", { value: "none", text: say("train.base_none") }), ...voices.map((voice) => make("option", { value: voice.id, text: voiceName(voice) })));
+  byId("base").value = before || FROM_A_VOICE[byId("recipe").value] || "none";
+  showNothing();
 }
 
 function showTakes(told, isOpen) {
@@ -92,8 +131,10 @@ function showDoctor(doctor) {
     return make("tr", {}, make("th", { scope: "row", text: one.singer }), make("td", {}, make("span", { text: one.sung_minutes.toFixed(1) }), meter), make("td", { text: one.n_files }), make("td", { text: (one.sung_minutes - one.training_minutes).toFixed(1) }),
       make("td", {}, make("span", { text: one.range_notes }), one.low_hz ? rangeBar(one.low_hz, one.high_hz) : null), make("td", { text: `${one.noise_dbfs.toFixed(0)} dBFS` }), make("td", { class: `verdict ${one.verdict}`, text: say(`doctor.${one.verdict}`) }));
   }));
-  const lines = [...doctor.advice, ...doctor.singers.flatMap((one) => one.advice.map((each) => `${one.singer}: ${each}`)), ...doctor.skipped.map((skip) => say("doctor.skipped", skip))];
-  byId("advice").replaceChildren(...lines.map((text) => make("li", { text, lang: "en" })));
+  const said = doctor.said?.[document.documentElement.lang]; // of before: only English
+  const advice = said ? [...said.advice, ...Object.entries(said.singers).flatMap(([singer, own]) => own.map((each) => `${singer}: ${each}`))] : [...doctor.advice, ...doctor.singers.flatMap((one) => one.advice.map((each) => `${one.singer}: ${each}`))];
+  const skipped = doctor.skipped.map((skip) => make("li", { text: say("doctor.skipped", skip) }));
+  byId("advice").replaceChildren(...advice.map((text) => make("li", said ? { text } : { text, lang: "en" })), ...skipped);
 }
 
 /** A curve a loss, each on a scale of its own. */
@@ -166,8 +207,10 @@ byId("check").addEventListener("click", guarded(async () => { settle(); await as
 byId("run").addEventListener("submit", guarded(async (event) => {
   event.preventDefault();
   settle();
-  await ask(`/api/trainings/${chosen}/start`, { method: "POST", json: { recipe: byId("recipe").value, minutes: Number(byId("minutes").value), licence: byId("terms").value, is_judged: byId("judge").checked } });
+  await ask(`/api/trainings/${chosen}/start`, { method: "POST", json: { recipe: byId("recipe").value, base: base(), minutes: Number(byId("minutes").value), licence: byId("terms").value, is_judged: byId("judge").checked } });
 }));
+byId("recipe").addEventListener("change", recipeChosen);
+const base = () => (byId("base-field").hidden || byId("base").value === "none" ? "" : byId("base").value);
 byId("pause").addEventListener("click", guarded(async () => {
   settle();
   await ask(`/api/trainings/${chosen}/pause`, { method: "POST" });
@@ -183,10 +226,11 @@ const changed = guarded(async (training) => {
   if (training.id === chosen) await load();
 });
 
-listen((kind, record) => (kind === "training" ? changed(record) : undefined), guarded(async () => {
+listen((kind, record) => ({ training: changed, voice: guarded(loadBases) })[kind]?.(record), guarded(async () => {
   trainings.clear();
   for (const training of await ask("/api/trainings")) trainings.set(training.id, training);
   showList();
+  guarded(loadBases)(); // reading the voices may take a while
   const wanted = chosen ?? new URLSearchParams(location.search).get("training");
   if (trainings.has(wanted)) await choose(wanted);
 }));
