@@ -27,6 +27,7 @@ FLOORS = {
     "audio": 1,
     "presets": 1,
     "hub": 1,
+    "whisper_files": 1,
     "data": 2,
     "models": 2,
     "checkpoint": 3,
@@ -50,9 +51,9 @@ FLOORS = {
 ORDER = {
     "workers": "places pool actors",
     "audio": (
-        "clip frames mels mulaw bands highpass level mixdown parts containers files resample spectral levelling pitch "
-        "f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths mark "
-        "live_pitch polyphony reverberation signals"
+        "clip frames mels mulaw bands highpass level mixdown parts containers files resample spectral whisper_mel "
+        "levelling pitch f0_file notes overlap_add pitch_synchronous envelopes shapes features transposition breaths "
+        "mark live_pitch polyphony reverberation signals"
     ),
     "data": (
         "index corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
@@ -60,7 +61,7 @@ ORDER = {
     ),
     "models": (
         "conditions layers notes mel_encoder encoder separator wavenet synthesiser source_filter expectation "
-        "classifier critic singers autoencoder source_filter_model solo kinds roster"
+        "whisper_encoder classifier critic singers autoencoder source_filter_model solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",
     "generation.backends": ("sampling stepwise reference streaming cuda_graph graphed fused_kernels fused calibration"),
@@ -68,7 +69,7 @@ ORDER = {
     "generation.engine": "cpu exponential tile yardstick product encoder_kernel kernel packing encoder backend trial",
     "training": (
         "schedules losses perturb learner average guard ranks shards plateau phases choose recipe logging vectors "
-        "media folder loop horizon enrol warm_start run"
+        "teacher media folder loop horizon enrol warm_start run"
     ),
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",

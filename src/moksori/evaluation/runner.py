@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from moksori import settings
+from moksori import settings, whisper_files
 from moksori.conversion import Voice
 from moksori.conversion.catalogue import FilesConverter
 from moksori.data.corpus import Corpus
@@ -175,7 +175,7 @@ def _present(load: Callable[[], T], missing: list[str]) -> T | None:
     """A judge that may not be installed; why it is not goes to `missing`."""
     try:
         return load()
-    except (whisper.Unavailable, distill_mos.Unavailable) as error:
+    except (whisper_files.Unavailable, distill_mos.Unavailable) as error:
         missing.append(str(error))
         return None
 

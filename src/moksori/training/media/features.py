@@ -28,6 +28,7 @@ from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.phases.base import Adversary, Phase, Plan
 from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.recipe import Recipe
+from moksori.training.teacher import WordsTeacher
 
 _NO_DETAIL, _ALL_DETAIL = 0.2, 0.3  # probabilities of the gains 0 and 1 while training; all others are as likely
 _TRUST = 0.7  # the more detail passes, the less it is perturbed: at gain 1 so much less
@@ -50,6 +51,12 @@ class FeatureMedium(ConversionMedium):
         self._perturbation = perturbation
         self.singers, self.classifier, self.critic = model.singers, model.classifier, model.critic
         self.has_detail = model.config.decoder.has_detail
+        self._teacher: WordsTeacher | None = None  # whom a recipe may ask for, see `plan`
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a recogniser of speech tells if the words are kept."""
+        return self._teacher is not None
 
     def table(
         self, corpus: Corpus, split: str, n_samples: int, *, moved_copies: int = 0, progress: OnProgress | None = None
@@ -77,10 +84,16 @@ class FeatureMedium(ConversionMedium):
         return learner.learners_for(self._model, recipe.optimiser, adversaries)
 
     def plan(self, given: Ingredients) -> Plan:
-        """See `Medium.plan`; phase 1 has a critic where the recipe weighs what it says."""
+        """See `Medium.plan`; phase 1 has a critic where the recipe weighs what it says, and so has it a teacher.
+
+        Raises:
+            Unavailable: the recipe wants a teacher of words, and none is installed.
+        """
         weights = given.recipe.losses
         first: Phase = Reconstruction(self, given.batches)
-        if weights.adversarial or weights.cycle:
+        if weights.content:
+            self._teacher = WordsTeacher.published(self._model.config.synthesiser, self.singers.table.weight.device)
+        if weights.adversarial or weights.cycle or weights.content:
             medians_hz = [
                 given.ranges[name].median_hz if name in given.ranges else UNKNOWN_HZ for name in self.singers.names
             ]
@@ -177,3 +190,12 @@ class FeatureMedium(ConversionMedium):
         made = self._model.densities(controls)
         gain = features.gain(inputs)[:, None, None]
         return losses.envelope_distance(gain * made, gain * wanted, f0_hz > 0, features.levels_dbfs(clips))
+
+    def content_distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far a conversion is from the clips it is of, as the teacher hears them: 0 for alike."""
+        if self._teacher is None:
+            raise ValueError("the recipe asks for no teacher")
+        config = self._model.config.features
+        shape, level = features.shape_of(clips, config)
+        envelopes = shapes.log_envelopes(shape, level, controls.f0_hz, config.envelope)
+        return self._teacher.distance(controls, Controls(controls.f0_hz, *envelopes.chunk(2, dim=1)))

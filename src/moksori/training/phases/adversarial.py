@@ -44,6 +44,10 @@ class Criticised(Latent, Protocol):
     critic: Critic
     has_detail: bool  # envelopes of the clips are corrected, instead of all being made of the latent
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a recogniser of speech tells if the words are kept."""
+
     def controls(self, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Controls:
         """What to sing, at the pitch and level of the clips."""
 
@@ -61,6 +65,9 @@ class Criticised(Latent, Protocol):
 
     def detail_distance(self, controls: Controls, clips: Tensor, inputs: Tensor, singer_vectors: Tensor) -> Tensor:
         """How far a conversion is from the clip in the voice's colour; in nepers."""
+
+    def content_distance(self, controls: Controls, clips: Tensor) -> Tensor:
+        """How far a conversion is from the clips it is of, as a teacher of words hears them: 0 for alike."""
 
 
 class CriticisedReconstruction(DrawnPhase):
@@ -121,6 +128,8 @@ class CriticisedReconstruction(DrawnPhase):
         if medium.has_detail:
             named["envelope"] = medium.envelope_distance(rebuilt, batch.clips)
             named["detail"] = medium.detail_distance(converted, source, moved, vectors)
+        if medium.has_teacher:
+            named["content"] = medium.content_distance(converted, source)
         yield Update("autoencoder", named)
 
     def _others(self, singer: Tensor, generator: torch.Generator) -> Tensor:
