@@ -16,7 +16,6 @@ import argparse
 import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -148,57 +147,17 @@ def measure(folder: Path, recipe_name: str) -> dict[str, float]:
     }
 
 
-def measure_step(n_singers: int, recipe_name: str, n_steps: int = 12) -> dict[str, float]:
-    """CPU seconds of a training step of phase 1, and the bytes of what has a row a singer, in this process."""
+def measure_step(n_singers: int, recipe_name: str) -> dict[str, float]:
+    """CPU seconds of a training step of phase 1, and what is learned in it, in this process."""
     import torch
+    from cost import Step
 
-    from moksori.data.batches import Batches
-    from moksori.models import kinds
-    from moksori.training import losses, shards
     from moksori.training import recipe as recipes
-    from moksori.training.loop import Counters, step_generator
-    from moksori.training.media import base as media
-    from moksori.training.media.base import Ingredients
-    from moksori.training.shards import Team
-
-    class Noise:
-        """A table of noise: clips of the recipe's shape, drawn and not read."""
-
-        split, singers = "train", tuple(f"singer-{i}" for i in range(n_singers))
-
-        def sung_length(self, singer: int) -> int:
-            return 1
-
-        def draw(self, singer: int, generator: Any) -> Any:
-            return lambda: clip
 
     torch.set_num_threads(1)
     recipe = recipes.load(recipe_name)
-    config: Any = recipe.model
-    model = kinds.build(config, Noise.singers)
-    medium = media.medium_for(model, recipe.perturbation)
-    if config.kind == "source-filter":
-        from moksori.audio import features
-        from moksori.data import feature_cache
-
-        n_frames = recipe.segment_samples // config.hop_samples
-        clip = features.excerpt(feature_cache.silence(n_frames), torch.zeros(2 * features.N_BANDS, dtype=torch.float64))
-    else:
-        clip = torch.randint(0, 256, (recipe.segment_samples,))
-    batches = Batches(Noise(), recipe.segments.batch_size, 0, is_augmented=False)
-    team = Team(1)
-    learners, plan = medium.learners(recipe), medium.plan(Ingredients(batches, recipe, {}, team))
-    spent = []
-    for step in range(n_steps):
-        began = time.process_time()
-        phase = plan.phase_at(0)
-        (part,) = shards.split(phase.batch(step, 0), 1, team.device)
-        for update in phase.updates(part, step, step_generator(0, Counters(step), 0, team.device)):
-            learner = learners[update.learner]
-            learner.step(learner.gradients(losses.total(update.losses, recipe.losses)), step)
-        spent.append(time.process_time() - began)
-    n_all = sum(parameter.numel() for parameter in model.parameters())
-    return {"step": statistics.median(spent[2:]), "parameters": float(n_all)}
+    step = Step(recipe, n_singers, recipe.segments.batch_size)
+    return {"step": step.cpu_seconds(8), "parameters": float(step.n_parameters())}
 
 
 def in_a_process(*arguments: object) -> dict[str, float]:

@@ -212,13 +212,11 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
     """Held-out segments for figures and samples; without held-out recordings there are none of either."""
     rate, loop, hop = recipe.model.sample_rate, recipe.loop, recipe.model.latent_hop_samples
 
-    def held_out(n_samples: int, per_singer: int) -> list[Segment]:
-        return medium.table(corpus, "validation", n_samples).fixed_items(per_singer, _HEARD_SINGERS)
+    def held_out(n_samples: int, per_singer: int, most_singers: int) -> list[Segment]:
+        return medium.table(corpus, "validation", n_samples).fixed_items(per_singer, most_singers)
 
-    scored = held_out(recipe.segment_samples, loop.validation_segments)
-    chosen = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1)
-    # Spread over the singers rather than the first few.
-    chosen = chosen[:: max(1, len(chosen) // loop.sample_pairs)][: loop.sample_pairs]
+    scored = held_out(recipe.segment_samples, loop.validation_segments, _HEARD_SINGERS)
+    chosen = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1, loop.sample_pairs)
 
     def figures() -> dict[str, float]:
         return medium.figures(scored) if len(scored) >= 2 else {}

@@ -1,0 +1,192 @@
+"""The examples for clusters are what SLURM, Kubernetes and KubeRay take, as far as can be told without them.
+
+What is known here of their forms is a small part, written down below: the options of `sbatch`, and the fields of the
+KubeRay custom resource (RayJob of ray.io/v1) and of Kubernetes that the examples use. Nothing else passes.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from moksori.cli.app import app
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "scale"
+BATCHES = sorted(EXAMPLES.glob("*.sbatch"))
+MANIFESTS = sorted(EXAMPLES.glob("*.yaml"))
+
+NUMBER = r"[1-9]\d*"
+SBATCH = {
+    "job-name": r"[\w-]+",
+    "nodes": NUMBER,
+    "ntasks-per-node": NUMBER,
+    "gpus-per-node": NUMBER,
+    "cpus-per-task": NUMBER,
+    "time": r"(\d+-)?\d{1,2}:[0-5]\d:[0-5]\d",
+    "signal": r"(B:|R:)?[A-Z]+[0-9]*@\d+",
+    "requeue": "",
+    "exclusive": "",
+    "open-mode": "append|truncate",
+    "output": r"[\w.%-]+",
+}
+SRUN = {"nodes", "ntasks", "nodelist", "exclude", "overlap"}
+TORCHRUN = {"nnodes", "nproc-per-node", "max-restarts", "rdzv-backend", "rdzv-endpoint", "rdzv-id"}
+
+# Fields of Kubernetes: a text is a pattern of a text, a type is itself, a list is of many, `...` of any name.
+QUANTITY = r"(\d+(\.\d+)?|\.\d+)([KMGTPE]i|[numkMGTPE])?"
+NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+RESOURCES = {"limits": {...: QUANTITY}, "requests": {...: QUANTITY}}
+POD: dict[Any, Any] = {
+    "spec": {
+        "subdomain": NAME,
+        "restartPolicy": "Always|OnFailure|Never",
+        "containers": [
+            {
+                "name": NAME,
+                "image": r"[\w./-]+:[\w.-]+",
+                "command": [".+"],
+                "args": [".+"],
+                "envFrom": [{"secretRef": {"name": NAME}}],
+                "resources": RESOURCES,
+                "volumeMounts": [{"name": NAME, "mountPath": "/.*"}],
+            }
+        ],
+        "volumes": [{"name": NAME, "persistentVolumeClaim": {"claimName": NAME}}],
+    }
+}
+HEAD = {"rayStartParams": {...: ".*"}, "template": POD}
+WORKERS = HEAD | {"groupName": NAME, "replicas": int, "minReplicas": int, "maxReplicas": int}
+COMMON = {"apiVersion": ".+", "kind": ".+", "metadata": {"name": NAME}}
+KINDS: dict[tuple[str, str], dict[Any, Any]] = {
+    ("ray.io/v1", "RayJob"): {
+        "entrypoint": ".+",
+        "shutdownAfterJobFinishes": bool,
+        "ttlSecondsAfterFinished": int,
+        "rayClusterSpec": {"rayVersion": r"\d+\.\d+\.\d+", "headGroupSpec": HEAD, "workerGroupSpecs": [WORKERS]},
+    },
+    ("v1", "Service"): {"clusterIP": "None", "selector": {...: ".+"}},
+    ("batch/v1", "Job"): {
+        "completions": int,
+        "parallelism": int,
+        "completionMode": "Indexed|NonIndexed",
+        "backoffLimit": int,
+        "template": POD,
+    },
+}
+REQUIRED = {"containers", "name", "image", "headGroupSpec", "groupName", "template", "rayClusterSpec", "entrypoint"}
+
+
+def check(value: Any, form: Any, where: str = "") -> None:
+    """Hold a value to a form."""
+    if isinstance(form, dict):
+        assert isinstance(value, dict), f"{where}: expected fields, not {value!r}"
+        for key, inner in value.items():
+            assert key in form or ... in form, f"{where}: no field {key}"
+            check(inner, form[key] if key in form else form[...], f"{where}.{key}")
+        missing = (REQUIRED & form.keys()) - value.keys()
+        assert not missing, f"{where}: {missing} must be there"
+    elif isinstance(form, list):
+        assert isinstance(value, list) and value, f"{where}: expected a list, not {value!r}"
+        for number, inner in enumerate(value):
+            check(inner, form[0], f"{where}[{number}]")
+    elif isinstance(form, type):
+        assert type(value) is form, f"{where}: expected {form.__name__}, not {value!r}"
+    else:
+        text = str(value) if form is QUANTITY and type(value) is int else value
+        assert isinstance(text, str) and re.fullmatch(form, text), f"{where}: {value!r} is not like {form}"
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    yaml = pytest.importorskip("yaml")
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def check_manifest(found: dict[str, Any]) -> None:
+    kind = KINDS[found["apiVersion"], found["kind"]]
+    check(found, COMMON | {"spec": kind})
+
+
+def check_command(words: list[str]) -> None:
+    """A call of moksori has only options that there are."""
+    verb = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    verb.make_parser(verb.make_context(words[0], [], resilient_parsing=True)).parse_args(words[1:])
+
+
+def calls_of(text: str) -> list[list[str]]:
+    """The calls of moksori in a script or a manifest."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
+    found = [shlex.split(match[1]) for line in lines if (match := re.search(r"\bmoksori ((?:train|convert) .*)", line))]
+    return [[re.sub(r"^\$.*", "x", word) for word in words] for words in found]
+
+
+@pytest.mark.parametrize("path", BATCHES, ids=lambda path: path.name)
+def test_a_batch_script_is_a_script_whose_options_are_those_of_sbatch(path: Path) -> None:
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("#!/bin/bash\n")
+    lines = text.splitlines()
+    directives = [line for line in lines if line.startswith("#SBATCH")]
+    for line in directives:
+        match = re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line)
+        assert match and re.fullmatch(SBATCH[match[1]], match[2] or ""), line
+    first_command = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
+    assert all(lines.index(line) < first_command for line in directives)  # those below are not looked at
+    (call,) = calls_of(text)
+    check_command(call)
+
+
+@pytest.mark.parametrize("path", BATCHES, ids=lambda path: path.name)
+def test_launchers_are_given_their_own_options(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in (line for line in text.splitlines() if line.startswith("srun")):
+        own, torchrun, rest = line.partition("torchrun")
+        own = own if torchrun else re.split(r"\bray start\b|\bmoksori\b", line)[0]
+        assert set(re.findall(r"--([a-z-]+)", own)) <= SRUN
+        if torchrun:
+            assert set(re.findall(r"--([a-z-]+)", rest.split(" -m ")[0])) == TORCHRUN
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_a_manifest_has_the_fields_of_its_kind(path: Path) -> None:
+    found = documents(path)
+    for document in found:
+        check_manifest(document)
+    for document in found:
+        if document["kind"] == "RayJob":
+            check_command(shlex.split(document["spec"]["entrypoint"])[1:])
+        if document["kind"] == "Job":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            launch, _, call = " ".join(container["args"]).partition(" -m moksori ")
+            assert set(re.findall(r"--([a-z-]+)", launch)) == TORCHRUN
+            check_command(call.split())
+            names = {one["metadata"]["name"] for one in found if one["kind"] == "Service"}
+            assert document["spec"]["template"]["spec"]["subdomain"] in names
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda spec: spec.update(entryPoint="x"), "no field entryPoint"),
+        (lambda spec: spec.pop("entrypoint"), "'entrypoint'} must be there"),
+        (lambda spec: spec["rayClusterSpec"]["workerGroupSpecs"][0].update(replicas="10"), "expected int, not '10'"),
+        (lambda spec: spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"].pop("containers"), "must be there"),
+        (lambda spec: spec["rayClusterSpec"].update(rayVersion=2.6), "is not like"),
+    ],
+)
+def test_what_is_wrong_in_a_manifest_is_found(spoil: Any, message: str) -> None:
+    (document,) = documents(EXAMPLES / "catalogue.rayjob.yaml")
+    document = copy.deepcopy(document)
+    spoil(document["spec"])
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_manifest(document)
+
+
+def test_there_are_examples_of_each() -> None:
+    assert len(BATCHES) == 2 and len(MANIFESTS) == 2
