@@ -10,6 +10,7 @@ Snyder et al. 2018, section 2.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from moksori.models import conditions
+
+MOST_SINGERS = 512  # that are told apart at a time: with ten thousand, a step took two and a half times as long
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class CriticConfig:
     def __post_init__(self) -> None:
         if self.channels < 1:
             raise ValueError(f"critic channels must be at least 1, not {self.channels}")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Singers that a batch is told apart from where there are too many to score all of them at every moment.
+
+    The batch's own are among them, and some of the others by chance, of whom each counts for several: so the sum over
+    all singers that a softmax divides by is right on average.
+
+    Source: importance sampling of the softmax, Bengio and Senécal 2003; as in Jean et al. 2015, section 3.
+    """
+
+    singers: Tensor  # int64 [n], sorted
+    log_counts: Tensor  # [n], the logarithm of how many singers each stands for
 
 
 class Critic(nn.Module):
@@ -51,21 +68,43 @@ class Critic(nn.Module):
         last = (f"of_moments.{len(self.of_moments) - 1}", f"of_wholes.{len(self.of_wholes) - 1}")
         return {f"{layer}.{part}": 2 for layer in last for part in ("weight", "bias")}
 
-    def loss_real(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def candidates(self, singer: Tensor, generator: torch.Generator) -> Candidates | None:
+        """Whom the singers of a batch `[n]` are told apart from; None for everybody, where they are few enough."""
+        if self.n_singers <= MOST_SINGERS:
+            return None
+        own = torch.unique(singer)
+        drawn = torch.randperm(self.n_singers, generator=generator, device=generator.device).to(own.device)
+        others = drawn[~torch.isin(drawn, own)][: max(MOST_SINGERS - len(own), 1)]
+        n_each = (self.n_singers - len(own)) / len(others)  # of whom one of them stands for
+        singers, order = torch.cat([own, others]).sort()
+        return Candidates(singers, (order >= len(own)) * math.log(n_each))
+
+    def loss_real(self, mel: Tensor, singer: Tensor, among: Candidates | None = None) -> Tensor:
         """Cross-entropy of taking sounds for recordings of singers `[B]`, mean over both nets and all moments."""
-        return self._loss(mel, singer)
+        return self._loss(mel, singer, 0, among)
 
-    def loss_fake(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def loss_fake(self, mel: Tensor, singer: Tensor, among: Candidates | None = None) -> Tensor:
         """Cross-entropy of taking them for what was made in the voices of singers `[B]`."""
-        return self._loss(mel, singer + self.n_singers)
+        return self._loss(mel, singer, 1, among)
 
-    def _loss(self, mel: Tensor, label: Tensor) -> Tensor:
+    def _loss(self, mel: Tensor, singer: Tensor, kind: int, among: Candidates | None) -> Tensor:
         seen = conditions.mel(mel)
+        n_singers = self.n_singers if among is None else len(among.singers)
+        place = singer if among is None else torch.searchsorted(among.singers, singer)
+        label = place + kind * n_singers
         losses = []
         for net in (self.of_moments, self.of_wholes):
-            scores = net(seen).float()  # [B, 2 N, F']
+            scores = (net(seen) if among is None else self._some(net, seen, among)).float()  # [B, 2 N, F']
             losses.append(functional.cross_entropy(scores, label[:, None].expand(-1, scores.shape[2])))
         return torch.stack(losses).mean()
+
+    def _some(self, net: nn.Sequential, seen: Tensor, among: Candidates) -> Tensor:
+        """Scores of some singers `[B, 2 n, F']`, with what each stands for added."""
+        classes = torch.cat([among.singers, among.singers + self.n_singers])
+        last = net[-1]
+        assert isinstance(last, nn.Conv1d) and last.bias is not None
+        found = functional.conv1d(net[:-1](seen), last.weight[classes], last.bias[classes])
+        return found + among.log_counts.to(found).repeat(2)[:, None]
 
 
 def _body(n_mels: int, width: int) -> nn.Sequential:

@@ -126,11 +126,16 @@ class Noting:
     def __init__(self) -> None:
         self.seen: list[tuple[str, Tensor, Tensor]] = []
 
-    def loss_real(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def candidates(self, singer: Tensor, generator: torch.Generator) -> str:
+        return f"{len(singer)} and others"
+
+    def loss_real(self, mel: Tensor, singer: Tensor, among: str) -> Tensor:
+        assert among == f"{2 * len(singer)} and others"  # of both voices
         self.seen.append(("real", mel, singer))
         return torch.tensor(1.0)
 
-    def loss_fake(self, mel: Tensor, singer: Tensor) -> Tensor:
+    def loss_fake(self, mel: Tensor, singer: Tensor, among: str) -> Tensor:
+        assert among == f"{2 * len(singer)} and others"
         self.seen.append(("fake", mel, singer))
         return torch.tensor(10.0)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from moksori.audio import features
 from moksori.data.batches import Batch, Batches
-from moksori.models.critic import Critic
+from moksori.models.critic import Candidates, Critic
 from moksori.models.synthesiser import Controls
 from moksori.training import losses
 from moksori.training.phases.base import DrawnPhase, Latent, Update
@@ -117,12 +117,14 @@ class CriticisedReconstruction(DrawnPhase):
         vectors = medium.singers(other)
         converted = medium.controls(moved, z_source, vectors)
         sung, sung_by_other = medium.sung(rebuilt), medium.sung(converted)
-        yield Update("critic", {"critic": self._discriminator_loss(batch, sung, sung_by_other, other, generator)})
+        among = medium.critic.candidates(torch.cat([singer, other]), generator)
+        critic = self._discriminator_loss(batch, sung, sung_by_other, other, among, generator)
+        yield Update("critic", {"critic": critic})
         inputs_again = medium.perturbed(medium.with_sound(moved, converted, vectors), generator)
         named = {
             "reconstruction": medium.distance(rebuilt, batch.clips),
             "confusion": losses.confusion(medium.classifier(z, generator), singer),
-            "adversarial": self._adversarial_loss(sung, singer, sung_by_other, other),
+            "adversarial": self._adversarial_loss(sung, singer, sung_by_other, other, among),
             "cycle": losses.latent_distance(medium.encode(inputs_again), z_source),
         }
         if medium.has_detail:
@@ -153,7 +155,13 @@ class CriticisedReconstruction(DrawnPhase):
         return features.with_f0(clips, torch.where(is_beyond, f0_hz, moved_hz))
 
     def _discriminator_loss(
-        self, batch: Batch, sung: Tensor, sung_by_other: Tensor, other: Tensor, generator: torch.Generator
+        self,
+        batch: Batch,
+        sung: Tensor,
+        sung_by_other: Tensor,
+        other: Tensor,
+        among: Candidates | None,
+        generator: torch.Generator,
     ) -> Tensor:
         """The discriminator loss: recordings are real, conversions and what is rebuilt are fake."""
         critic = self._medium.critic
@@ -162,13 +170,14 @@ class CriticisedReconstruction(DrawnPhase):
             loudness = torch.randn(len(mel), 1, 1, generator=generator, device=mel.device)
             return mel.detach() + _LOUDNESS_NEPERS * loudness
 
-        fake = critic.loss_fake(shifted(sung_by_other), other) + critic.loss_fake(shifted(sung), batch.singer)
-        return (
-            critic.loss_real(shifted(features.mels(batch.clips)[features.ENCODER_WINDOW]), batch.singer)
-            + _FAKE_SHARE * fake
-        )
+        fake = critic.loss_fake(shifted(sung_by_other), other, among)
+        fake = fake + critic.loss_fake(shifted(sung), batch.singer, among)
+        recorded = shifted(features.mels(batch.clips)[features.ENCODER_WINDOW])
+        return critic.loss_real(recorded, batch.singer, among) + _FAKE_SHARE * fake
 
-    def _adversarial_loss(self, sung: Tensor, singer: Tensor, sung_by_other: Tensor, other: Tensor) -> Tensor:
+    def _adversarial_loss(
+        self, sung: Tensor, singer: Tensor, sung_by_other: Tensor, other: Tensor, among: Candidates | None
+    ) -> Tensor:
         """The adversarial loss of the decoder: how little the critic takes what is made for real."""
         critic = self._medium.critic
-        return critic.loss_real(sung_by_other, other) + _REBUILT_SHARE * critic.loss_real(sung, singer)
+        return critic.loss_real(sung_by_other, other, among) + _REBUILT_SHARE * critic.loss_real(sung, singer, among)
