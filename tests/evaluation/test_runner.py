@@ -31,10 +31,11 @@ from moksori.evaluation.measures import mel_cepstrum
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as report
-from moksori.evaluation.report import gather
+from moksori.evaluation.report import gather, pages
 from moksori.evaluation.report.data import Item, Report
 from moksori.evaluation.report.gather import Origin
 from moksori.generation import generator
+from moksori.language import Words
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.progress import Progress, ignored
@@ -294,6 +295,26 @@ class TestAModel:
             voice.model.singers.table.weight += 1.0
         runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options, texts=texts)
         assert all(path.stat().st_mtime_ns != time for path, time in made.items())
+
+
+def test_one_singer_is_judged_by_songs_without_a_judge_of_singers(
+    corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = tuple(recording for recording in corpus.recordings if recording.singer == "a")
+    alone = dataclasses.replace(corpus, singers=("a",), recordings=recordings)
+    song = corpus.clip_path(corpus.of("test", "b")[0])
+    monkeypatch.setattr(singer_judge, "load_or_fit", None)  # nobody is to be taught
+    options = Options(per_singer=1, whisper=conversions.NOBODY)
+    told = runner.evaluate_voice(
+        _voice(alone, tiny_recipe), alone, tmp_path / "report", ORIGIN, ignored, options=options, songs=song
+    )
+    assert told.judges == [] and told.singers[0].name == "a" and len(told.singers) == 1
+    strangers, chance = told.row(report.STRANGERS), told.row(report.CHANCE)
+    assert strangers is not None and strangers.n == 1 and "raw_pitch_accuracy" in strangers.figures
+    assert chance is not None and chance.figures == {}
+    page, markdown = pages.write(told, tmp_path / "report", n_players=2, say=Words("ko"))
+    assert "가수가 한 명뿐이라" in page.read_text(encoding="utf-8")
+    assert "there is one singer" in pages.verdict_in(told, Words("en"))[0] and markdown.exists()
 
 
 def test_another_model_or_other_data_are_noticed(

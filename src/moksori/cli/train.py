@@ -78,6 +78,9 @@ def command(
         bool, typer.Option("--report", help="Judge the voice afterwards, into RUN/report; see `moksori evaluate`.")
     ] = False,
     texts: Annotated[Path | None, typer.Option(help="For --report: table of what is sung, columns file, text.")] = None,
+    songs: Annotated[
+        Path | None, typer.Option(help="For --report: songs by others to judge it on, a folder or a file.")
+    ] = None,
     lang: console.Language = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
@@ -100,8 +103,11 @@ def command(
     `--set back_translation.start=never` leaves phase 2 out; `--set back_translation.mixup.law=fixed` makes it plain
     back-translation, without mixed singers.
     """
-    if texts is not None and not with_report:
-        raise UserError("--texts is for judging the voice afterwards; add --report, or leave it out")
+    for option, value in {"--texts": texts, "--songs": songs}.items():
+        if value is not None and not with_report:
+            raise UserError(f"{option} is for judging the voice afterwards; add --report, or leave it out")
+    if songs is not None and not songs.exists():
+        raise UserError(f"{songs}: no such file or folder; expected songs to judge the voice on")
     say = Words(language.choose(lang))
     refuse_slips(source, budget)
 
@@ -119,7 +125,7 @@ def command(
     with ranks.joined(device) as (among, own_device):
         folder, corpus = train(dataclasses.replace(asked, device=own_device), chosen, among)
     if with_report and among.is_writer:
-        _report(folder, corpus, texts, say, as_json=as_json)
+        _report(folder, corpus, texts, songs, say, as_json=as_json)
 
 
 def refuse_slips(source: Path, budget: str | None) -> None:
@@ -280,14 +286,17 @@ def _refuse_other_report(output: Path) -> None:
             raise UserError(f"{path}: was edited, or is none of ours; move it away for --report, or leave --report out")
 
 
-def _report(folder: RunFolder, corpus: Corpus, texts: Path | None, say: Words, *, as_json: bool) -> None:
+def _report(
+    folder: RunFolder, corpus: Corpus, texts: Path | None, songs: Path | None, say: Words, *, as_json: bool
+) -> None:
     """Judge the voice on the recordings that were held back."""
     from moksori.evaluation.pairs import Texts
 
     output, known = folder.root / "report", Texts.load(texts)
-    given = [folder.root, corpus.folder, "-o", output, *(["--texts", texts] if texts else [])]
+    given = [folder.root, corpus.folder, "-o", output, *(["--songs", songs] if songs else [])]
+    given += ["--texts", texts] if texts else []
     with console.staged() as progress:
-        report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known)
+        report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known, songs=songs)
     evaluate.show(report, output, evaluate.PLAYERS, say, as_json=as_json)
 
 

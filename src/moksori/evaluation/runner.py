@@ -154,10 +154,12 @@ def evaluate_conversions(
 def gather_judges(corpus: Corpus, texts: Texts, options: Options, progress: OnProgress) -> Panel:
     """Gather the judges, fitted on the corpus's training recordings; fitted once, they are kept beside the data."""
     tracker, seed = melody.tracker(options.tracker), options.seed
-    classifiers: list[SingerClassifier] = [
-        singer_classifier.load_or_fit(corpus, seed, named(progress, "teaching the judge of singers"))
-    ]
-    if resemblyzer.is_available():
+    classifiers: list[SingerClassifier] = []
+    has_others = len(corpus.singers) > 1  # whoever knows one singer only names that one, whatever is heard
+    if has_others:
+        told = named(progress, "teaching the judge of singers")
+        classifiers.append(singer_classifier.load_or_fit(corpus, seed, told))
+    if has_others and resemblyzer.is_available():
         classifiers.append(resemblyzer.load_or_fit(corpus, named(progress, "asking the public speaker encoder")))
     known = {r.source: text for r in corpus.recordings if (text := texts.of(r.source))}
     words = None
@@ -274,6 +276,8 @@ def _notes_on_judges(analyses: Analyses) -> list[str]:
         )
     if panel.rater:
         notes.append(f"{distill_mos.NAME} is {distill_mos.DESCRIPTION}; read it beside the moved sources, too.")
+    if not panel.classifiers:
+        notes.append("Who is heard was not judged: there is one singer, and nobody to tell them from.")
     if len(panel.classifiers) == 1:
         notes.append("No public speaker encoder was installed (extra `judges`), so there is one judge only.")
     return notes + [f"Left out: {line}" for line in sorted(analyses.unreadable)]

@@ -14,6 +14,7 @@ from moksori.language import Words
 from moksori.training import recipe
 
 GOOD = SingerData("anna", 10.0, 5, 110.0, 440.0, -70.0, 0.0)
+ALSO_GOOD = dataclasses.replace(GOOD, name="minho")
 TRAINED = {"recipe": "swift", "steps": 8000, "training_seconds": 8000.0}
 
 
@@ -28,13 +29,13 @@ def told(*singers: SingerData, n: int = 60, items: list[Item] | None = None, **m
 
 
 def test_a_good_voice_of_good_data_needs_nothing_but_more_recordings() -> None:
-    (only,) = next_steps.write(told(GOOD))
+    (only,) = next_steps.write(told(GOOD, ALSO_GOOD))
     assert only.startswith("More training alone will hardly help: 8,000 steps")
 
 
 def test_where_nothing_is_known_of_the_recipe_nothing_is_said_of_it() -> None:
-    assert next_steps.write(told(GOOD, recipe="mine"))[0].startswith("Nothing stands out.")
-    assert next_steps.write(told(GOOD, recipe="mine", steps=None))[0].startswith("Nothing stands out.")
+    assert next_steps.write(told(GOOD, ALSO_GOOD, recipe="mine"))[0].startswith("Nothing stands out.")
+    assert next_steps.write(told(GOOD, ALSO_GOOD, recipe="mine", steps=None))[0].startswith("Nothing stands out.")
 
 
 def test_a_voice_that_is_not_usable_yet_is_told_until_when_and_how() -> None:
@@ -79,11 +80,20 @@ def test_a_narrow_range_is_told() -> None:
 
 @pytest.mark.parametrize(("n", "is_said"), [(5, True), (29, True), (30, False)])
 def test_few_conversions_are_told(n: int, is_said: bool) -> None:
-    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(told(GOOD, n=n))) == is_said
+    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(told(GOOD, ALSO_GOOD, n=n))) == is_said
+
+
+def test_a_voice_of_one_singer_is_to_be_judged_by_songs() -> None:
+    """It was told to ask for more with --clips, which could never give any."""
+    alone = dataclasses.replace(told(GOOD, n=0), singers=[GOOD], rows=[])
+    assert any("--songs" in line for line in next_steps.write(alone))
+    by_songs = dataclasses.replace(alone, rows=[Row(data.STRANGERS, 5, {})])
+    assert not any("--songs" in line or "--clips" in line for line in next_steps.write(by_songs))
 
 
 def test_in_korean_too() -> None:
-    said = next_steps.write(told(dataclasses.replace(GOOD, train_minutes=1.0), steps=500, n=5), Words("ko"))
+    anna = dataclasses.replace(GOOD, train_minutes=1.0)
+    said = next_steps.write(told(anna, ALSO_GOOD, steps=500, n=5), Words("ko"))
     assert (
         said[0].startswith("더 학습하세요.") and "anna: 노래를 4.0분 더 녹음하세요" in said[1] and "--clips" in said[2]
     )

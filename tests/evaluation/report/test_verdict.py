@@ -194,3 +194,13 @@ def test_vowels_stand_beside_those_of_the_moved_source() -> None:
     moved = _row(report.MOVED, vowel_accuracy=0.85)
     said = _write(_row(report.CONVERSION, identified=1.0, vowel_accuracy=0.7), moved, TRUTH)
     assert any("(real recordings: 93%; moved in pitch only: 85%)" in line for line in said)
+
+
+@pytest.mark.parametrize("row", [report.STRANGERS, report.RECONSTRUCTION])
+def test_a_voice_of_one_singer_is_judged_by_what_can_be_judged(row: str) -> None:
+    """Such a report once said, after minutes of work, that there was nothing to judge."""
+    rows = [_row(row, raw_pitch_accuracy=0.97, raw_chroma_accuracy=0.98), _row(report.CHANCE)]
+    said = verdict.write(rows, {}, [], [], SINGERS[:1])
+    assert said[0].startswith("Whose voice it is was not judged: there is one singer")
+    assert said[-1].startswith("Melody kept: 97%")
+    assert any("own takes" in sentence for sentence in said) == (row == report.RECONSTRUCTION)

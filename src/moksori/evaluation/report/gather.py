@@ -93,7 +93,8 @@ def rows(items: Sequence[Item], n_singers: int, seed: int) -> list[Row]:
         if own:
             found.append(Row(name, len(own), figures))
     share = Figure(1 / n_singers, 1 / n_singers, 1 / n_singers, 0)
-    return [*found, Row(data.CHANCE, 0, {"identified": share, "leak": share})]
+    by_guessing = {"identified": share, "leak": share} if n_singers > 1 else {}  # of one singer nobody guesses who
+    return [*found, Row(data.CHANCE, 0, by_guessing)]
 
 
 def _of_row(items: Sequence[Item], name: str) -> list[Item]:

@@ -124,6 +124,10 @@ def _is_narrow(singer: SingerData) -> bool:
 
 
 def _judge_more(told: Report, say: Words) -> list[str]:
+    if len(told.singers) == 1:
+        if told.row(report.STRANGERS):
+            return []
+        return [say("Judge songs: evaluate again with --songs FOLDER, songs by others, as you mean to convert.")]
     converted = told.row(report.CONVERSION)
     n = converted.n if converted else 0
     if n >= verdict.FEW_CLIPS:

@@ -54,6 +54,8 @@ def write(
         Sentences, the most important first; at least one.
     """
     by_name = {row.name: row for row in rows}
+    if len(singers) == 1:
+        return _of_one_singer(by_name, items, singers, say)
     converted = by_name.get(report.CONVERSION)
     if converted is None or "identified" not in converted.figures:
         return [say("There is nothing to judge: no recording was converted into another singer.")]
@@ -70,6 +72,21 @@ def write(
     found += [_second_opinion(converted, say), _weakest(confusion, judges, singers, say), _sound(converted, truth, say)]
     found += _range(singers, items, say)
     return [sentence for sentence in found if sentence]
+
+
+def _of_one_singer(
+    by_name: Mapping[str, Row], items: Sequence[Item], singers: Sequence[SingerData], say: Words
+) -> list[str]:
+    """A voice of one singer: songs by strangers are what it converts, and nobody can say whom it sounds like."""
+    of_strangers = by_name.get(report.STRANGERS)
+    heard = of_strangers or by_name.get(report.RECONSTRUCTION)
+    if heard is None:
+        return [say("There is nothing to judge: no recording was converted into another singer.")]
+    found = [say("Whose voice it is was not judged: there is one singer, and nobody to tell them from.")]
+    if of_strangers is None:
+        found.append(say("Judged were only the singer's own takes, sung again, and no song by anybody else."))
+    found += [_melody(heard, say), _letters(by_name, say), _sound(heard, by_name.get(report.TRUTH), say)]
+    return [sentence for sentence in [*found, *_range(singers, items, say)] if sentence]
 
 
 def _who(converted: Row, truth: Row | None, say: Words, *, is_sure: bool) -> str:
