@@ -62,8 +62,8 @@ def path(value: Any, name: str = "path") -> Path:
     return Path(os.fsdecode(value)).expanduser()
 
 
-def of_type(value: T | None, kind: type[T], name: str, example: str) -> T | None:
-    """A thing of one kind, or None."""
+def of_type(value: T | None, kind: type[T] | tuple[type[T], ...], name: str, example: str) -> T | None:
+    """A thing of one kind, or of some, or None."""
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r:.80}; expected {example}")
     return value

@@ -68,6 +68,7 @@ EXTRAS = {
     "studio": Extra(("starlette", "uvicorn"), "the page in the browser, moksori studio", 2),
     "hub": Extra(("huggingface_hub",), "voices from the Hugging Face hub, hf://user/name@commit", 21),
     "live": Extra(("sounddevice",), "a microphone and a sound card, moksori live", 1),
+    "midi": Extra(("mido",), "notes of a MIDI file, convert --melody song.mid", 1),
     "onnx": Extra(("onnx", "onnxscript"), "voices for programs without torch, moksori export", 29),
     "ray": Extra(("ray",), "catalogues on a cluster, or by processes on this machine, --ray", 240),
     "s3": Extra(("s3fs",), "catalogues in object stores, s3:// and its kin", 42),

@@ -41,6 +41,7 @@ class Preset:
     singer: str | None = None  # one, or several with commas between
     mix: str | None = None  # such as a=0.7,b=0.3
     transpose: str | None = None  # auto, nearest, or semitones
+    repair_octaves: bool | None = None
     keep_breaths: bool | None = None
     loudness: str | None = None  # follow or normalise
     detail: float | None = None  # 0..1

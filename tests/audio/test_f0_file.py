@@ -85,3 +85,30 @@ def test_a_file_that_is_no_text_or_not_there_is_refused_by_name(tmp_path: Path) 
         f0_file.read(tmp_path / "b.f0.csv")
     with pytest.raises(UserError, match="melody cannot be written"):
         f0_file.write(tmp_path / "no" / "c.f0.csv", track(220.0))
+
+
+def test_json_holds_the_same(tmp_path: Path) -> None:
+    known = track(0.0, 220.125, 440.0, 0.0)
+    f0_file.write(tmp_path / "song.JSON", known)
+    np.testing.assert_allclose(f0_file.read(tmp_path / "song.JSON").f0_hz, known.f0_hz, rtol=1e-9)
+    found = f0_file.parse_json('{"f0_hz": [220, -1], "time_seconds": [0, 0.016]}', "here")
+    assert found.f0_hz.tolist() == [pytest.approx(220.0), 0.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[1", "not JSON"),
+        ("[1]", "holds list; expected lists named time_seconds, f0_hz, is_voiced"),
+        ('{"time_seconds": [], "f0_hz": []}', "no point of a melody"),
+        ('{"time_seconds": [0], "f0_hz": [220], "rate": [1]}', "holds time_seconds, f0_hz, rate"),
+        ('{"time_seconds": [0, 1], "f0_hz": [220]}', "lists of one length"),
+        ('{"time_seconds": 0, "f0_hz": 220}', "lists of one length"),
+        ('{"time_seconds": [0, 1], "f0_hz": [220, NaN]}', "entry 1: pitch 'nan' is not a number"),
+        ('{"time_seconds": [0, 1], "f0_hz": [220, 220], "is_voiced": [true, null]}', "entry 1: voicing 'None'"),
+        ('{"time_seconds": [1, 0], "f0_hz": [220, 220]}', "entry 1: time 0 s does not lie after 1 s"),
+    ],
+)
+def test_json_that_is_no_melody_is_refused(content: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        f0_file.parse_json(content, "here")

@@ -288,6 +288,21 @@ class TestMelody:
         sung = PitchTracker().track(files.read(tune.parent / "b.wav")).voiced_hz
         assert float(np.median(sung)) == pytest.approx(330.0, rel=0.03)
 
+    def test_a_melody_may_be_json_or_notes(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
+        mido = pytest.importorskip("mido")
+        told, notes, out = tune.parent / "tune.json", tune.parent / "tune.mid", tune.parent / "a.wav"
+        call = ["convert", tune, "-m", swift_file, "-s", "tenor", "--transpose", "0", "-o", out, "--force"]
+        assert moksori(*call, "--melody-out", told).code == 0
+        assert json.loads(told.read_text(encoding="utf-8"))["f0_hz"][30] == pytest.approx(440.0, rel=0.01)
+        assert moksori(*call, "--melody", told).code == 0
+        on = [mido.Message(kind, note=68, time=time) for kind, time in (("note_on", 0), ("note_off", 900))]
+        file = mido.MidiFile(ticks_per_beat=480)
+        file.tracks.append(mido.MidiTrack(on))
+        file.save(notes)
+        assert moksori(*call, "--melody", notes).code == 0
+        sung = PitchTracker().track(files.read(out)).voiced_hz
+        assert float(np.median(sung)) == pytest.approx(415.3, rel=0.01)  # a semitone lower
+
     def test_melodies_of_several_songs_go_into_a_folder(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
         shutil.copy(tune, tune.with_name("other.wav"))
         done = moksori("convert", tune.parent, "-m", swift_file, "-s", "tenor", "--melody-out", tune.parent / "m")

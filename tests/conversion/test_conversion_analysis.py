@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import soundfile
 from singing import HERE, RANGES, RATE, pitch_hz, vowel
 
 from moksori.audio import f0_file, features, level, resample
-from moksori.audio.clip import Clip
+from moksori.audio.clip import Clip, Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.pitch import HOP_SECONDS, PitchTrack, PitchTracker
+from moksori.audio.score import Note, Score
 from moksori.checkpoint import Provenance
 from moksori.conversion import ConvertOptions, Voice, analysis
 from moksori.conversion.analysis import Recording
@@ -139,3 +142,45 @@ def test_a_silent_song_and_one_without_singing_are_remarked_and_singing_is_not()
     (noisy,) = _remarks(0.1 * np.random.default_rng(0).standard_normal(RATE))
     assert noisy.startswith("no singing was found")
     assert _remarks(vowel()) == []
+
+
+class _OctaveTooLow(PitchTracker):
+    """Hears half of what is sung."""
+
+    def track_blocks(self, blocks: Iterator[Samples], sample_rate: int) -> PitchTrack:
+        found = super().track_blocks(blocks, sample_rate)
+        return replace(found, f0_hz=found.f0_hz / 2)
+
+
+def test_what_was_heard_an_octave_too_low_is_brought_up_if_it_is_asked_for() -> None:
+    recording = Recording(lambda: iter([vowel(600.0)]), RATE)
+    usual = analysis.analyse(recording, _OctaveTooLow(), -23.0)
+    repaired = analysis.analyse(recording, _OctaveTooLow(), -23.0, repairs_octaves=True)
+    pitches = [np.median(one.track.voiced_hz) for one in (usual, repaired) if one.track is not None]
+    assert pitches == [pytest.approx(300.0, rel=0.01), pytest.approx(600.0, rel=0.01)]
+    assert not analysis.remarks(usual)
+    assert analysis.remarks(repaired) == ["1 stretches of the melody were heard an octave too low, and were brought up"]
+
+
+def test_notes_of_another_song_are_told(swift_voice: Voice, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", vowel(220.0), RATE)
+    ways = {}
+    for name, midi in (("own", 57.4), ("other", 60.0)):
+        report = swift_voice.convert_file(
+            tmp_path / "song.wav",
+            tmp_path / f"{name}.wav",
+            singer="tenor",
+            options=HERE,
+            melody=Score((Note(0.0, 1.5, midi),)),
+        )
+        ways[name] = report.remarks
+    assert not ways["own"] and "100% of what is sung lies further than 1.5 semitones" in ways["other"][0]
+    sung, _ = soundfile.read(tmp_path / "own.wav", dtype="float32")
+    assert pitch_hz(sung) == pytest.approx(440.0 * 2 ** ((57.4 - 69) / 12), rel=0.005)
+
+
+def test_a_voice_that_listens_has_no_octaves_to_repair(tiny_model: Autoencoder) -> None:
+    with pytest.raises(UserError, match="leave --repair-octaves out"):
+        Voice(tiny_model, Provenance()).convert(
+            vowel(seconds=0.1), RATE, singer="bass", options=ConvertOptions(repair_octaves=True)
+        )

@@ -11,8 +11,10 @@ from singing import RATE, vowel
 from moksori.audio import f0_file, files, pitch
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTracker
+from moksori.audio.score import Note, Score
 from moksori.conversion import ConvertOptions, SongFile, Voice
 from moksori.conversion.options import Report
+from moksori.conversion.preview import Loudest
 
 
 @pytest.fixture
@@ -62,6 +64,17 @@ def test_a_melody_is_cut_along(swift_voice: Voice, song: Path) -> None:
     target = song.parent / "out.wav"
     _preview(swift_voice, SongFile(song, target, "tenor", melody=melody), 0.8, ConvertOptions(transpose=0))
     assert np.median(PitchTracker().track(files.read(target)).voiced_hz) == pytest.approx(250.0, rel=0.02)
+
+
+def test_notes_are_cut_along(swift_voice: Voice, song: Path) -> None:
+    notes = Score((Note(0.0, 1.2, 57.0), Note(1.2, 30.0, 56.0)))
+    asked = SongFile(song, song.with_name("sung.wav"), "tenor", melody=notes)
+    found = swift_voice.part_of(asked, Loudest(1.0, 0.5, None), ConvertOptions(transpose=0)).melody
+    assert isinstance(found, Score)
+    assert [(round(n.start_seconds, 6), round(n.stop_seconds, 6), n.midi) for n in found.notes] == [
+        (0.0, 0.2, 57.0),
+        (0.2, 29.0, 56.0),
+    ]
 
 
 def test_beyond_the_end_of_a_track_nothing_is_voiced() -> None:

@@ -7,12 +7,18 @@
 A line is a point: its time, its pitch, and whether it is voiced (1) or not (0). What is written has a point for every
 frame of the tracker; what is read may have its points anywhere, closer or further apart, as long as times rise. The
 header and the third column may be missing, as in files of Sonic Visualiser: then a pitch of 0 or below is unvoiced.
+
+A file whose name ends in .json holds the same as three lists, of which the last may be missing:
+
+    {"time_seconds": [0.0, 0.016], "f0_hz": [0.0, 220.113], "is_voiced": [false, true]}
 """
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +27,7 @@ from moksori.audio import pitch
 from moksori.audio.pitch import PitchTrack
 from moksori.errors import UserError
 
-SUFFIX = ".f0.csv"
+SUFFIX, JSON = ".f0.csv", ".json"
 HEADER = "time_seconds,f0_hz,is_voiced"
 LONGEST_SECONDS = 24 * 3600.0  # of a melody: a mistaken unit must not ask for all memory
 _MAX_BYTES = 256 << 20
@@ -32,13 +38,14 @@ Point = tuple[float, float, bool]
 
 
 def write(path: Path, track: PitchTrack) -> None:
-    """Write a melody, whole or not at all.
+    """Write a melody, whole or not at all; as JSON if the name ends so.
 
     Raises:
         UserError: the disk refused.
     """
     try:
-        atomic.write(path, text(track).encode())
+        content = json_text(track) if path.suffix.lower() == JSON else text(track)
+        atomic.write(path, content.encode())
     except OSError as error:
         raise UserError(f"{path}: the melody cannot be written ({error.strerror}); choose another place") from error
 
@@ -53,6 +60,16 @@ def text(track: PitchTrack) -> str:
     """
     points = zip(track.times_seconds, track.f0_hz, track.is_voiced, strict=True)
     return "\n".join([HEADER, *(f"{time:.3f},{f0:.3f},{int(voiced)}" for time, f0, voiced in points)]) + "\n"
+
+
+def json_text(track: PitchTrack) -> str:
+    """The same as JSON.
+
+    >>> print(json_text(PitchTrack(np.array([0.0, 220.0]), np.ones(2), np.array([False, True]), 0.016)), end="")
+    {"time_seconds": [0.0, 0.016], "f0_hz": [0.0, 220.0], "is_voiced": [false, true]}
+    """
+    columns = (np.round(track.times_seconds, 3), np.round(track.f0_hz, 3), track.is_voiced)
+    return json.dumps({name: column.tolist() for name, column in zip(HEADER.split(","), columns, strict=True)}) + "\n"
 
 
 def read(path: Path) -> PitchTrack:
@@ -74,7 +91,34 @@ def read(path: Path) -> PitchTrack:
         raise UserError(f"{path}: the melody cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8; expected lines such as 0.016,220.113,1") from error
-    return parse(content, str(path))
+    return parse_json(content, str(path)) if path.suffix.lower() == JSON else parse(content, str(path))
+
+
+def parse_json(content: str, where: str) -> PitchTrack:
+    """Read a melody from its JSON; see `read`.
+
+    >>> parse_json('{"time_seconds": [0, 0.016], "f0_hz": [220, 0]}', "here").f0_hz.round(3).tolist()
+    [220.0, 0.0]
+    """
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON ({error})") from error
+    names = HEADER.split(",")
+    if not isinstance(told, dict) or not {*names[:2]} <= told.keys() <= {*names}:
+        keys = ", ".join(told) if isinstance(told, dict) else type(told).__name__
+        raise UserError(f"{where}: holds {keys[:80]}; expected lists named {', '.join(names)}, the last if you like")
+    columns = list(told.values())
+    if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) > 1:
+        raise UserError(f"{where}: expected lists of one length, named {', '.join(told)}")
+    rows = zip(*(told[name] for name in names if name in told), strict=True)
+    return _at_frames(
+        _points([(f"{where}, entry {number}", list(map(_cell, row))) for number, row in enumerate(rows)], where)
+    )
+
+
+def _cell(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def parse(content: str, where: str) -> PitchTrack:
@@ -83,19 +127,25 @@ def parse(content: str, where: str) -> PitchTrack:
     >>> parse("0,220\\n0.016,0\\n0.032,440\\n", "here").f0_hz.round(3).tolist()
     [220.0, 0.0, 440.0]
     """
+    rows = [
+        (f"{where}, line {number}", [cell.strip() for cell in line.split(",")])
+        for number, line in enumerate(content.splitlines(), start=1)
+        if line.strip() and not (number == 1 and _is_header(line))
+    ]
+    return _at_frames(_points(rows, where))
+
+
+def _points(rows: list[tuple[str, list[str]]], where: str) -> list[Point]:
+    """Rows, each with its place, as points whose times rise."""
     points: list[Point] = []
-    for number, line in enumerate(content.splitlines(), start=1):
-        if not line.strip() or (number == 1 and _is_header(line)):
-            continue
-        point = _point(line, f"{where}, line {number}")
+    for place, cells in rows:
+        point = _point(cells, place)
         if points and point[0] <= points[-1][0]:
-            raise UserError(
-                f"{where}, line {number}: time {point[0]:g} s does not lie after {points[-1][0]:g} s; times must rise"
-            )
+            raise UserError(f"{place}: time {point[0]:g} s does not lie after {points[-1][0]:g} s; times must rise")
         points.append(point)
     if not points:
         raise UserError(f"{where}: holds no point of a melody; expected lines such as 0.016,220.113,1")
-    return _at_frames(points)
+    return points
 
 
 def _is_header(line: str) -> bool:
@@ -111,9 +161,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _point(line: str, where: str) -> Point:
+def _point(cells: list[str], where: str) -> Point:
     """One line, or why it is none."""
-    cells = [cell.strip() for cell in line.split(",")]
     if len(cells) not in (2, 3):
         raise UserError(f"{where}: {len(cells)} columns; expected time, pitch and voicing, such as 0.016,220.113,1")
     time_seconds, f0_hz = (_number(cell, name, where) for cell, name in zip(cells, ("time", "pitch"), strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from moksori.workers import places
 from moksori.workers.places import Place
 
 if TYPE_CHECKING:
-    from moksori.audio.pitch import PitchTrack
     from moksori.conversion import Report
+    from moksori.conversion.analysis import GivenMelody
     from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
@@ -60,6 +61,9 @@ def command(
             help="auto: whole octaves, to where the singer sings; nearest: semitones, the key changes; or semitones.",
         ),
     ] = "auto",
+    repair_octaves: Annotated[
+        bool, typer.Option("--repair-octaves", help="High voices: bring up what was heard an octave too low.")
+    ] = False,
     keep_breaths: Annotated[bool, typer.Option("--keep-breaths", help="Keep the breaths of the song itself.")] = False,
     loudness: Annotated[
         str, typer.Option(help="follow: as loud as the song; normalise: sung at -23 dBFS, however loud the song is.")
@@ -87,11 +91,16 @@ def command(
     ] = None,
     melody: Annotated[
         Path | None,
-        typer.Option(help="Sing this melody in the place of the one that is heard: a file of --melody-out, edited."),
+        typer.Option(
+            help="Sing this melody in the place of the one that is heard: a file of --melody-out, edited; or MIDI: the "
+            "song is brought onto its notes."
+        ),
     ] = None,
     melody_out: Annotated[
         Path | None,
-        typer.Option(help="Also write the melody that is heard, as song.f0.csv: a file for one song, else a folder."),
+        typer.Option(
+            help="Also write the melody that is heard, as song.f0.csv: a file for one song (or .json), else a folder."
+        ),
     ] = None,
     preview: Annotated[
         float | None,
@@ -142,7 +151,8 @@ def command(
     """Convert songs of any length and format; rate, channels, length and format stay as they are.
 
     A melody file has lines of time in seconds, pitch in Hz and voicing (1 or 0), before any transposition: write it
-    with --melody-out, change it in any editor, and sing it with --melody.
+    with --melody-out, change it in any editor, and sing it with --melody. Notes of a MIDI file say how high; vibrato,
+    glides and consonants stay as they are sung.
 
     Interrupted, the same command with --skip-existing goes on where it stopped.
 
@@ -223,6 +233,7 @@ def command(
         backend,
         chunks=UNCUT if one_stream else ChunkConfig(),
         mark=(mark_key or PUBLIC_KEY) if is_marked or mark_key else "",
+        repair_octaves=repair_octaves,
     )
     if is_catalogue:
         asked = catalogue.Asked(results, ray or catalogue.OFF, workers, force, as_json)
@@ -254,7 +265,8 @@ def command(
     track = _given_melody(melody, melody_out, [source for source, *_ in jobs])
     if melody_out is not None:
         read = [path for job in jobs for path in job[:2]]
-        _write_melodies(melody_out, [source for source, *_ in jobs], read, force, is_left=skip_existing)
+        songs_heard = [source for source, *_ in jobs]
+        _write_melodies(melody_out, songs_heard, read, force, is_left=skip_existing, repairs_octaves=repair_octaves)
     if stems is not None:
         _check_stems(stems, [destination for _, destination, _ in jobs], force)
     if save_preset is not None:
@@ -356,9 +368,9 @@ def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]], say: Wor
     console.say(f"listen: {page}")
 
 
-def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Path]) -> PitchTrack | None:
+def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Path]) -> GivenMelody | None:
     """The melody of a file, which is of one song alone."""
-    from moksori.audio import f0_file
+    from moksori.audio import f0_file, score
 
     if melody is None:
         return None
@@ -368,17 +380,19 @@ def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Pa
         raise UserError(
             f"{melody}: is the melody of one song, and there are {len(set(sources))}; convert that one alone"
         )
-    return f0_file.read(melody)
+    return score.read(melody) if melody.suffix.lower() in score.SUFFIXES else f0_file.read(melody)
 
 
-def _write_melodies(output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool) -> None:
+def _write_melodies(
+    output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool, repairs_octaves: bool
+) -> None:
     """Write what is heard of each song, before it is sung: to a file, or into a folder.
 
     What lies at one of the places `used` is never written over; what is there already may be left as it is.
 
     A song that cannot be read is left to the conversion, which says so.
     """
-    from moksori.audio import f0_file, files
+    from moksori.audio import f0_file, files, octaves
     from moksori.audio.pitch import PitchTracker
     from moksori.errors import AudioFileError
 
@@ -395,7 +409,10 @@ def _write_melodies(output: Path, sources: list[Path], used: list[Path], force: 
         if is_left and place.is_file():
             continue
         try:
-            track = tracker.track_blocks(files.read_mono_blocks(song), files.probe(song).sample_rate)
+            read, rate = functools.partial(files.read_mono_blocks, song), files.probe(song).sample_rate
+            track = tracker.track_blocks(read(), rate)
+            if repairs_octaves:
+                track, _ = octaves.repaired(track, read, rate)
         except AudioFileError:
             continue
         console.make_folder(place.parent)

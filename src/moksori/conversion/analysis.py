@@ -14,19 +14,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from moksori.audio import features, frames, highpass, level, transposition
+from moksori import arguments
+from moksori.audio import features, frames, highpass, level, octaves, score, transposition
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.level import Levels, Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
+from moksori.audio.score import Score
 from moksori.audio.transposition import Outside
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
 from moksori.generation.songs.base import Melody
 from moksori.models.kinds import Converter
 
+GivenMelody = PitchTrack | Score
+"""A melody in the place of the one that is heard, or notes that it is brought onto."""
+
+_ELSEWHERE_SHARE = 0.5  # of what is sung, so far from the notes given that they are hardly of this song
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
 
 
@@ -49,16 +55,18 @@ class Analysis:
     source_track: PitchTrack | None  # of the recording itself: the same, unless another melody was given
     levels_dbfs: Levels | None = None  # before the gain, frame by frame as in training; None where nobody asked
     is_high_passed: bool = False  # something below every voice was in it, and has to be taken out
+    corrections: tuple[str, ...] = ()  # of the pitch, in words
 
 
 def analyse(
     recording: Recording,
     tracker: PitchTracker | None,
     level_dbfs: float,
-    melody: PitchTrack | None = None,
+    melody: GivenMelody | None = None,
     config: FeatureConfig | None = None,
     *,
     always_tracks: bool = False,
+    repairs_octaves: bool = False,
 ) -> Analysis:
     """Read a recording once; again where an offset or a rumble has to be taken out first.
 
@@ -66,17 +74,19 @@ def analyse(
         recording: of any length; it is never in memory as a whole.
         tracker: tells the pitch, if anybody asks for it.
         level_dbfs: of the singing in the training data.
-        melody: takes the place of the pitch that would be tracked.
+        melody: takes the place of the pitch that would be tracked, or is what that is brought onto.
         config: of the levels of frames, where anybody asks for them.
         always_tracks: the recording's own pitch is wanted even if a melody is given.
+        repairs_octaves: of the recording's own pitch; the recording is read once or twice more.
 
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
-    analysis, is_low = _analysed(recording, tracker, level_dbfs, melody, config, always_tracks)
+    told = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
+    analysis, is_low = _analysed(recording, *told)
     if not is_low:
         return analysis
-    again, _ = _analysed(high_passed(recording), tracker, level_dbfs, melody, config, always_tracks)
+    again, _ = _analysed(high_passed(recording), *told)
     measured = replace(again.measured, silences=analysis.measured.silences)
     return replace(again, measured=measured, is_high_passed=True)
 
@@ -90,9 +100,10 @@ def _analysed(
     recording: Recording,
     tracker: PitchTracker | None,
     level_dbfs: float,
-    melody: PitchTrack | None,
+    melody: GivenMelody | None,
     config: FeatureConfig | None,
     always_tracks: bool,
+    repairs_octaves: bool,
 ) -> tuple[Analysis, bool]:
     """The analysis, and whether something below every voice tells in it."""
     rate = recording.sample_rate
@@ -113,7 +124,7 @@ def _analysed(
             of_frames.push(resampler.flush())
 
     own = None
-    if tracker is not None and (melody is None or always_tracks):
+    if tracker is not None and (always_tracks or not isinstance(melody, PitchTrack)):
         own = tracker.track_blocks(metered(), rate)
     else:
         for _ in metered():
@@ -123,9 +134,21 @@ def _analysed(
     if melody is not None:
         check_length(melody, measured.n_samples / rate)
     levels_dbfs = None if of_frames is None else of_frames.result().frame_dbfs
-    track = own if melody is None else melody
+    corrections = list[str]()
+    if own is not None and repairs_octaves:
+        own, n_moved = octaves.repaired(own, recording.read, rate)
+        if n_moved:
+            corrections.append(f"{n_moved} stretches of the melody were heard an octave too low, and were brought up")
+    track = melody if isinstance(melody, PitchTrack) else own
+    if own is not None and isinstance(melody, Score):
+        track, far = score.tuned(own, melody)
+        if far > _ELSEWHERE_SHARE:
+            corrections.append(
+                f"{far:.0%} of what is sung lies further than 1.5 semitones from the notes given: are they of this "
+                "song, and do they begin when it does?"
+            )
     gain_db = level.gain_for_singing(measured, level_dbfs)
-    return Analysis(measured, gain_db, track, own, levels_dbfs), is_low
+    return Analysis(measured, gain_db, track, own, levels_dbfs, corrections=tuple(corrections)), is_low
 
 
 def remarks(analysis: Analysis) -> list[str]:
@@ -138,16 +161,28 @@ def remarks(analysis: Analysis) -> list[str]:
         found.append("the song is silent, and so is the result")
     elif analysis.track is not None and not analysis.track.is_voiced.any():
         found.append("no singing was found in the song: nothing in it has a pitch")
-    return found
+    return [*found, *analysis.corrections]
 
 
-def check_length(melody: PitchTrack, seconds: float) -> None:
+def check_melody(given: object) -> None:
+    """Refuse what is no melody.
+
+    Raises:
+        TypeError: so it is.
+    """
+    example = "a PitchTrack, as `audio.f0_file.read` gives, or a Score, as `audio.score.read` does"
+    arguments.of_type(given, (PitchTrack, Score), "melody", example)
+
+
+def check_length(melody: GivenMelody, seconds: float) -> None:
     """Refuse a melody that goes on when its recording is over: it is of another one.
 
     Raises:
         UserError: so it is.
     """
-    until = float(melody.times_seconds[-1]) if len(melody.f0_hz) else 0.0
+    until = (
+        melody.seconds if isinstance(melody, Score) else float(melody.times_seconds[-1]) if len(melody.f0_hz) else 0.0
+    )
     if until > seconds + _LONGER_SECONDS:
         raise UserError(
             f"the melody goes on to {until:.1f} s, but the recording ends at {seconds:.1f} s; is it of another song?"
@@ -198,7 +233,7 @@ def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: C
     return choose(track, singer)
 
 
-def refuse_melody(melody: PitchTrack | None) -> None:
+def refuse_melody(melody: GivenMelody | None) -> None:
     """Say that a voice without pitch conditioning cannot be given another melody.
 
     Raises:
@@ -208,6 +243,18 @@ def refuse_melody(melody: PitchTrack | None) -> None:
         raise UserError(
             "this voice is not conditioned on the pitch, and sings the song's own melody; it cannot be given another. "
             "Leave the melody out, or train with recipe swift"
+        )
+
+
+def refuse_repair(options: ConvertOptions) -> None:
+    """Say that a voice without pitch conditioning has no tracker whose octaves could be repaired.
+
+    Raises:
+        UserError: it was asked to.
+    """
+    if options.repair_octaves:
+        raise UserError(
+            "this voice is not conditioned on the pitch, so no octave can be heard wrong; leave --repair-octaves out"
         )
 
 

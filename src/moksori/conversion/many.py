@@ -21,8 +21,8 @@ from moksori import arguments, checkpoint, ownership
 from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
-from moksori.audio.pitch import PitchTrack
-from moksori.conversion.analysis import Recording
+from moksori.conversion import analysis
+from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.song import Instrument, Song
 from moksori.data import threads
@@ -43,14 +43,14 @@ class SongFile:
     destination: Path
     singer: str | Mapping[str, float]
     transpose: float | str | None = None  # in place of what the options say
-    melody: PitchTrack | None = None  # is sung in the place of the one that is tracked; of the stretch, if there is one
+    melody: GivenMelody | None = None  # in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
 
     def __post_init__(self) -> None:
         """Take paths as text, too."""
         object.__setattr__(self, "source", arguments.path(self.source, "source"))
         object.__setattr__(self, "destination", arguments.path(self.destination, "destination"))
-        arguments.of_type(self.melody, PitchTrack, "melody", "a PitchTrack, as `audio.f0_file.read` gives")
+        analysis.check_melody(self.melody)
 
 
 Singing = tuple[Slot[Song], Iterator[Codes]]

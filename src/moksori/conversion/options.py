@@ -30,6 +30,7 @@ class ConvertOptions:
     backend: str = generator.AUTO  # codes: what computes them
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # codes: where a song is cut
     mark: str = ""  # key of the inaudible mark that the result carries, see `audio.mark`; "": none
+    repair_octaves: bool = False  # where the tracker heard an octave too low, and the sound says so
 
     def __post_init__(self) -> None:
         seed = arguments.whole_number(self.seed, "seed", "0")
@@ -38,8 +39,9 @@ class ConvertOptions:
             arguments.number(self.detail, "detail", "0.5")
         if not isinstance(self.transpose, str):
             arguments.number(self.transpose, "transpose", "-12")
-        if not isinstance(self.keep_breaths, bool):
-            raise TypeError(f"keep_breaths is {self.keep_breaths!r}; expected True or False")
+        for name in ("repair_octaves", "keep_breaths"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is {getattr(self, name)!r}; expected True or False")
         if not isinstance(self.chunks, ChunkConfig):
             raise TypeError(f"chunks is {self.chunks!r}; expected a ChunkConfig")
         object.__setattr__(self, "seed", seed)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moksori.audio import files, level, pitch
+from moksori.audio import files, level, pitch, score
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.score import Score
 from moksori.conversion import analysis
-from moksori.conversion.analysis import Recording
+from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.many import SongFile
 from moksori.conversion.options import ConvertOptions
 
@@ -26,19 +27,21 @@ class Loudest:
     track: PitchTrack | None  # of the whole song, where somebody asked
 
 
-def loudest(path: Path, seconds: float, tracker: PitchTracker | None) -> Loudest:
+def loudest(path: Path, seconds: float, tracker: PitchTracker | None, *, repairs_octaves: bool = False) -> Loudest:
     """Find the stretch of a song with the highest mean power, in bounded memory.
 
     Args:
         path: the song.
         seconds: how long a stretch.
         tracker: hears the pitch of the whole song, if it is wanted.
+        repairs_octaves: see `audio.octaves`.
 
     Raises:
         AudioFileError: the song cannot be read.
     """
     info = files.probe(path)
-    analysed = analysis.analyse(Recording(lambda: files.read_mono_blocks(path), info.sample_rate), tracker, 0.0)
+    recording = Recording(lambda: files.read_mono_blocks(path), info.sample_rate)
+    analysed = analysis.analyse(recording, tracker, 0.0, repairs_octaves=repairs_octaves)
     measured = analysed.measured
     frame_seconds = measured.hop_samples / measured.sample_rate
     start = level.loudest_stretch(measured.frame_dbfs, max(1, round(seconds / frame_seconds))) * frame_seconds
@@ -54,9 +57,16 @@ def part_of(song: SongFile, found: Loudest, singer: PitchRange | None, options: 
         singer: where its singer sang in training, if that is known.
         options: how the whole would be converted.
     """
-    track, transpose = found.track if song.melody is None else song.melody, song.transpose
+    transpose = song.transpose
+    track = song.melody if isinstance(song.melody, PitchTrack) else found.track
+    if track is not None and isinstance(song.melody, Score):
+        track, _ = score.tuned(track, song.melody)
     if track is not None:
         transpose = analysis.transpose_semitones(track, singer, options)
-    given = None if song.melody is None else pitch.excerpt(song.melody, found.start_seconds, found.seconds)
+    given: GivenMelody | None = None
+    if isinstance(song.melody, Score):
+        given = song.melody.excerpt(found.start_seconds, found.seconds)
+    elif song.melody is not None:
+        given = pitch.excerpt(song.melody, found.start_seconds, found.seconds)
     stretch = (found.start_seconds, found.start_seconds + found.seconds)
     return replace(song, transpose=transpose, melody=given, stretch_seconds=stretch)

@@ -20,11 +20,11 @@ from moksori import checkpoint
 from moksori.audio import breaths, frames, level, mark
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
-from moksori.audio.pitch import PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
 from moksori.conversion import analysis
-from moksori.conversion.analysis import Recording
+from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.generation.generator import Backend
 from moksori.generation.songs import base as songs
@@ -63,7 +63,7 @@ class Song:
         singer: a name, or a mix of singers.
         options: how to convert.
         progress: told how far it is.
-        melody: is sung in the place of the one that is tracked; transposed like that.
+        melody: is sung in the place of the one that is tracked, transposed like that; or notes that it is brought onto.
 
     Raises:
         AudioFileError: the recording cannot be read.
@@ -78,13 +78,14 @@ class Song:
         singer: str | Mapping[str, float],
         options: ConvertOptions,
         progress: OnProgress | None = None,
-        melody: PitchTrack | None = None,
+        melody: GivenMelody | None = None,
     ) -> None:
         model, provenance = instrument.model, instrument.provenance
         vector = model.singers.vector(singer)  # refuses before any work, and before `analysis` relies on the shares
         config, is_conditioned = model.config, analysis.is_pitch_conditioned(model)
         if not is_conditioned:
             analysis.refuse_melody(melody)
+            analysis.refuse_repair(options)
         tracker = instrument.tracker if is_conditioned or options.keep_breaths else None
         levels = analysis.melody_config(model) if is_conditioned and kinds.samples_codes(model) else None
         self._analysis = analysed = analysis.analyse(
@@ -94,6 +95,7 @@ class Song:
             melody,
             levels,
             always_tracks=config.has_detail,
+            repairs_octaves=options.repair_octaves,
         )
         self._options, self._model_rate = options, config.sample_rate
         self._singer, self._model = singer, model

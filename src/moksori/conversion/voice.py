@@ -23,7 +23,7 @@ from torch import Tensor
 from moksori import arguments, checkpoint, hub, run_files
 from moksori.audio import bands, files, frames, level, mixdown, pitch, resample
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import analysis, many, preview
 from moksori.conversion.analysis import Recording
@@ -111,7 +111,7 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
         progress: OnProgress | None = None,
-        melody: PitchTrack | None = None,
+        melody: analysis.GivenMelody | None = None,
     ) -> Samples:
         """Sing a recording with another voice.
 
@@ -122,7 +122,8 @@ class Voice(Trained[Converter]):
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
             progress: told how far it is.
-            melody: is sung in the place of the one that is tracked, and transposed like that; see `audio.f0_file`.
+            melody: is sung in the place of the one that is tracked, and transposed like that; see `audio.f0_file`. Or
+                notes that the tracked one is brought onto; see `audio.score`.
 
         Returns:
             float32 of the same shape.
@@ -215,13 +216,13 @@ class Voice(Trained[Converter]):
         singer: str | Mapping[str, float],
         options: ConvertOptions | None = None,
         progress: OnProgress | None = None,
-        melody: PitchTrack | None = None,
+        melody: analysis.GivenMelody | None = None,
     ) -> Report:
         """Convert a sound file of any length in bounded memory.
 
         The result has the rate, channels and length of the source, and its format too if the destination's suffix is
         the source's. It appears under its name when it is complete. A melody is sung in the place of the one that is
-        heard, and transposed like that; see `audio.f0_file`.
+        heard, and transposed like that; see `audio.f0_file`, and `audio.score` for notes.
 
         Raises:
             AudioFileError: the source cannot be read, or the destination cannot be written.
@@ -325,7 +326,9 @@ class Voice(Trained[Converter]):
         """
         options = options or ConvertOptions()
         is_asked = self.is_pitch_conditioned and isinstance(options.transpose, str)
-        return preview.loudest(path, seconds, self._tracker if is_asked else None)
+        return preview.loudest(
+            path, seconds, self._tracker if is_asked else None, repairs_octaves=options.repair_octaves
+        )
 
     def part_of(self, song: SongFile, found: Loudest, options: ConvertOptions | None = None) -> SongFile:
         """The loudest seconds of a song, for `convert_files`: a preview, moved as far as the whole would be."""
@@ -429,7 +432,7 @@ def _check_wishes(options: object, progress: object, melody: object) -> None:
     """
     arguments.of_type(options, ConvertOptions, "options", "ConvertOptions(seed=1, ...)")
     arguments.function(progress, "progress")
-    arguments.of_type(melody, PitchTrack, "melody", "a PitchTrack, as `audio.f0_file.read` gives")
+    analysis.check_melody(melody)
 
 
 def _mono(samples: Samples, sample_rate: int) -> Samples:
