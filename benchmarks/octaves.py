@@ -11,6 +11,7 @@ and as repaired (`audio/octaves.py`).
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> None:
                 high = Clip(samples, clip.sample_rate)
                 truth_hz = np.where(track.is_voiced, track.f0_hz * 2.0 ** (semitones / 12.0), 0.0)
                 found = tracker.track(high)
-                mended, _ = octaves.repaired(found, lambda high=high: iter([high.samples]), clip.sample_rate)
+                mended, _ = octaves.repaired(found, functools.partial(iter, [high.samples]), clip.sample_rate)
                 before, after = before + counts(found, truth_hz), after + counts(mended, truth_hz)
                 sung.append(truth_hz[truth_hz > 0])
             cells = (
