@@ -52,8 +52,8 @@ ORDER = {
     "workers": "places pool actors",
     "audio": (
         "clip frames mels mulaw bands highpass level mixdown parts containers files resample spectral whisper_mel "
-        "levelling pitch f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes features transposition "
-        "breaths mark live_pitch polyphony reverberation signals"
+        "levelling pitch f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes features "
+        "transposition breaths mark live_pitch polyphony reverberation signals"
     ),
     "data": (
         "index corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
