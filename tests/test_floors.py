@@ -75,7 +75,9 @@ ORDER = {
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
     "conversion": "options analysis song many preview voice separation mix live catalogue",
-    "evaluation": "measures judges report held_out pairs scorer conversions retrieval analyses scoring sounds runner",
+    "evaluation": (
+        "measures judges report held_out leaks pairs scorer conversions retrieval analyses scoring sounds runner"
+    ),
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
     "evaluation.report": "data verdict next_steps scales gather arms figures pages song_page listening compare",

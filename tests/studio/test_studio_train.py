@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+import synthetic
 import torch
 from browsing import open_page, until
 from safetensors.torch import save_file
@@ -247,3 +249,47 @@ def test_the_law_of_mixup_turns_from_a_u_to_a_bell_and_the_singer_between_is_hea
     page.click("#hear")
     page.wait_for_selector("#sound:visible")
     until(page, "document.querySelector('#sound').currentTime > 0.2")
+
+
+def test_a_probe_reads_who_sings_from_the_sound_and_less_from_the_latent(
+    page: Any, studio: Served, tmp_path: Path
+) -> None:
+    """Two invented singers, whom no voice here has met."""
+    singers = synthetic.SINGERS[:2]
+    synthetic.write_corpus(
+        tmp_path, np.random.default_rng(0), singers=singers, n_songs=3, seconds=2.0, sample_rate=24000
+    )
+    number = studio.ask("POST", "/api/trainings", {"name": "Two invented"}).json["id"]
+    for path in sorted(tmp_path.glob("*/*")):
+        headers = {"X-Name": path.name, "X-Singer": path.parent.name}
+        studio.ask("POST", f"/api/trainings/{number}/takes", headers=headers, raw=path.read_bytes())
+    refused = studio.ask("POST", "/api/learn/leaks", {"training": number})
+    assert refused.status == 409 and "Check the recordings first" in refused.json["error"]
+    studio.ask("POST", f"/api/trainings/{number}/check")
+    studio.wait("/api/trainings", number, "checked")
+    page.goto(studio.address + "learn")
+    until(page, "document.querySelector('#recordings').options.length > 0")
+    page.select_option("#recordings", number)
+    page.click("#read")
+    page.wait_for_selector("#readings [data-row=latent]")
+
+    def read(row: str) -> float:
+        return float(page.inner_text(f"#readings [data-row={row}] td:nth-child(2) b").split()[0])
+
+    assert read("sound") >= 90 and read("latent") < read("sound")
+    assert "The shipped voice, asked about Two invented" in page.inner_text("#readings figcaption")
+    assert "by guessing 50 %" in page.inner_text("#readings thead")
+    studio.ask("DELETE", f"/api/trainings/{number}")
+
+
+def test_what_a_run_kept_of_the_confusion_network_is_told(tmp_path: Path) -> None:
+    trainings = Trainings(Store(tmp_path), Crew(), lambda number: None, lambda kind, record: None)
+    number = trainings.add("a")["id"]
+    run = trainings.folder(number) / "run"
+    run.mkdir()
+    lines = [
+        {"event": "validation", "step": n, "figures": {"loss": 1.0, "classifier_accuracy": n / 100}} for n in (20, 40)
+    ]
+    lines.insert(1, {"event": "losses", "step": 30, "losses": {"reconstruction": 1.0}, "seconds": 1.0})
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert trainings.told(number)["adversary"] == [[20, 0.2], [40, 0.4]]

@@ -133,6 +133,7 @@ class Studio:
             route("/api/trainings/{training}/pause", self._pause, "POST"),
             route("/api/trainings/{training}/samples/{sample}", self._sample),
             route("/api/learn/shares", self._shares, "POST"),
+            route("/api/learn/leaks", self._leaks, "POST"),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ]
 
@@ -380,6 +381,16 @@ class Studio:
     async def _shares(self, request: Request) -> Response:
         wish = settings.build(wishes.SharesWish, wishes.table(await _json(request)), "the request")
         return JSONResponse(await self.crew.ask("shares", **settings.plain(wish)))
+
+    async def _leaks(self, request: Request) -> Response:
+        """What a probe reads; how far it is, is told on the way."""
+        wish = settings.build(wishes.LeaksWish, wishes.table(await _json(request)), "the request")
+        data, voice = self.trainings.data(wish.training), self.voices.path(wish.voice)
+
+        def told(share: float) -> None:
+            self.hub.tell("leaks", {"training": wish.training, "voice": wish.voice, "share": share})
+
+        return JSONResponse(await self.crew.ask("leaks", "data", told, voice=voice, data=str(data)))
 
 
 def _enrolment(request: Request) -> str:

@@ -337,6 +337,16 @@ def shares(parameter: float, n: int) -> Answer:
     return {"counts": counts.tolist(), "n": len(drawn), "near_an_end": near, "drawn": drawn[:12].round(3).tolist()}
 
 
+def leaks(voice: str | None, data: str, progress: OnProgress) -> Answer:
+    """What a probe reads of singer and pitch from some prepared recordings, and from what a voice's encoder leaves."""
+    from moksori.data.corpus import Corpus
+    from moksori.evaluation import leaks as reading
+
+    corpus = Corpus.load(Path(data))
+    found = reading.read(load(voice).model, corpus, on_progress=progress)
+    return {**dataclasses.asdict(found), "names": list(corpus.singers)}
+
+
 ERRANDS: dict[str, Callable[..., Answer]] = {
     "hear": hear,
     "take_melody": take_melody,
@@ -350,5 +360,6 @@ ERRANDS: dict[str, Callable[..., Answer]] = {
     "enrol": enrol,
     "prepare": prepare,
     "shares": shares,
+    "leaks": leaks,
 }
-TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "enrol", "prepare"})
+TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "enrol", "prepare", "leaks"})

@@ -36,6 +36,7 @@ _STOPPED_CODES = (130, -signal.SIGTERM, -signal.SIGINT)
 _LOOK_SECONDS = 1.0  # between two looks at runs that are under way
 _MOST_POINTS = 400  # of a curve
 _MOST_SAMPLES = 12
+_READ = "classifier_accuracy"  # of held-out figures: how often the confusion network itself names the singer
 _LOG_BYTES = 4000  # of the log's end
 
 
@@ -177,6 +178,16 @@ class Trainings:
         self._store.remove(TRAININGS, number)
         self._tell("training", {"id": number, "state": "removed"})
 
+    def data(self, number: str) -> Path:
+        """Its recordings, prepared.
+
+        Raises:
+            StudioError: no such training, or it was not checked.
+        """
+        if self.get(number)["doctor"] is None:
+            raise StudioError("error.not_checked", 409)
+        return self.folder(number) / "data"
+
     def folder(self, number: str) -> Path:
         """Where a training lies."""
         return self._store.folder(TRAININGS, number)
@@ -305,6 +316,7 @@ class Trainings:
         return {
             "curves": {name: [[e["step"], e["losses"][name]] for e in thin if name in e["losses"]] for name in names},
             "held_out": [[entry["step"], entry["figures"]["loss"]] for entry in held_out],
+            "adversary": [[e["step"], e["figures"][_READ]] for e in entries if _READ in e.get("figures", {})],
             "scores": [{key: entry[key] for key in ("step", "scores", "is_best")} for entry in scores],
             "samples": [path.name for path in self._samples(record["id"])],
             "has_voice": run_files.model_file(self._run_of(record["id"])).is_file(),

@@ -73,6 +73,14 @@ class SharesWish:
     n: int = 20_000
 
 
+@dataclass(frozen=True)
+class LeaksWish:
+    """Of which recordings, and from whose latent, singer and pitch are to be read."""
+
+    training: str = ""  # the studio's name of it: its recordings
+    voice: str = "shipped"
+
+
 def wish(told: Any) -> Wish:
     """A wish from JSON.
 

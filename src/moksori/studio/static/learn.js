@@ -1,6 +1,6 @@
-// Mixup, live: the law of the share, and the singer between two.
+// Live: the law of the share in mixup, the singer between two, and what the encoder leaves of singer and pitch.
 
-import { ask, byId, guarded, make, say, settle } from "./common.js";
+import { ask, byId, guarded, listen, make, say, settle, voiceName } from "./common.js";
 
 const LEFT = 40, BOTTOM = 26, WIDTH = 560, HEIGHT = 300, TALLEST = 4; // of the picture; densities above are cut
 let drawn = [], asked = null, waiting = null;
@@ -98,3 +98,75 @@ guarded(async () => {
   byId("no-song").hidden = ready.length > 0;
   for (const id of ["hear", "draw", "song"]) byId(id).disabled = !ready.length;
 })();
+
+// What the encoder leaves
+
+const percent = (share) => Math.round(100 * share);
+const recordings = new Map();
+let askable = [];
+
+/** A bar from 0 to 100 %, with a line where guessing ends. */
+function bar(what, row, share, chance) {
+  const picture = svg("svg", { viewBox: "0 0 200 16", role: "img", class: "reading", preserveAspectRatio: "none", "aria-label": say("leaks.bar", { what, row, percent: percent(share), chance: percent(chance) }) });
+  picture.append(svg("rect", { x: 0, y: 1, width: 200, height: 14, class: "all" }), svg("rect", { x: 0, y: 1, width: 200 * share, height: 14, class: "own" }), svg("line", { x1: 200 * chance, x2: 200 * chance, y1: 0, y2: 16, class: "chance" }));
+  return make("td", { class: "read" }, picture, make("b", { text: `${percent(share)} %` }));
+}
+
+function readingOf(told, voice, training) {
+  const hasNotes = told.note_chance !== null;
+  const head = (key, chance) => make("th", { scope: "col" }, make("span", { text: say(key) }), chance === null ? null : make("small", { text: ` ${say("leaks.chance", { percent: percent(chance) })}` }));
+  const rows = Object.entries(told.readings).map(([name, { singer, note }]) => {
+    const row = say(`leaks.${name}`);
+    return make("tr", { "data-row": name }, make("th", { scope: "row", text: row }), bar(say("leaks.singer"), row, singer, told.singer_chance), hasNotes ? bar(say("leaks.note"), row, note, told.note_chance) : make("td", { class: "soft", text: say("leaks.no_notes") }));
+  });
+  const table = make("table", {}, make("thead", {}, make("tr", {}, make("td"), head("leaks.singer", told.singer_chance), head("leaks.note", told.note_chance))), make("tbody", {}, ...rows));
+  const words = say("leaks.told", { voice: voiceName(voice), recordings: training.name, n: told.n_stretches, singers: told.n_singers, notes: told.n_notes });
+  return make("figure", { class: "leaks" }, make("figcaption", { text: words }), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words }, table));
+}
+
+byId("leaks").addEventListener("submit", guarded(async (event) => {
+  event.preventDefault();
+  settle();
+  const training = recordings.get(byId("recordings").value), voice = askable.find(({ id }) => id === byId("asked-voice").value);
+  byId("read").disabled = true;
+  byId("reading").textContent = say("leaks.reading", { percent: 0 });
+  try {
+    const told = await ask("/api/learn/leaks", { method: "POST", json: { training: training.id, voice: voice.id } });
+    byId("readings").prepend(readingOf(told, voice, training)); // others stay below, to be compared with
+  } finally {
+    byId("read").disabled = false;
+    byId("reading").textContent = "";
+  }
+}));
+
+/** What a run kept of the game: the adversary's own reading of held-out stretches. */
+async function showAdversary() {
+  const voice = askable.find(({ id }) => id === byId("asked-voice").value), box = byId("adversary");
+  box.hidden = true;
+  if (voice?.kind !== "trained") return;
+  const { adversary, doctor } = await ask(`/api/trainings/${voice.id}`);
+  if (adversary.length < 2) return;
+  const first = adversary[0], last = adversary.at(-1), chance = 1 / doctor.singers.length;
+  const words = say("leaks.curve_told", { first: first[0], last: last[0], from: percent(first[1]), to: percent(last[1]), chance: percent(chance) });
+  const picture = svg("svg", { viewBox: "0 0 240 90", role: "img", "aria-label": words }), y = (share) => 86 - 82 * share;
+  const points = adversary.map(([step, share]) => `${(4 + (232 * (step - first[0])) / (last[0] - first[0])).toFixed(1)},${y(share).toFixed(1)}`);
+  picture.append(svg("line", { x1: 4, x2: 236, y1: y(chance), y2: y(chance), class: "chance" }), svg("polyline", { points: points.join(" "), class: "law" }));
+  box.querySelector(".curves").replaceChildren(make("figure", {}, picture, make("figcaption", { text: words })));
+  box.hidden = false;
+}
+byId("asked-voice").addEventListener("change", guarded(showAdversary));
+
+listen((kind, record) => {
+  if (kind === "leaks" && byId("read").disabled) byId("reading").textContent = say("leaks.reading", { percent: percent(record.share) });
+}, guarded(async () => {
+  const [trainings, voices] = await Promise.all([ask("/api/trainings"), ask("/api/voices")]);
+  recordings.clear();
+  for (const training of trainings.filter(({ doctor }) => doctor)) recordings.set(training.id, training);
+  askable = voices.filter(({ card }) => card);
+  const fill = (id, options) => { const before = byId(id).value; byId(id).replaceChildren(...options); if (options.some(({ value }) => value === before)) byId(id).value = before; };
+  fill("recordings", [...recordings.values()].map(({ id, name }) => make("option", { value: id, text: name })));
+  fill("asked-voice", askable.map((voice) => make("option", { value: voice.id, text: voiceName(voice) })));
+  byId("no-recordings").hidden = recordings.size > 0;
+  for (const id of ["recordings", "asked-voice", "read"]) byId(id).disabled = !recordings.size;
+  await showAdversary();
+}));
