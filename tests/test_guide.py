@@ -276,6 +276,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for own, name in zip(singers, ("anna", "minho"), strict=True):
         (desk / "takes" / own.name).rename(desk / "takes" / name)
+    shutil.copytree(desk / "takes" / "anna", desk / "my-takes")
     song = signals.tone(220.0, 1.0, 16_000, amplitude=0.2, n_harmonics=8)
     files.write(desk / "song.mp3", song)
     files.write(desk / "mysong.mp3", song)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moksori import language
+from moksori import checkup, language
 from moksori.errors import UserError
 from moksori.evaluation.judges.resemblyzer import CentroidClassifier
 from moksori.evaluation.judges.singer import NetClassifier
@@ -50,6 +50,8 @@ TABLES = {
     *("clicks stand out above the voice; they were left out of account when its level was set",),
     *("singer", "minutes", "recordings", "held out", "range", "clipping", "noise", "doubles", "verdict"),
     *("good", "fair", "poor", "unvoiced", "{n} conversions"),
+    *("processor", "cores", "system", "engine", "extra", "package", "cache", "disk of the cache", "disk here"),
+    *("read", "track", "encode", "sing", "write", *(extra.gives for extra in checkup.EXTRAS.values())),
 }
 
 

@@ -24,6 +24,7 @@ from moksori.generation.backends import calibration, sampling
 from moksori.generation.engine import trial
 from moksori.generation.engine.trial import Verdict
 from moksori.generation.songs import latents
+from moksori.language import ENGLISH, Words
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.conditions import Conditioning
 from moksori.models.encoder import Encoder, EncoderConfig
@@ -241,16 +242,23 @@ def markdown(speed: Speed) -> str:
     return "\n".join(lines) + "\n"
 
 
-def engine_in_words(verdict: Verdict) -> str:
-    """What the engine does here, and why it does not do more."""
+def engine_in_words(verdict: Verdict, say: Words = ENGLISH) -> str:
+    """What the engine does here, and why it does not do more, in the reader's language."""
     if not verdict.precisions:
-        return f"not used, torch serves instead: {verdict.reason}"
+        return say("not used, torch serves instead: {reason}", reason=verdict.reason)
     by_precision = [
-        precision if precision == arithmetic else f"{precision} (by {arithmetic})"
+        precision
+        if precision == arithmetic
+        else say("{precision} (by {arithmetic})", precision=precision, arithmetic=arithmetic)
         for precision, arithmetic in zip(verdict.precisions, verdict.arithmetics, strict=True)
     ]
-    words = f"{verdict.tier} vectors; {', '.join(by_precision)}; {verdict.usual_precision} when nobody says"
-    return f"{words}. Missing: {verdict.reason}" if verdict.reason else words
+    words = say(
+        "{tier} vectors; {precisions}; {usual} when nobody says",
+        tier=verdict.tier,
+        precisions=", ".join(by_precision),
+        usual=verdict.usual_precision,
+    )
+    return words + (say(". Missing: {reason}", reason=verdict.reason) if verdict.reason else "")
 
 
 def _percent(share: float | None) -> str:

@@ -30,6 +30,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
 from moksori.conversion import Voice
 from moksori.conversion.voice import load
+from moksori.language import ENGLISH, Words
 from moksori.models import kinds
 
 _RATE = 24_000  # Hz, of the song that is sung
@@ -39,7 +40,7 @@ _CENTS = 20.0  # that the tracker may be off
 _LEVEL_DB = 6.0  # that the result may be louder or softer than the song
 _LEAST_FREE_GB = 1.0  # what compiled code, a run's states and a long song need for the time being
 
-_AGAIN = "install it again: pip install --force-reinstall --no-deps moksori"
+_REINSTALL = "pip install --force-reinstall --no-deps moksori"
 
 
 @dataclass(frozen=True)
@@ -92,26 +93,28 @@ def missing_modules(extra: Extra) -> list[str]:
     return [module for module in extra.modules if importlib.util.find_spec(module) is None]
 
 
-def run(sung_by: Callable[[], Voice] = load) -> Iterator[Check]:
+def run(sung_by: Callable[[], Voice] = load, say: Words = ENGLISH) -> Iterator[Check]:
     """Look at everything, one thing after the other; none stops the others.
 
     Args:
         sung_by: gives the voice that sings; the shipped one by default.
+        say: tells what was found in the reader's language; names of checks stay.
     """
-    yield from (_installed(name) for name in ("torch", "numpy", "soundfile", "soxr", "safetensors", "swift-f0"))
-    yield _compiled()
-    yield from _disk()
-    yield from _stages(sung_by)
+    for name in ("torch", "numpy", "soundfile", "soxr", "safetensors", "swift-f0"):
+        yield _installed(name, say)
+    yield _compiled(say)
+    yield from _disk(say)
+    yield from _stages(sung_by, say)
 
 
-def _installed(package: str) -> Check:
+def _installed(package: str, say: Words = ENGLISH) -> Check:
     try:
         return Check(f"package {package}", True, importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
-        return Check(f"package {package}", False, "is not installed", f"pip install {package}")
+        return Check(f"package {package}", False, say("is not installed"), f"pip install {package}")
 
 
-def _compiled() -> Check:
+def _compiled(say: Words = ENGLISH) -> Check:
     """Where compiled code is kept: without a place of its own, it is compiled anew at each call."""
     folder = surroundings.compiled_folder()
     if not surroundings.is_temporary():
@@ -119,36 +122,51 @@ def _compiled() -> Check:
     return Check(
         "cache",
         False,
-        f"{surroundings.cache_folder()} cannot be used, or others may write there; code is compiled anew at each call",
-        f"set {surroundings.CACHE_VARIABLE} to a folder of your own, or mend this one: chmod 700, and yours",
+        say(
+            "{folder} cannot be used, or others may write there; code is compiled anew at each call",
+            folder=surroundings.cache_folder(),
+        ),
+        say(
+            "set {variable} to a folder of your own, or mend this one: chmod 700, and yours",
+            variable=surroundings.CACHE_VARIABLE,
+        ),
     )
 
 
-def _disk() -> Iterator[Check]:
+def _disk(say: Words = ENGLISH) -> Iterator[Check]:
     places = {"disk of the cache": surroundings.compiled_folder(), "disk here": Path.cwd()}
     for name, place in places.items():
         try:
             free_gb = shutil.disk_usage(place).free / 1e9
         except OSError as error:
-            yield Check(name, False, f"{place}: {error.strerror}", "look whether it is mounted")
+            yield Check(name, False, f"{place}: {error.strerror}", say("look whether it is mounted"))
             continue
         yield Check(
             name,
             free_gb >= _LEAST_FREE_GB,
-            f"{free_gb:.1f} GB free in {place}",
-            "" if free_gb >= _LEAST_FREE_GB else f"make room: less than {_LEAST_FREE_GB:g} GB is soon full",
+            say("{n} GB free in {place}", n=f"{free_gb:.1f}", place=place),
+            ""
+            if free_gb >= _LEAST_FREE_GB
+            else say("make room: less than {n} GB is soon full", n=f"{_LEAST_FREE_GB:g}"),
         )
 
 
-def _stages(sung_by: Callable[[], Voice]) -> Iterator[Check]:
+def _stages(sung_by: Callable[[], Voice], say: Words = ENGLISH) -> Iterator[Check]:
     song, folder = _song(), Path(tempfile.mkdtemp(prefix="moksori-"))
+    again = say("install it again: {command}", command=_REINSTALL)
     voice = functools.cache(sung_by)
     stages: dict[str, tuple[Callable[[], str], str]] = {
-        "read": (lambda: _read(folder, song), "pip install --force-reinstall soundfile"),
-        "track": (lambda: _track(song), "pip install --force-reinstall swift-f0 onnxruntime"),
-        "encode": (lambda: _encode(voice(), song), _AGAIN),
-        "sing": (lambda: _sing(voice(), song), f"{_AGAIN}; if it still fails, pip install --force-reinstall torch"),
-        "write": (lambda: _write(folder, song), f"make room in {folder.parent}, or set TMPDIR to another place"),
+        "read": (lambda: _read(folder, song, say), "pip install --force-reinstall soundfile"),
+        "track": (lambda: _track(song, say), "pip install --force-reinstall swift-f0 onnxruntime"),
+        "encode": (lambda: _encode(voice(), song, say), again),
+        "sing": (
+            lambda: _sing(voice(), song, say),
+            again + say("; if it still fails, {command}", command="pip install --force-reinstall torch"),
+        ),
+        "write": (
+            lambda: _write(folder, song, say),
+            say("make room in {folder}, or set TMPDIR to another place", folder=folder.parent),
+        ),
     }
     try:
         for name, (stage, advice) in stages.items():
@@ -171,53 +189,53 @@ def _song() -> Samples:
     return np.asarray(0.1 * tone * swell, np.float32)
 
 
-def _read(folder: Path, song: Samples) -> str:
+def _read(folder: Path, song: Samples, say: Words) -> str:
     path = folder / "read.wav"
     soundfile.write(path, song, _RATE, "FLOAT")
     clip = files.read(path)
     if clip.sample_rate != _RATE or not np.array_equal(clip.samples, song):
-        raise ValueError("what is read is not what was written")
-    return f"{clip.seconds:.1f} s of sound"
+        raise ValueError(say("what is read is not what was written"))
+    return say("{n} s of sound", n=f"{clip.seconds:.1f}")
 
 
-def _track(song: Samples) -> str:
+def _track(song: Samples, say: Words) -> str:
     voiced = PitchTracker().track(Clip(song, _RATE)).voiced_hz
     if not len(voiced):
-        raise ValueError("no pitch is heard in a plain tone")
+        raise ValueError(say("no pitch is heard in a plain tone"))
     found = float(np.median(voiced))
     if abs(1200 * np.log2(found / _HZ)) > _CENTS:
-        raise ValueError(f"a tone of {_HZ:g} Hz is heard as {found:.1f} Hz")
-    return f"{found:.1f} Hz in a tone of {_HZ:g} Hz"
+        raise ValueError(say("a tone of {hz} Hz is heard as {found} Hz", hz=f"{_HZ:g}", found=f"{found:.1f}"))
+    return say("{found} Hz in a tone of {hz} Hz", hz=f"{_HZ:g}", found=f"{found:.1f}")
 
 
 @torch.inference_mode()
-def _encode(voice: Voice, song: Samples) -> str:
+def _encode(voice: Voice, song: Samples, say: Words) -> str:
     model = voice.model
     if not kinds.is_source_filter(model):
         clip = voice.represent(Clip(song, _RATE))
-        return f"{clip.seconds:.1f} s as codes"
+        return say("{n} s as codes", n=f"{clip.seconds:.1f}")
     config = model.config.features
     clip = Clip(resample.resample(song, _RATE, config.sample_rate), config.sample_rate)
     told = features.of(clip.samples, PitchTracker().track(clip), config)
     z = model.encode(features.excerpt(told, torch.zeros(2 * features.N_BANDS))[None])
     if not torch.isfinite(z).all():
-        raise ValueError("the latent is not finite")
-    return f"{z.shape[2]} latent frames"
+        raise ValueError(say("the latent is not finite"))
+    return say("{n} latent frames", n=z.shape[2])
 
 
-def _sing(voice: Voice, song: Samples) -> str:
+def _sing(voice: Voice, song: Samples, say: Words) -> str:
     sung = voice.convert(song, _RATE, singer=voice.singers[0])
     if sung.shape != song.shape or not np.isfinite(sung).all():
-        raise ValueError("what is sung is not as long as the song, or not finite")
+        raise ValueError(say("what is sung is not as long as the song, or not finite"))
     moved = level.rms_dbfs(sung) - level.rms_dbfs(song)
     if abs(moved) > _LEVEL_DB:
-        raise ValueError(f"the result is {moved:+.1f} dB louder than the song")
-    return f"{_SECONDS:g} s by {voice.singers[0]}"
+        raise ValueError(say("the result is {db} dB louder than the song", db=f"{moved:+.1f}"))
+    return say("{n} s by {singer}", n=f"{_SECONDS:g}", singer=voice.singers[0])
 
 
-def _write(folder: Path, song: Samples) -> str:
+def _write(folder: Path, song: Samples, say: Words) -> str:
     path = folder / "write.flac"
     files.write(path, Clip(song, _RATE))
     if np.abs(files.read(path).samples - song).max() > 2**-14:
-        raise ValueError("what was written is not what is read")
-    return f"{os.path.getsize(path)} bytes of FLAC"
+        raise ValueError(say("what was written is not what is read"))
+    return say("{n} bytes of FLAC", n=os.path.getsize(path))

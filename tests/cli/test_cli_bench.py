@@ -75,7 +75,18 @@ def test_doctor_tells_the_engine_and_what_is_missing(moksori: Moksori) -> None:
 def test_doctor_fails_where_a_stage_does_and_says_what_to_do(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "verdict", lambda: trial.Verdict(reason="not tried"))
     failed = checkup.Check("track", False, "no pitch is heard", "pip install swift-f0")
-    monkeypatch.setattr(checkup, "run", lambda: iter([failed]))
+    monkeypatch.setattr(checkup, "run", lambda say: iter([failed]))
     done = moksori("doctor")
     assert done.code == 1 and "FAILED: no pitch is heard" in done.out and "-> pip install swift-f0" in done.out
     assert not json.loads(moksori("doctor", "--json").out)["is_well"]
+
+
+def test_doctor_speaks_korean_and_its_json_does_not(moksori: Moksori, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "_stages", lambda sung_by, say: iter([checkup.Check("sing", False, "x", "y", 0.1)]))
+    monkeypatch.setattr(trial, "verdict", lambda: trial.Verdict(reason="not tried"))
+    said = moksori("doctor", "--lang", "ko").out
+    assert "프로세서" in said and "추가 기능 [av]" in said and "실패: x\n  -> y" in said and "개 실패" in said
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    told = json.loads(moksori("doctor", "--json").out)
+    assert "processor" in told and "free in" in json.dumps(told)

@@ -4,44 +4,60 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
+from moksori import language
 from moksori.cli import console
+from moksori.language import Words
+
+if TYPE_CHECKING:
+    from moksori.checkup import Check
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def command(
+    lang: console.Language = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, in English.")] = False,
+) -> None:
     """Test this installation: packages, extras, devices, disk, the engine, and each stage of a conversion.
 
     It reads, tracks, encodes, sings and writes two seconds of sound, and says of whatever fails what to do; the exit
     code is then 1. The first call also tries the engine out, which takes about half a minute; the answer is remembered.
     """
+    say = Words("en" if as_json else language.choose(lang))
+
     import torch
 
     import moksori
     from moksori import benchmark, checkup
     from moksori.generation.engine import trial
 
-    engine = benchmark.engine_in_words(trial.verdict())
+    engine = benchmark.engine_in_words(trial.verdict(), say)
     found = {"moksori": moksori.__version__, **benchmark.machine(), "engine": engine}
     for name, extra in checkup.EXTRAS.items():
         missing = checkup.missing_modules(extra)
         found[f"extra [{name}]"] = (
-            f"missing {', '.join(missing)} ({extra.gives}); pip install 'moksori[{name}]', "
-            f"{extra.megabytes} MB on the disk"
+            say(
+                "missing {modules} ({gives}); {command}, {n} MB on the disk",
+                modules=", ".join(missing),
+                gives=say(extra.gives),
+                command=f"pip install 'moksori[{name}]'",
+                n=extra.megabytes,
+            )
             if missing
-            else f"there ({extra.gives})"
+            else say("there ({gives})", gives=say(extra.gives))
         )
     if torch.cuda.is_available():
         found["GPU"] = torch.cuda.get_device_name(0)
     if not as_json:
-        _print(found)
+        _print(found, say)
     checks = []
-    for check in checkup.run():
+    for check in checkup.run(say=say):
         checks.append(check)
         if not as_json:
-            _print({check.name: _in_words(check)}, width=max(map(len, found)))
+            _print({check.name: _in_words(check, say)}, say, width=max(cell_len(_head(name, say)) for name in found))
     unwell = [check for check in checks if not check.is_well]
     if as_json:
         told: dict[str, Any] = {
@@ -51,17 +67,26 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         }
         typer.echo(json.dumps(told, indent=2))
     else:
-        typer.echo(f"\n{len(unwell)} of {len(checks)} checks failed" if unwell else "\nAll is well.")
+        failed = say("{n} of {total} checks failed", n=len(unwell), total=len(checks))
+        typer.echo("\n" + (failed if unwell else say("All is well.")))
     if unwell:
         raise typer.Exit(1)
 
 
-def _in_words(check: Any) -> str:
-    took = f", {check.seconds:.1f} s" if check.seconds else ""
-    return f"well: {check.found}{took}" if check.is_well else f"FAILED: {check.found}\n  -> {check.advice}"
+def _in_words(check: Check, say: Words) -> str:
+    took = say(", {n} s", n=f"{check.seconds:.1f}") if check.seconds else ""
+    if check.is_well:
+        return say("well: {found}", found=check.found) + took
+    return say("FAILED: {found}", found=check.found) + f"\n  -> {check.advice}"
 
 
-def _print(found: dict[str, str], width: int = 0) -> None:
-    width = max(width, *map(len, found))
+def _head(name: str, say: Words) -> str:
+    kind, _, which = name.partition(" ")
+    return f"{say(kind)} {which}" if kind in ("extra", "package") else say(name)
+
+
+def _print(found: dict[str, str], say: Words, width: int = 0) -> None:
+    heads = {name: _head(name, say) for name in found}
+    width = max(width, *map(cell_len, heads.values()))
     for name, value in found.items():
-        typer.echo(console.harmless(f"{name:<{width}}  {value}"))
+        typer.echo(console.harmless(f"{heads[name]}{' ' * (width - cell_len(heads[name]))}  {value}"))
