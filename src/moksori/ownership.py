@@ -2,7 +2,7 @@
 
     a folder   is ours if it holds our record (run.json, manifest.json, report.json), or nothing but what an
                interrupted beginning leaves; else nothing in it is touched
-    a file     written beside others of ours is ours as long as it is as it was written (`vouch`, `is_ours`)
+    a file     written beside others of ours is ours as long as it is as it was written (`announce`, `vouch`, `is_ours`)
     a moment   is ours while we hold the folder's lock; the system lets go of it when the process ends, however it ends
 
 Whatever a user names goes past `refuse_foreign` or `refuse_to_overwrite` before anything is written.
@@ -11,6 +11,7 @@ Whatever a user names goes past `refuse_foreign` or `refuse_to_overwrite` before
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -96,27 +97,61 @@ def is_same(one: Path, other: Path) -> bool:
         return False
 
 
+def announce(folder: Path, names: Iterable[str]) -> None:
+    """Note names under which files are about to be written; what lies there until `vouch` is told of it is ours.
+
+    So a process may be killed in between.
+
+    Raises:
+        FileExistsError: something that is not ours lies under one of the names; told by its path.
+        OSError: the disk refused.
+    """
+    known, new = _vouched(folder), {name: "" for name in names if not os.path.lexists(folder / name)}
+    for name in names:
+        if name not in new and not is_ours(folder / name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder / name))
+    if not new.items() <= known.items():
+        _note(folder, known | new)
+
+
 def vouch(folder: Path, names: Iterable[str]) -> None:
     """Note how files look that were just written into a folder, see `is_ours`.
 
     Raises:
         OSError: the disk refused.
     """
-    sums = _vouched(folder) | {name: _sum(folder / name) for name in names}
-    atomic.write(folder / _VOUCHED, json.dumps(sums, ensure_ascii=False, indent=1).encode())
+    _note(folder, _vouched(folder) | {name: _sum(folder / name) for name in names})
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is as it was when `vouch` was told of it."""
+    """Whether a file is as it was when `vouch` was told of it, or was announced and nothing is known of it since."""
     try:
-        return _vouched(path.parent).get(path.name) == _sum(path)
+        return _vouched(path.parent).get(path.name) in ("", _sum(path))
     except OSError:
         return False
 
 
+def throw_away(folder: Path) -> None:
+    """Delete the files of a folder that are ours, and forget them; what others put there, or changed, stays.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    known = _vouched(folder)
+    for name in known:
+        if os.path.basename(name) == name and is_ours(folder / name):
+            (folder / name).unlink()
+    if known:
+        _note(folder, {})
+
+
+def _note(folder: Path, sums: dict[str, str]) -> None:
+    atomic.write(folder / _VOUCHED, json.dumps(sums, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass"))
+
+
 def _vouched(folder: Path) -> dict[str, str]:
     try:
-        found = json.loads((folder / _VOUCHED).read_text(encoding="utf-8"))
+        found = json.loads((folder / _VOUCHED).read_bytes().decode("utf-8", "surrogatepass"))
     except (OSError, ValueError):
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

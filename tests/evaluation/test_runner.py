@@ -426,13 +426,24 @@ def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp
     assert mine.read_bytes() == b"mine"
 
 
-def test_sounds_of_an_earlier_evaluation_make_room(tmp_path: Path) -> None:
+def test_sounds_of_an_earlier_evaluation_make_room_and_nothing_else_does(tmp_path: Path) -> None:
+    """Whatever ended in .flac was once thrown away."""
     conversions.begin(tmp_path, {"voice": "a"})
-    (tmp_path / "1.flac").write_bytes(b"old")
+    with conversions.own_sounds(tmp_path, ["1.flac", "changed.flac"]):
+        (tmp_path / "1.flac").write_bytes(b"old")
+        (tmp_path / "changed.flac").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), conversions.own_sounds(tmp_path, ["killed.flac"]):
+        (tmp_path / "killed.flac").write_bytes(b"old")
+        raise KeyboardInterrupt
+    (tmp_path / "mine.flac").write_bytes(b"mine")
+    (tmp_path / "changed.flac").write_bytes(b"mine, too")
     assert conversions.claim(tmp_path) == {"voice": "a"}
     conversions.begin(tmp_path, {"voice": "b"})
-    assert not (tmp_path / "1.flac").exists()
+    assert sorted(path.name for path in tmp_path.glob("*.flac")) == ["changed.flac", "mine.flac"]
     assert conversions.claim(tmp_path) == {"voice": "b"}
+    for name in ("mine.flac", "changed.flac"):
+        with pytest.raises(DataError, match=f"{name}: no evaluation made it"), conversions.own_sounds(tmp_path, [name]):
+            pass
 
 
 def test_rows_are_means_over_clips_with_chance_last() -> None:

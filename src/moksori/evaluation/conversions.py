@@ -6,13 +6,14 @@ goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moksori import atomic
+from moksori import atomic, ownership
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, SongFile, Voice
 from moksori.conversion.catalogue import FilesConverter
@@ -66,7 +67,7 @@ def convert(
 
     Raises:
         AudioFileError: a source cannot be read.
-        DataError: the folder holds files that no evaluation made.
+        DataError: the folder holds files that no evaluation made, or one of its own was changed.
         UserError: the voice does not know a target, or cannot be computed by the backend.
     """
     made_by = {"voice": voice.fingerprint, "data": data, "seed": options.seed, "temperature": options.temperature}
@@ -130,7 +131,7 @@ def claim(folder: Path) -> dict[str, object] | None:
     try:
         return dict(json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        if folder.exists() and (record.exists() or any(folder.iterdir())):
+        if record.exists() or ownership.others_in(folder):
             raise DataError(
                 f"{folder}: holds files that no evaluation made; choose another folder for the report"
             ) from None
@@ -138,12 +139,32 @@ def claim(folder: Path) -> dict[str, object] | None:
 
 
 def begin(folder: Path, made_by: dict[str, object]) -> None:
-    """Throw away the sounds of an earlier evaluation, and note by what the next ones are made."""
+    """Throw away the sounds of an earlier evaluation, and note by what the next ones are made.
+
+    What somebody else put beside them stays, and so does what was changed since.
+    """
     if claim(folder) is not None:
-        for path in folder.glob("*.flac"):
-            path.unlink()
+        ownership.throw_away(folder)
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write(folder / _MADE_BY, json.dumps(made_by, indent=1).encode())
+
+
+@contextlib.contextmanager
+def own_sounds(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """While files of these names are written into a folder of sounds; in the end they are noted as ours.
+
+    Raises:
+        DataError: something that no evaluation made, or that was changed since, lies under one of the names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        ownership.announce(folder, names)
+    except FileExistsError as error:
+        raise DataError(
+            f"{error.filename}: no evaluation made it as it is; move it away, or choose another folder for the report"
+        ) from None
+    yield
+    ownership.vouch(folder, [name for name in names if (folder / name).is_file()])
 
 
 def how_to(options: Options) -> ConvertOptions:
@@ -165,6 +186,9 @@ def _convert(convert_files: FilesConverter, jobs: Sequence[Job], options: Option
     missing = [job for job in jobs if not job[3].exists()]
     songs = [SongFile(source, path, target, semitones) for source, target, semitones, path in missing]
     tell = summed(progress, len(missing), len(jobs) - len(missing))
-    for _, outcome in convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=tell):
-        if isinstance(outcome, UserError):
-            raise outcome
+    if not jobs:
+        return
+    with own_sounds(jobs[0][3].parent, [path.name for *_, path in jobs]):
+        for _, outcome in convert_files(songs, options=replace(how_to(options), chunks=UNCUT), progress=tell):
+            if isinstance(outcome, UserError):
+                raise outcome

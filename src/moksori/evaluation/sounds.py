@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from moksori.audio import files
 from moksori.data.corpus import Corpus
 from moksori.errors import AudioFileError
+from moksori.evaluation.conversions import own_sounds
 from moksori.evaluation.pairs import Pair
 from moksori.evaluation.report.data import Item
 
@@ -24,13 +25,25 @@ def keep(items: Sequence[Item], pairs: Sequence[Pair], corpus: Corpus, folder: P
         pairs: what was scored, whose sources and conversions can be read.
         corpus: of which a real recording of the target is taken where there is none of the same words.
         folder: of the report.
+
+    Raises:
+        DataError: something that no evaluation made lies in one of the places.
     """
     by_name = {pair.name: pair for pair in pairs}
-    return [replace(item, files=_kept(by_name[item.name], corpus, folder)) for item in items]
+    wanted = [_sounds(by_name[item.name], corpus) for item in items]
+    names = [PurePosixPath(place).name for sounds in wanted for _, place in sounds.values()]
+    with own_sounds(folder / FOLDER, list(dict.fromkeys(names))):
+        return [
+            replace(
+                item,
+                files={kind: place for kind, (sound, place) in sounds.items() if _is_there(sound, folder / place)},
+            )
+            for item, sounds in zip(items, wanted, strict=True)
+        ]
 
 
-def _kept(pair: Pair, corpus: Corpus, folder: Path) -> dict[str, str]:
-    """Paths below the folder, by what they are."""
+def _sounds(pair: Pair, corpus: Corpus) -> dict[str, tuple[Path, str]]:
+    """What there is to listen to, and its path below the report's folder, by what it is."""
     sounds = {
         "source": (pair.source, f"{FOLDER}/source-{_plain(pair.recording)}.flac"),
         "conversion": (pair.conversion, f"{FOLDER}/{pair.name}.flac"),
@@ -40,7 +53,7 @@ def _kept(pair: Pair, corpus: Corpus, folder: Path) -> dict[str, str]:
         sounds["target"] = (pair.truth, f"{FOLDER}/target-{name}.flac")
     elif real := corpus.of("test", pair.target_singer) or corpus.of("train", pair.target_singer):
         sounds["target"] = (corpus.clip_path(real[0]), f"{FOLDER}/target-{_plain(pair.target_singer)}.flac")
-    return {kind: path for kind, (sound, path) in sounds.items() if _is_there(sound, folder / path)}
+    return sounds
 
 
 def _is_there(sound: Path, path: Path) -> bool:
