@@ -6,6 +6,8 @@ Songs lie in folders that others filled. A file there must not run as code, and 
     numba         keeps compiled code with an index that is a pickle; it is read only from a folder that is ours alone
     numba         obeys a `.numba_config.yaml` of the working folder
     matplotlib    obeys a `matplotlibrc` of the working folder
+
+Nor do names of files depend on the language that the environment names: they are UTF-8 in any locale.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import atexit
 import contextlib
 import functools
 import importlib
+import io
 import os
 import shutil
 import stat
@@ -28,6 +31,7 @@ CACHE_VARIABLE = "MOKSORI_CACHE"
 
 _COMPILED = "engine"  # below the cache folder
 _NUMBA_CACHE = "NUMBA_CACHE_DIR"
+_TERMINAL = "moksori-terminal"  # an option of the interpreter's: which letters the terminal knows
 _OBEYED = {"numba": ".numba_config.yaml", "matplotlib": "matplotlibrc"}  # package -> file of the working folder
 
 
@@ -44,6 +48,25 @@ def one_thread_after_a_fork() -> None:
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: importlib.import_module("torch").set_num_threads(1))
+
+
+def in_utf8() -> None:
+    """Start the interpreter anew, in UTF-8 mode (PEP 540), where a locale would make other letters of files' names.
+
+    Under a locale of ASCII or Latin-1 a Korean name is bytes that are no text: pages would lose it, and a manifest
+    could not hold it. What goes to the terminal stays in the letters that the terminal knows. For the command line:
+    this does not return where it starts anew.
+    """
+    asked: dict[str, Any] = sys._xoptions
+    if _TERMINAL in asked:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding=str(asked[_TERMINAL]), errors="backslashreplace")
+    if sys.getfilesystemencoding() == "utf-8" or _TERMINAL in asked or not sys.executable or not sys.orig_argv:
+        return
+    letters = getattr(sys.stdout, "encoding", None) or "ascii"
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", "-X", f"{_TERMINAL}={letters}", *sys.orig_argv[1:]])
 
 
 def cache_folder() -> Path:

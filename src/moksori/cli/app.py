@@ -106,6 +106,7 @@ _unwrap(app)
 
 def main() -> None:
     """Run the command line; a `UserError` becomes a message and its exit code, any other error keeps its traceback."""
+    surroundings.in_utf8()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
     surroundings.before_pictures()
