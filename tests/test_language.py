@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from moksori import checkup, language
+from moksori.audio import traces
 from moksori.errors import UserError
 from moksori.evaluation.judges.resemblyzer import CentroidClassifier
 from moksori.evaluation.judges.singer import NetClassifier
@@ -47,6 +48,7 @@ TABLES = {
     *("The best", "The weakest", "Others, spread over the singers", "Conversions"),
     *("Inside the model, on held-out recordings", "moved in pitch only", "target"),
     *("an offset or a rumble below every voice was taken out",),
+    traces.FLAT,
     *("clicks stand out above the voice; they were left out of account when its level was set",),
     *("singer", "minutes", "recordings", "held out", "range", "clipping", "noise", "doubles", "verdict"),
     *("good", "fair", "poor", "unvoiced", "{n} conversions"),

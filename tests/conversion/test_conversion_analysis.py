@@ -134,7 +134,7 @@ def test_levels_of_frames_are_those_of_training() -> None:
 def _remarks(samples: np.ndarray) -> list[str]:
     """Those of the analysis of a recording."""
     recording = Recording(lambda: iter([samples.astype(np.float32)]), RATE)
-    return analysis.remarks(analysis.analyse(recording, PitchTracker(), -30.0))
+    return analysis.remarks(analysis.analyse(recording, PitchTracker(), -30.0), RATE)
 
 
 def test_a_silent_song_and_one_without_singing_are_remarked_and_singing_is_not() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from tests_of_trust import RATE, sing
 
 import moksori
@@ -209,3 +210,28 @@ def test_odd_takes_become_the_clip_of_the_plain_one(tmp_path: Path) -> None:
         plain = soundfile.read(tmp_path / "data" / found["integers"].path)[0]
         assert _rms(clip) == pytest.approx(_rms(plain), abs=0.3)
         assert found[name].noise_dbfs == pytest.approx(found["integers"].noise_dbfs, abs=2.0)
+
+
+@pytest.mark.kind("N")
+def test_what_an_earlier_step_took_is_told_of_takes_and_songs(voice: Voice, tmp_path: Path) -> None:
+    """Clipped at full scale and turned down: "0.00 %"; of 8 kHz in a file of 44.1 kHz: not a word."""
+    hiss = _beside_nothing(SONG, 0.003)
+    driven = np.clip(hiss / np.abs(hiss).max() * 2.0, -1.0, 1.0)
+    share = float((np.abs(driven) >= 1.0).mean())
+    odd = {
+        "clipped": (driven * 0.2, RATE),
+        "narrow": (soxr.resample(soxr.resample(hiss, RATE, 8000), 8000, 44100), 44100),
+    }
+    told = {"clipped": "it was clipped", "narrow": "nothing is heard above 3.9 kHz", "plain": ""}
+    for name, (samples, rate) in {**odd, "plain": (hiss, RATE)}.items():
+        (tmp_path / "takes" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "takes" / name / "take.wav", samples, rate)
+    corpus = prepare(tmp_path / "takes", tmp_path / "data")
+    for recording in corpus.recordings:
+        assert told[recording.singer] in "".join(recording.remarks) and bool(recording.remarks) == bool(
+            told[recording.singer]
+        )
+        assert recording.clipped_fraction == pytest.approx(share if recording.singer == "clipped" else 0.0, rel=0.1)
+    for name in odd:
+        report = voice.convert_file(tmp_path / "takes" / name / "take.wav", tmp_path / "out.wav", singer="kumi")
+        assert told[name] in "".join(report.remarks)

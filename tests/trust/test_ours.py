@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -217,8 +218,10 @@ def test_parts_of_one_song_that_go_different_ways_are_told(tmp_path: Path) -> No
     done = moksori("convert", tmp_path, "-s", "kumi", "-o", tmp_path / "out")
     (line,) = [line for line in done.stderr.splitlines() if "moved differently" in line]
     assert "low.wav, low2.wav by +" in line and "high.wav by -" in line and "--transpose" in line
-    fixed = moksori("convert", tmp_path, "-s", "kumi", "-o", tmp_path / "again", "--transpose", 12)
-    assert fixed.exit_code == 0 and "moved differently" not in fixed.stderr
+    together = moksori("convert", tmp_path, "-s", "kumi", "-o", tmp_path / "again", "--together", "--json")
+    moved = [json.loads(song)["transpose_semitones"] for song in together.stdout.splitlines()]
+    assert together.exit_code == 0 and "moved differently" not in together.stderr
+    assert len(moved) == 3 and len(set(moved)) == 1 and moved[0] in (0.0, 12.0)  # the two low parts have the most notes
 
 
 @pytest.mark.kind("D")

@@ -123,6 +123,26 @@ def test_without_a_writable_place_there_is_a_temporary_one(cache: Path) -> None:
     assert found.is_dir() and surroundings.is_ours_alone(found)
 
 
+@pytest.mark.kind("P")
+@pytest.mark.parametrize(
+    ("precisions", "words"), [(("float32",), "compiled anew at each call"), ((), "torch does the work of the engine")]
+)
+def test_what_makes_the_work_slow_is_told(
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    precisions: tuple[str, ...],
+    words: str,
+) -> None:
+    """Torch did the work at four times the price, at each call, and nothing was said."""
+    if precisions:
+        cache.parent.write_text("a file where the folder should be", encoding="utf-8")
+    monkeypatch.setattr(trial, "try_out", lambda: trial.Verdict(precisions=precisions, reason="no such instruction"))
+    trial.verdict.__wrapped__()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert words in told and (surroundings.CACHE_VARIABLE if precisions else "no such instruction") in told
+
+
 def test_an_empty_home_stays_empty(tmp_path: Path, home: Path, run: Run) -> None:
     """Onnxruntime once wrote a device id and a database there, and looked up a host to tell it to."""
     song = tmp_path / "song.wav"

@@ -7,7 +7,7 @@ it is raised first (`levelling`), so that a soft verse keeps its melody.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,16 @@ class PitchTrack:
     def voiced_hz(self) -> npt.NDArray[np.float64]:
         """The f0 of the voiced frames only."""
         return self.f0_hz[self.is_voiced]
+
+
+def joined(tracks: Sequence[PitchTrack]) -> PitchTrack:
+    """Tracks of one hop, one behind the other; at least one."""
+    return PitchTrack(
+        np.concatenate([track.f0_hz for track in tracks]),
+        np.concatenate([track.confidence for track in tracks]),
+        np.concatenate([track.is_voiced for track in tracks]),
+        tracks[0].hop_seconds,
+    )
 
 
 class PitchTracker:

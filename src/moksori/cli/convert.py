@@ -76,6 +76,9 @@ def command(
             help="How much of the song's own sound goes along: 1 keeps words best, 0 sounds most like the singer.",
         ),
     ] = None,
+    is_one_song: Annotated[
+        bool, typer.Option("--together", help="The files are parts of one song: all are moved by the same interval.")
+    ] = False,
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
     one_stream: Annotated[bool, typer.Option(help="Generate in a single chain: no seams, much slower.")] = False,
     backend: Annotated[
@@ -177,6 +180,7 @@ def command(
                 "--save-preset": save_preset,
                 "--melody": melody,
                 "--melody-out": melody_out,
+                "--together": is_one_song or None,
             }
         )
     elif workers:
@@ -271,6 +275,11 @@ def command(
         _check_stems(stems, [destination for _, destination, _ in jobs], force)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
+    moved: dict[str, float] = {}
+    if is_one_song and voice.is_pitch_conditioned:
+        parts = [source for source, *_ in jobs]
+        alike = voice.transpositions_together(parts, voices, options)
+        moved = {_label(shares): semitones for shares, semitones in zip(voices, alike, strict=True)}
     failures, sung, ready, labels = 0, [], [], []
     loudest: dict[Path, Loudest] = {}
     for number, (source, destination, shares) in enumerate(jobs):
@@ -278,7 +287,7 @@ def command(
             if number in clashes:
                 raise clashes[number]
             console.make_folder(destination.parent)
-            song = SongFile(source, destination, shares, melody=track)
+            song = SongFile(source, destination, shares, moved.get(_label(shares)), melody=track)
             if preview is not None:
                 if source not in loudest:  # of a mix, only the voice that is taken out tells the pitch
                     how = replace(options, transpose=0) if separate else options
@@ -552,8 +561,8 @@ def _different_ways(sung: list[tuple[Path, Path, str, Report]]) -> str:
         if len(moved) > 1:
             told = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))
             return (
-                f"note: {label} sings these songs moved differently: {told}. If they are parts of one song, give "
-                f"--transpose {max(moved, key=lambda by: len(moved[by])):g}"
+                f"note: {label} sings these songs moved differently: {told}. If they are parts of one song, add "
+                f"--together, or give --transpose {max(moved, key=lambda by: len(moved[by])):g}"
             )
     return ""
 

@@ -10,7 +10,7 @@ The melody is both: pitch and level, frame by frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from moksori.audio.level import Levels, Measurement
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.audio.score import Score
+from moksori.audio.traces import Traces, TraceSurvey
 from moksori.audio.transposition import Outside
 from moksori.conversion.options import TRANSPOSE, ConvertOptions
 from moksori.errors import UserError
@@ -54,6 +55,7 @@ class Analysis:
     track: PitchTrack | None  # of what is to be sung; None where nobody asked for its pitch
     source_track: PitchTrack | None  # of the recording itself: the same, unless another melody was given
     levels_dbfs: Levels | None = None  # before the gain, frame by frame as in training; None where nobody asked
+    traces: Traces = field(default_factory=Traces)  # of steps before this one, which its level does not tell
     is_high_passed: bool = False  # something below every voice was in it, and has to be taken out
     corrections: tuple[str, ...] = ()  # of the pitch, in words
 
@@ -88,7 +90,7 @@ def analyse(
         return analysis
     again, _ = _analysed(high_passed(recording), *told)
     measured = replace(again.measured, silences=analysis.measured.silences)
-    return replace(again, measured=measured, is_high_passed=True)
+    return replace(again, measured=measured, traces=analysis.traces, is_high_passed=True)
 
 
 def high_passed(recording: Recording) -> Recording:
@@ -108,13 +110,14 @@ def _analysed(
     """The analysis, and whether something below every voice tells in it."""
     rate = recording.sample_rate
     meter, above = level.LevelMeter(rate), level.LevelMeter(rate)
-    low_cut = StreamHighPass(rate)
+    low_cut, survey = StreamHighPass(rate), TraceSurvey(rate)
     resampler = None if config is None else StreamResampler(rate, config.sample_rate)
     of_frames = None if config is None else level.LevelMeter(config.sample_rate, config.hop_samples)
 
     def metered() -> Iterator[Samples]:
         for block in recording.read():
             meter.push(block)
+            survey.push(block)
             above.push(low_cut.push(block))
             if resampler is not None and of_frames is not None:
                 of_frames.push(resampler.push(block))
@@ -148,12 +151,15 @@ def _analysed(
                 "song, and do they begin when it does?"
             )
     gain_db = level.gain_for_singing(measured, level_dbfs)
-    return Analysis(measured, gain_db, track, own, levels_dbfs, corrections=tuple(corrections)), is_low
+    return (
+        Analysis(measured, gain_db, track, own, levels_dbfs, survey.result(), corrections=tuple(corrections)),
+        is_low,
+    )
 
 
-def remarks(analysis: Analysis) -> list[str]:
-    """What is unusual about a recording, for whoever sent it."""
-    found = []
+def remarks(analysis: Analysis, model_rate: int) -> list[str]:
+    """What is unusual about a recording, for whoever sent it; the model hears it at its own rate, in Hz."""
+    found = list(analysis.traces.remarks(min(analysis.measured.sample_rate, model_rate) / 2))
     if analysis.is_high_passed:
         found.append("an offset or a rumble below every voice was taken out of the song")
     is_silent = level.sung_level_dbfs(analysis.measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS

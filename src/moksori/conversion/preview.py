@@ -53,7 +53,7 @@ def part_of(song: SongFile, found: Loudest, singer: PitchRange | None, options: 
 
     Args:
         song: the whole.
-        found: see `loudest`; without a track, nothing is said of how far the song is moved.
+        found: see `loudest`; without a track, or where the song says so itself, nothing is said of how far it is moved.
         singer: where its singer sang in training, if that is known.
         options: how the whole would be converted.
     """
@@ -61,7 +61,7 @@ def part_of(song: SongFile, found: Loudest, singer: PitchRange | None, options: 
     track = song.melody if isinstance(song.melody, PitchTrack) else found.track
     if track is not None and isinstance(song.melody, Score):
         track, _ = score.tuned(track, song.melody)
-    if track is not None:
+    if track is not None and transpose is None:
         transpose = analysis.transpose_semitones(track, singer, options)
     given: GivenMelody | None = None
     if isinstance(song.melody, Score):

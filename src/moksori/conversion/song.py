@@ -105,7 +105,7 @@ class Song:
         self._source = functools.partial(_at_model_rate, recording, analysed.gain_db, self._model_rate)
         self.report = Report(analysed.measured.n_samples, recording.sample_rate, analysed.gain_db)
 
-        self.report.remarks += analysis.remarks(analysed)
+        self.report.remarks += analysis.remarks(analysed, self._model_rate)
 
         conditioning = None
         if is_conditioned:

@@ -7,6 +7,7 @@ What is asked, and what there is to say afterwards, stands in `options.py`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
 from moksori.conversion.song import Instrument, Song
-from moksori.errors import ModelFileError, UserError
+from moksori.errors import AudioFileError, ModelFileError, UserError
 from moksori.generation import generator
 from moksori.generation.songs import latents
 from moksori.generation.songs.chunks import UNCUT
@@ -365,6 +366,22 @@ class Voice(Trained[Converter]):
             )
             for singer in singers
         ]
+
+    def transpositions_together(
+        self, paths: Sequence[Path], singers: Sequence[str | Mapping[str, float]], options: ConvertOptions
+    ) -> list[float]:
+        """How far the parts of one song are moved, all alike, for each of several singers; their pitch is tracked once.
+
+        A part that cannot be read has no say. The voice is told the pitch.
+        """
+        tracks = []
+        for path in dict.fromkeys(paths):
+            with contextlib.suppress(AudioFileError):
+                tracks.append(self._tracker.track_blocks(files.read_mono_blocks(path), files.probe(path).sample_rate))
+        if not tracks:
+            return [0.0] * len(singers)
+        whole, ranges = pitch.joined(tracks), self.provenance.ranges
+        return [analysis.transpose_semitones(whole, analysis.range_of(singer, ranges), options) for singer in singers]
 
     def vector(self, singer: str | Mapping[str, float]) -> Tensor:
         """The embedding `[E]` of a singer, or of a mix of singers.

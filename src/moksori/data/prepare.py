@@ -30,6 +30,7 @@ from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.resample import StreamResampler
+from moksori.audio.traces import TraceSurvey
 from moksori.data import layouts, rights, sources, splits, stretches
 from moksori.data.corpus import (
     CACHE,
@@ -51,7 +52,7 @@ from moksori.progress import OnProgress, Progress
 from moksori.workers.places import Place
 from moksori.workers.pool import Lost, Pool
 
-VERSION = 3  # of what is measured and how; raise it, and every clip is made again
+VERSION = 4  # of what is measured and how; raise it, and every clip is made again
 BLOCK_SAMPLES = 1 << 17  # decoded at a time
 SPLITS_FILE = "splits.json"  # of every sound that was ever in the folder
 BUSY = "another preparation or training is at work with this folder; wait until it is done"
@@ -458,11 +459,13 @@ class _Worker:
         resampler = StreamResampler(info.sample_rate, config.sample_rate)
         meter, above = level.LevelMeter(config.sample_rate), level.LevelMeter(config.sample_rate)
         low_cut = StreamHighPass(config.sample_rate)
+        survey = TraceSurvey(info.sample_rate, info.n_channels)
         sound = hashlib.sha256()
         n_values = n_clipped = 0
         for block in files.blocks(path, BLOCK_SAMPLES):  # [n, channels]
             n_values += block.size
             n_clipped += int(np.count_nonzero(np.abs(block) * down.scale >= level.CLIPPED_AMPLITUDE))
+            survey.push(block)
             mono = down.mono(block)
             sound.update(_as_16_bit(mono))
             resampled = resampler.push(mono)
@@ -474,7 +477,12 @@ class _Worker:
         for last in (low_cut.push(rest), low_cut.flush()):
             above.push(last)
         spool.write(rest.tobytes())
-        measured, remarks = meter.result(), (*info.remarks, *down.remarks)
+        traces, clipped_fraction = survey.result(), n_clipped / n_values
+        if traces.clipped_fraction < 2 * clipped_fraction:  # at full scale, where its number tells
+            traces = dataclasses.replace(traces, clipped_fraction=0.0)
+        clipped_fraction = max(clipped_fraction, traces.clipped_fraction)
+        wanted_hz = min(info.sample_rate, config.sample_rate) / 2
+        measured, remarks = meter.result(), (*info.remarks, *down.remarks, *traces.remarks(wanted_hz))
         if level.is_lower_than_a_voice(measured, above.result()):
             measured = above.result()
             remarks += ("an offset or a rumble below every voice was taken out",)
@@ -489,7 +497,7 @@ class _Worker:
         )
         _check_singing(measured, config)
         regions = level.sung_regions(measured, config.trim)
-        return _Take(spool, measured, regions, round(gain_db, 3), sound.hexdigest(), n_clipped / n_values, remarks)
+        return _Take(spool, measured, regions, round(gain_db, 3), sound.hexdigest(), clipped_fraction, remarks)
 
     def _take_out_the_lowest(self, spool: IO[bytes]) -> None:
         """Put a recording without its lowest frequencies in its place; what comes back is as long as what was read."""

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import signal
@@ -55,6 +56,9 @@ class Verdict:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON knows lists only
 
 
+_LOG = logging.getLogger(__name__)
+
+
 def require(precision: str) -> None:
     """Refuse a precision that does not work here.
 
@@ -72,7 +76,22 @@ def verdict() -> Verdict:
     """The verdict on this machine: the remembered one, or that of a trial now, which takes about half a minute.
 
     A trial that something of the moment hindered (no time, no memory) is not remembered; the next process tries again.
+    What makes the work slow here is told once, as a warning of the logger.
     """
+    found = _verdict()
+    if surroundings.is_temporary():
+        _LOG.warning(
+            "slow start: code is compiled anew at each call, since %s cannot be used, or others may write there; set "
+            "%s to a folder of your own, or mend this one (chmod 700)",
+            surroundings.cache_folder(),
+            surroundings.CACHE_VARIABLE,
+        )
+    if not found.precisions:
+        _LOG.warning("slow: torch does the work of the engine, which does not work here: %s", found.reason)
+    return found
+
+
+def _verdict() -> Verdict:
     try:
         key = _key()
     except importlib.metadata.PackageNotFoundError as missing:
