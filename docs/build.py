@@ -38,6 +38,27 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
 _FETCHED, _OURS = "https://unpkg.com/iframe-worker/shim", "assets/search-from-disk.js"
 _FOREIGN = re.compile(r"""<(?:script|link|img|audio|iframe)\b[^>]*\b(?:src|href)=["']?(https?://[^"'\s>]+)""")
 
+# What the search box says stands in the theme's script, in English whatever the page's language; where it stands there,
+# and what stands there in Korean.
+SEARCH_BOX_KO = {
+    '"aria-label":"Search"': '"aria-label":"검색"',
+    'placeholder:"Search"': 'placeholder:"검색어를 입력하세요"',
+    '"aria-label":"Close search"': '"aria-label":"검색 닫기"',
+    '"aria-label":"Search results"': '"aria-label":"검색 결과"',
+    '"aria-label":"Filters"': '"aria-label":"필터"',
+    'children:"Filters"': 'children:"필터"',
+    'children:"Tags"': 'children:"태그"',
+    '"Use Up and Down arrow keys to move between tags. Press Space or Enter to toggle a tag."': (
+        '"위·아래 화살표 키로 태그를 옮겨 다니고, 스페이스나 Enter로 켜고 끕니다."'
+    ),
+    '"No results"': '"일치하는 결과가 없습니다"',
+    '"Loading search\\u2026"': '"검색을 준비하는 중…"',
+    '"Search is unavailable. Reload the page to try again."': '"검색할 수 없습니다. 페이지를 새로 고치세요."',
+    '${new Intl.NumberFormat("en-US").format(i)} ${i===1?"result":"results"}': (
+        '결과 ${new Intl.NumberFormat("ko-KR").format(i)}개'
+    ),
+}
+
 _FRONT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Moksori</title>
 <script>location.replace(((navigator.language || "").startsWith("ko") ? "ko" : "en") + "/index.html")</script>
@@ -124,6 +145,19 @@ def lay_out(language: str) -> Path:
     return folder
 
 
+def search_box_in_korean(script: str) -> str:
+    """The theme's script with a search box that speaks Korean.
+
+    Raises:
+        SystemExit: the theme says something else by now.
+    """
+    for english, korean in SEARCH_BOX_KO.items():
+        if english not in script:
+            raise SystemExit(f"the theme's script no longer has {english}; see SEARCH_BOX_KO in docs/build.py")
+        script = script.replace(english, korean)
+    return script
+
+
 def build(language: str) -> None:
     """Build one language's site.
 
@@ -136,6 +170,9 @@ def build(language: str) -> None:
     # Zensical writes only below the folder of its settings; that is the laid-out one, so that no cache lands elsewhere.
     subprocess.run(command, cwd=LAID_OUT, check=True, env=environment)
     shutil.move(LAID_OUT / "site" / language, SITE / language)
+    if language == "ko":
+        for path in (SITE / language / "assets" / "javascripts").glob("bundle*.js"):
+            path.write_text(search_box_in_korean(path.read_text(encoding="utf-8")), encoding="utf-8")
     for page in (SITE / language).rglob("*.html"):
         up = "../" * (len(page.relative_to(SITE / language).parts) - 1)
         text = page.read_text(encoding="utf-8").replace(_FETCHED, up + _OURS)

@@ -493,3 +493,15 @@ def test_what_would_be_fetched_from_elsewhere_is_found(tag: str) -> None:
     build = script("build")
     assert build._FOREIGN.findall(tag)
     assert not build._FOREIGN.findall('<a href="https://a.b">a link is no fetching</a>')
+
+
+def test_the_search_box_speaks_korean() -> None:
+    """The theme's script says what stands in the box, in English whatever the page's language."""
+    theme = pytest.importorskip("zensical").__path__[0]
+    (script_file,) = (Path(theme) / "templates" / "assets" / "javascripts").glob("bundle*.js")
+    build, theirs = script("build"), script_file.read_text(encoding="utf-8")
+    ours = build.search_box_in_korean(theirs)
+    assert [text for text in build.SEARCH_BOX_KO if text in ours] == []
+    assert 'placeholder:"검색어를 입력하세요"' in ours and len(ours) > 0.99 * len(theirs)
+    with pytest.raises(SystemExit, match="no longer has"):
+        build.search_box_in_korean(ours)

@@ -278,6 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = {name: getattr(asked, name) for name in sizes if getattr(asked, name) is not None}
     if asked.seeds is not None:
         changed["seeds"] = tuple(range(asked.seeds))
+    bleu.refuse_missing()  # before minutes of training
     torch.set_num_threads(1)  # more would wait for one another: the nets are small
     corpus = read(asked.text, asked.folder)
     experiment = Experiment(

@@ -75,6 +75,15 @@ def paired_interval(
     return float(bleu_of_sums(stacked.sum(1)) @ sign), float(low), float(high)
 
 
+def refuse_missing() -> None:
+    """Refuse to begin where BLEU cannot be had in the end.
+
+    Raises:
+        UserError: sacrebleu is not installed.
+    """
+    _metric()
+
+
 def _metric() -> Any:
     try:
         from sacrebleu.metrics.bleu import BLEU

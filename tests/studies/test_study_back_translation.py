@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,3 +188,11 @@ def test_shipped_sizes_fit_their_text() -> None:
     assert len(corpus.train) >= sizes.n_parallel + sizes.n_monolingual
     for one in back_translation.SIZES.values():
         assert list(one.reverse_updates) == sorted(set(one.reverse_updates))
+
+
+def test_without_bleu_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was once missed after the training, 39 s later."""
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
+    with pytest.raises(UserError, match=r"pip install 'moksori\[studies\]'"):
+        back_translation.main(["toy", "-o", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
