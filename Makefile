@@ -44,9 +44,10 @@ demo-train: $(READY)
 	$(BIN)/moksori train demo/singers -o demo/out/run --for $(DEMO_TIME)
 	$(BIN)/moksori convert demo/arirang.flac -m demo/out/run $(addprefix -s ,$(DEMO_SINGERS)) -o demo/out/trained --page demo/out/trained.html --force
 
+# A file's fixtures are made once, by the process that has the file; files in their order, so that the last are short.
 test: export OMP_NUM_THREADS := 1
 test: $(READY_DEV)
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 -q
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder -q
 	$(MAKE) --no-print-directory lint
 
 lint: $(READY_DEV)

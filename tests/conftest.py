@@ -45,6 +45,24 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judges taught for a moment only; those of extras are not there, as on a machine without them."""
+    from moksori.evaluation import held_out
+    from moksori.evaluation.judges import distill_mos, resemblyzer, singer, vowels, whisper
+
+    def missing(*_: object) -> None:
+        raise whisper.Unavailable("no extra is loaded here")
+
+    for judge in (singer, vowels):
+        monkeypatch.setattr(judge, "_N_STEPS", 20)
+        monkeypatch.setattr(judge, "_N_CLIPS", 4)
+    monkeypatch.setattr(held_out, "_PROBE_STEPS", 20)
+    monkeypatch.setattr(resemblyzer, "is_available", lambda: False)
+    for judge in (whisper, distill_mos):
+        monkeypatch.setattr(judge, "load", missing)
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Two invented singers, prepared; read-only."""

@@ -26,8 +26,6 @@ from typer.testing import CliRunner
 
 from moksori.audio import files, signals
 from moksori.cli.app import app
-from moksori.evaluation.judges import singer as singer_judge
-from moksori.evaluation.judges import vowels as recogniser
 from moksori.generation import generator
 
 ROOT = Path(__file__).parents[1]
@@ -339,13 +337,10 @@ def signals_as_before() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("signals_as_before")
+@pytest.mark.usefixtures("signals_as_before", "quick_judges")
 def test_commands_run_on_invented_singers(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # In the order of the page that teaches them; other pages lean on what it made.
     monkeypatch.chdir(desk)
-    for judge in (singer_judge, recogniser):
-        monkeypatch.setattr(judge, "_N_STEPS", 30)
-        monkeypatch.setattr(judge, "_N_CLIPS", 4)
     monkeypatch.setattr(generator, "usual_backend", lambda decoder: "streaming")  # compiles nothing
     lines = [line for page, line, is_run in MOKSORI if is_run and page == "first-voice.md"]
     lines += [line for page, line, is_run in MOKSORI if is_run and page in ("recipes.md", "how/back-translation.md")]
@@ -420,6 +415,7 @@ def test_words_in_korean_figures_are_korean() -> None:
         assert not left, f"{path.name}: {left}"
 
 
+@pytest.mark.slow
 def test_the_table_of_losses_is_what_the_command_prints() -> None:
     losses = script("losses")
     learnt, held_out = losses.corpus()

@@ -13,8 +13,6 @@ from moksori import sweep, workflow
 from moksori.data.corpus import Corpus
 from moksori.errors import UserError
 from moksori.evaluation.conversions import Options
-from moksori.evaluation.judges import resemblyzer
-from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import arms, data
 from moksori.evaluation.report.data import Item, Report, Row
@@ -22,12 +20,7 @@ from moksori.sweep import Arm, Sweep
 from moksori.training.logging.events import Event, Saved, Stepped
 from moksori.training.recipe import Recipe
 
-
-@pytest.fixture(autouse=True)
-def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(singer_judge, "_N_STEPS", 20)
-    monkeypatch.setattr(singer_judge, "_N_CLIPS", 4)
-    monkeypatch.setattr(resemblyzer, "is_available", lambda: False)  # takes long to load
+pytestmark = pytest.mark.usefixtures("quick_judges")
 
 
 class Seen:

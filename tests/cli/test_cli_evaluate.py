@@ -9,13 +9,8 @@ import pytest
 from calling import Moksori
 
 from moksori.data.corpus import Corpus
-from moksori.evaluation.judges import singer as singer_judge
 
-
-@pytest.fixture(autouse=True)
-def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(singer_judge, "_N_STEPS", 20)
-    monkeypatch.setattr(singer_judge, "_N_CLIPS", 4)
+pytestmark = pytest.mark.usefixtures("quick_judges")
 
 
 def test_from_training_to_report_to_comparison_to_listening_test(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import synthetic
@@ -10,6 +12,15 @@ from synthetic import Note, Singer
 from moksori.audio import files
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import PrepareConfig, prepare
+from moksori.evaluation import held_out
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_probe() -> Iterator[None]:
+    """The probe is trained for a moment; `judges/test_probe.py` asks it itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_out, "_PROBE_STEPS", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

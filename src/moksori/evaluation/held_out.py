@@ -19,6 +19,7 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.base import Latent
 
 _TRAIN_SEGMENTS = 30  # a singer, for the probe
+_PROBE_STEPS = 300  # that the probe is trained for
 _SECONDS = 1.0  # of a segment, rounded to whole latent frames
 
 
@@ -63,7 +64,7 @@ def evaluate(model: Converter, corpus: Corpus, split: str = "test", per_singer: 
     scored = validation.held_out(medium, *media.stacked(medium.singers, held_out))
     trained = medium.table(corpus, "train", length).fixed_items(_TRAIN_SEGMENTS)
     test_z, test_singer = _latents(medium, held_out)
-    accuracy = probe.accuracy(*_latents(medium, trained), test_z, test_singer, seed)
+    accuracy = probe.accuracy(*_latents(medium, trained), test_z, test_singer, seed, _PROBE_STEPS)
     chance = test_singer.bincount().max().item() / len(test_singer)
     return Figures(len(held_out), medium.unit, scored.loss, scored.shuffled_loss, accuracy, chance)
 

@@ -102,7 +102,7 @@ def test_the_lower_precision_is_the_less_exact(precision: str) -> None:
     assert {"float32": 0 <= rms < 1e-6, "bfloat16": rms > 1e-5, "int8": rms > 1e-4}[precision]
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "int8"])
 def test_the_width_of_the_vectors_changes_nothing_but_rounding(precision: str) -> None:
     """Sums of whole numbers are exact; what is left is a gate on the edge between two, and the head in bfloat16."""
     own, conditioning = decoder(SMALL), conditioning_of(9, 12)

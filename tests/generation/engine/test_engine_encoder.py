@@ -69,7 +69,7 @@ def test_bfloat16_is_less_exact_than_float32_and_int8_is_bfloat16() -> None:
     assert torch.equal(int8, bfloat16)
 
 
-@every_precision
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 @pytest.mark.parametrize("tier", [tier.name for tier in cpu.TIERS])
 def test_the_width_of_the_vectors_changes_nothing_but_rounding(precision: str, tier: str) -> None:
     if tier not in {known.name for known in cpu.TIERS if known.needs <= cpu.features()}:

@@ -51,6 +51,7 @@ def test_the_engine_works_on_the_machine_of_this_test() -> None:
     assert found.precisions == ("float32", "bfloat16", "int8") and found.reason == ""
 
 
+@pytest.mark.slow
 def test_narrow_vectors_work_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a processor without wide vectors would run, down to its instructions on x86, compared with torch."""
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")

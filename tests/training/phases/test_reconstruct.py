@@ -192,9 +192,8 @@ def _probe_accuracy(model: Autoencoder) -> float:
     return (probe(z).argmax(dim=1) == singer).double().mean().item()
 
 
-def test_the_confusion_term_hides_the_singer_from_a_fresh_probe() -> None:
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_the_confusion_term_hides_the_singer_from_a_fresh_probe(seed: int) -> None:
     # Measured: 0.89 and 0.99 without the term, 0.52 and 0.51 with it; 0.5 is a guess.
-    without = [_probe_accuracy(_trained(0.0, seed)) for seed in (0, 1)]
-    with_term = [_probe_accuracy(_trained(1.0, seed)) for seed in (0, 1)]
-    assert sum(without) / 2 > 0.8
-    assert sum(with_term) / 2 < 0.65
+    assert _probe_accuracy(_trained(0.0, seed)) > 0.8
+    assert _probe_accuracy(_trained(1.0, seed)) < 0.65
