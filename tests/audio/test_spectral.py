@@ -103,3 +103,12 @@ def test_a_waveform_that_is_none_is_refused(waveform: torch.Tensor) -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         spectral.SpectralConfig(16000, **wrong)  # type: ignore[arg-type]
+
+
+def test_rows_between_rows_lie_on_straight_lines_and_rows_themselves_are_read_to_the_bit() -> None:
+    values = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    numbers = torch.arange(5.0)[:, None]
+    assert torch.equal(spectral.rows_at(values, numbers.expand(2, 5, 1)), values)
+    ramp = (10.0 * numbers).expand(5, 3)
+    place = torch.tensor([[0.25, 1.0, 3.5], [4.0, 2.75, 0.0]])  # another one in every frame
+    torch.testing.assert_close(spectral.rows_at(ramp, place), 10.0 * place)

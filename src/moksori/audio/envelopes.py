@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from moksori.audio import mels, pitch_synchronous
+from moksori.audio import mels, pitch_synchronous, spectral
 from moksori.audio.clip import Samples
 from moksori.audio.pitch_synchronous import OVERSAMPLING, PERIODS
 
@@ -117,13 +118,10 @@ def _steadied(noise: Curve, is_voiced: npt.NDArray[np.bool_]) -> Curve:
 
 def stretched(measured: Envelopes, ratio: Curve, config: EnvelopeConfig) -> Envelopes:
     """The envelopes with formants moved down by a factor `[F]`: what stood at `ratio * f` stands at f."""
-    place = config.place(config.bands_hz[:, None] * ratio)
-    low = np.minimum(place.astype(np.int64), config.n_bands - 2)
-    share = place - low
+    place = torch.from_numpy(config.place(config.bands_hz[:, None] * ratio))
 
     def moved(curve: Curve) -> Curve:
-        ends = [np.take_along_axis(curve, low + step, axis=0) for step in (0, 1)]
-        return np.asarray(ends[0] * (1 - share) + ends[1] * share)
+        return np.asarray(spectral.rows_at(torch.from_numpy(curve), place).numpy())
 
     return Envelopes(measured.f0_hz, moved(measured.harmonics), moved(measured.noise))
 

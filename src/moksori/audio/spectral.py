@@ -141,6 +141,25 @@ def cepstral_envelope(log_spectra: torch.Tensor, longest: torch.Tensor | float) 
     return envelope
 
 
+def rows_at(values: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """Linear interpolation along frequency: rows of a spectrum or of envelopes, read between two of them.
+
+    Args:
+        values: `[..., N, F]`, N at least 2.
+        place: row numbers in [0, N - 1], `[..., K, F]`, or `[..., K, 1]` for the same rows in every frame.
+
+    Returns:
+        `[..., K, F]`; at a whole number the row itself, to the bit.
+
+    >>> rows_at(torch.tensor([[0.0], [10.0], [40.0]]), torch.tensor([[0.5], [1.0], [2.0]])).flatten().tolist()
+    [5.0, 10.0, 40.0]
+    """
+    low = place.long().clamp(max=values.shape[-2] - 2)
+    share = (place - low).to(values.dtype)
+    low = low.expand(*low.shape[:-1], values.shape[-1])
+    return values.gather(-2, low) * (1 - share) + values.gather(-2, low + 1) * share
+
+
 def centred(log_mels: torch.Tensor, middle: float) -> torch.Tensor:
     """Log-mels of any shape as numbers of around 1, as nets hear them: singing lies around `middle`."""
     return (log_mels - middle) / _SPREAD_NEPERS

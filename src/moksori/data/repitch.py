@@ -91,8 +91,8 @@ def _with_formants_back(magnitude: Tensor, f0_hz: Curve, ratio: Curve, sample_ra
     logarithm = (magnitude + 1e-6).log()
     smooth = envelope(logarithm, f0_hz, sample_rate)
     n_bins = len(smooth)
-    place = (torch.arange(n_bins)[:, None] * torch.from_numpy(ratio)).clamp(max=n_bins - 1).round().long()
-    return (logarithm + (smooth.gather(0, place) - smooth).clamp(-6.0, 6.0)).exp()
+    place = (torch.arange(n_bins)[:, None] * torch.from_numpy(ratio)).clamp(max=n_bins - 1).round()
+    return (logarithm + (spectral.rows_at(smooth, place) - smooth).clamp(-6.0, 6.0)).exp()
 
 
 def envelope(logarithm: Tensor, f0_hz: Curve, sample_rate: int) -> Tensor:

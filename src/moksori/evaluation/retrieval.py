@@ -124,9 +124,7 @@ def _points_to(hz: float) -> int:
 def _warped(envelopes: Matrix, warp: float) -> Matrix:
     """Envelopes whose resonances lie `warp` times as high."""
     place = np.minimum(np.arange(_POINTS) / warp, _POINTS - 1)
-    low = np.minimum(place.astype(int), _POINTS - 2)
-    share = (place - low).astype(np.float32)
-    return np.asarray(envelopes[:, low] * (1 - share) + envelopes[:, low + 1] * share)
+    return np.asarray(spectral.rows_at(torch.from_numpy(envelopes).T, torch.from_numpy(place)[:, None]).T.numpy())
 
 
 def _cepstra(envelopes: Matrix) -> Matrix:

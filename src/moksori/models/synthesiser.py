@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori.audio import mels
+from moksori.audio import mels, spectral
 
 LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
 CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
@@ -230,9 +230,7 @@ def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, told: Os
     number = torch.arange(1, int(limit_hz / float(told.pitch_hz.min())) + 1, dtype=torch.float64)[:, None]  # [K, 1]
     harmonic_hz = (number * told.pitch_hz).to(controls.harmonics)  # [K, F]
     place = _place(harmonic_hz, config)
-    low = place.floor().long().clamp(max=config.n_bands - 2)
-    share, power = place - low, torch.exp(2.0 * controls.harmonics[0])
-    read = power.gather(0, low) * (1 - share) + power.gather(0, low + 1) * share
+    read = spectral.rows_at(torch.exp(2.0 * controls.harmonics[0]), place)
     amplitude = read.sqrt() * (controls.f0_hz[0] > 0) * (harmonic_hz < limit_hz)
     ends = torch.cat([amplitude[:, 1:], amplitude[:, -1:]], dim=1)
     along = torch.arange(hop).to(amplitude) / hop
@@ -243,11 +241,7 @@ def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, told: Os
 
 def _read(power: Tensor, frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
     """Read an envelope of power `[bands, F]` at one frequency a frame, `[F]`."""
-    place = _place(frequency_hz, config)
-    low = place.floor().long().clamp(max=config.n_bands - 2)
-    share = place - low
-    ends = [power.gather(0, (low + step)[None])[0] for step in (0, 1)]
-    return ends[0] * (1 - share) + ends[1] * share
+    return spectral.rows_at(power, _place(frequency_hz, config)[None])[0]
 
 
 def _filtered(white: Tensor, noise: Tensor, config: SynthesiserConfig) -> Tensor:

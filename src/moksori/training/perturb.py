@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori.audio import features, shapes
+from moksori.audio import features, shapes, spectral
 from moksori.audio.envelopes import EnvelopeConfig
 from moksori.audio.features import FeatureConfig
 
@@ -59,7 +59,7 @@ def past_noise(codes: Tensor, config: PerturbConfig, generator: torch.Generator)
 
 def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:
     """Another colour for every clip: `[B, M, F] -> [B, M, F]`."""
-    n_clips, n_mels, n_frames = mel.shape
+    n_clips, n_mels, _ = mel.shape
     device = mel.device
 
     def either_way(size: float) -> Tensor:
@@ -67,13 +67,10 @@ def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) ->
 
     bands = torch.arange(n_mels, device=device)
     place = (bands * (1 + either_way(config.stretch)) + either_way(config.shift_bands)).clamp(0, n_mels - 1.001)
-    low = place.long()
-    share = (place - low)[:, :, None]
-    ends = [mel.gather(1, (low + step)[:, :, None].expand(-1, -1, n_frames)) for step in (0, 1)]
     knots = config.tone * torch.randn(n_clips, 1, _TONE_KNOTS, generator=generator, device=device)
     tone = functional.interpolate(knots, n_mels, mode="linear", align_corners=True).transpose(1, 2)
     loudness = config.loudness * torch.randn(n_clips, 1, 1, generator=generator, device=device)
-    return ends[0] * (1 - share) + ends[1] * share + tone + loudness
+    return spectral.rows_at(mel, place[:, :, None]) + tone + loudness
 
 
 def perturbed_densities(

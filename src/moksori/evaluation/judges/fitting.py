@@ -64,7 +64,9 @@ def features_at_pitch(clip: Clip, semitones: float, top_hz: float) -> Tensor:
     moved = torch.from_numpy(resample.resample(waveform, rate, SPECTRAL.sample_rate))
     logarithm = spectral.magnitude(moved, SPECTRAL).clamp(min=SPECTRAL.floor).log()  # [bins, F]
     envelope = _envelope(logarithm, top_hz * ratio)
-    shift = (_stretched(envelope, ratio) - envelope).clamp(-6.0, 6.0)
+    n_bins = len(envelope)
+    place = (torch.arange(n_bins) * ratio).clamp(max=n_bins - 1)[:, None]
+    shift = (spectral.rows_at(envelope, place) - envelope).clamp(-6.0, 6.0)
     mel = spectral.mel_filterbank(SPECTRAL) @ (logarithm + shift).exp()
     return _normalised(mel.clamp(min=SPECTRAL.floor).log())
 
@@ -180,12 +182,3 @@ def _envelope(logarithm: Tensor, top_hz: float) -> Tensor:
     """The slow part of log spectra `[bins, F]` along frequency."""
     longest = min(max(_LIFTER * SPECTRAL.sample_rate / top_hz, 8.0), (len(logarithm) - 1) / 2)
     return spectral.cepstral_envelope(logarithm, longest)
-
-
-def _stretched(envelope: Tensor, ratio: float) -> Tensor:
-    """Rows read at `ratio` times their frequency, the last one beyond the end."""
-    n_bins = envelope.shape[0]
-    place = (torch.arange(n_bins) * ratio).clamp(max=n_bins - 1)
-    low = place.floor().long()
-    share = (place - low)[:, None]
-    return envelope[low] * (1 - share) + envelope[(low + 1).clamp(max=n_bins - 1)] * share
