@@ -43,17 +43,20 @@ def convert(page: Any, singer: str) -> None:
     until(page, "n => document.querySelectorAll('#jobs li').length > n", arg=n_before)
 
 
-def test_a_song_is_brought_previewed_converted_heard_and_downloaded(page: Any, tmp_path: Path) -> None:
+def test_a_song_is_brought_previewed_converted_heard_and_downloaded(
+    page: Any, studio: Served, tmp_path: Path
+) -> None:
     bring(page, ARIRANG)
     # An octave lower for both; dorodoro recorded one note, scottpoid the song's range.
     for singer, words in (("dorodoro", "Outside what the singer sang"), ("scottpoid", "Every note lies within")):
         page.check(f"input[name=singer][value={singer}]")
         until(page, "words => document.querySelector('#planned').textContent.includes(words)", arg=words)
         assert "−12 semitones" in page.inner_text("#planned")
-    began = time.monotonic()
+    began, before = time.monotonic(), studio.cpu_seconds()
     page.click("#preview")
     page.wait_for_selector("#hear-b:not([disabled])")
-    assert time.monotonic() - began < 6.0  # two seconds where nobody else computes
+    # Where others compute, too, it is the processor's time that tells.
+    assert min(time.monotonic() - began, studio.cpu_seconds() - before) < 2.0
     assert page.get_attribute("#hear-b", "aria-checked") == "true"
     until(page, "document.querySelector('#play').textContent === 'Pause'")
     page.click("#play")
@@ -237,7 +240,7 @@ def test_a_job_is_cancelled_tried_again_and_survives_the_server(browser: Any, tm
             served.stop(signal.SIGKILL)
             page.wait_for_selector("#lost:visible")
             served.start(port)
-            assert served.start_seconds < 15  # five where nobody else computes
+            assert served.start_seconds < 5.0
             page.wait_for_selector("#lost", state="hidden")
             page.wait_for_selector("#jobs li[data-state=done]", timeout=180_000)
     finally:
