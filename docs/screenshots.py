@@ -20,6 +20,7 @@ SONG, SINGERS = ROOT / "demo" / "arirang.flac", ROOT / "demo" / "singers"
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+_GAP = 24  # pixels between two phones
 _COLOURS = 128  # are enough for a page, and a third of the bytes
 
 
@@ -39,11 +40,9 @@ def main() -> None:
                 for language in ("en", "ko"):
                     wide = browser.new_page(viewport=WIDE, locale=language)
                     _take_wide(wide, address, language)
-                    phone = browser.new_page(viewport=PHONE, locale=language, color_scheme="dark")
-                    _open_song(phone, address)
-                    phone.locator("#stage").scroll_into_view_if_needed()
-                    phone.evaluate("document.querySelector('#stage-heading').scrollIntoView()")
-                    _keep(phone, language, "phone")
+                    _take_phone(
+                        browser.new_page(viewport=PHONE, locale=language, color_scheme="dark"), address, language
+                    )
                 browser.close()
         finally:
             studio.terminate()
@@ -51,7 +50,7 @@ def main() -> None:
 
 
 def _prepare(page: Page, address: str) -> None:
-    """A song, a conversion, and a short training."""
+    """A song, a conversion, a voice that took a singer up, and a short training."""
     page.goto(address)
     page.set_input_files("#files", str(SONG))
     page.wait_for_selector("#stage:visible", timeout=120_000)
@@ -59,6 +58,14 @@ def _prepare(page: Page, address: str) -> None:
     page.wait_for_selector("#convert:not([disabled])")
     page.click("#convert")
     page.wait_for_selector("li[data-state=done]", timeout=120_000)
+    page.goto(f"{address}voices")
+    card = page.locator("[data-voice=shipped]")
+    card.locator(".change summary").click()
+    card.locator("input[type=file]").set_input_files([str(path) for path in sorted((SINGERS / "syn_tenor").iterdir())])
+    card.locator("[id^=enrol-name]").fill("Minho")
+    card.locator("[id^=enrol-terms]").fill("CC BY 3.0, Nagoya Institute of Technology")
+    card.locator(".enrol button[type=submit]").click()
+    page.locator("article", has_text="+ Minho").wait_for(timeout=300_000)
     page.goto(f"{address}train")
     page.fill("#new-name", "Four invented singers")
     page.click("#new button")
@@ -95,20 +102,60 @@ def _take_wide(page: Page, address: str, language: str) -> None:
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
     _keep(page, language, "convert", whole=True)
+    _open_voices(page, address)
+    _keep(page, language, "voices", whole=True)
+    _open_training(page, address)
+    _keep(page, language, "train", whole=True)
+    _open_learn(page, address)
+    _keep(page, language, "learn", whole=True)
+
+
+def _open_voices(page: Page, address: str) -> None:
+    page.goto(f"{address}voices")
+    page.wait_for_selector("[data-voice=shipped] table", timeout=60_000)
+    page.locator("article", has_text="+ Minho").locator(".change summary").click()
+
+
+def _open_training(page: Page, address: str) -> None:
     page.goto(f"{address}train")
     page.click("#trainings .pick")
     page.wait_for_selector("#curves svg")
     page.wait_for_timeout(500)
-    _keep(page, language, "train", whole=True)
+
+
+def _open_learn(page: Page, address: str) -> None:
     page.goto(f"{address}learn")
     page.wait_for_selector("#law .bar")
-    page.wait_for_timeout(800)
-    _keep(page, language, "learn")
+    page.wait_for_selector("#read:not([disabled])")
+    page.click("#read")
+    page.wait_for_selector("#readings [data-row=latent]", timeout=300_000)
+
+
+def _take_phone(page: Page, address: str, language: str) -> None:
+    """All pages on a phone, side by side."""
+    shots = []
+    for opened, place in (
+        (_open_song, "#stage-heading"),
+        (_open_voices, "article:nth-child(2) h2"),
+        (_open_training, "#run-heading"),
+        (_open_learn, "#leaks-heading"),
+    ):
+        opened(page, address)
+        page.evaluate("place => document.querySelector(place).scrollIntoView()", place)
+        page.wait_for_timeout(300)
+        shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    row = Image.new("RGB", (len(shots) * (PHONE["width"] + _GAP) - _GAP, PHONE["height"]), "white")
+    for number, shot in enumerate(shots):
+        row.paste(shot, (number * (PHONE["width"] + _GAP), 0))
+    _write(row, language, "phone")
 
 
 def _keep(page: Page, language: str, name: str, *, whole: bool = False) -> None:
-    """Write what the page looks like, with as many colours as it needs."""
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+    """Write what the page looks like."""
+    _write(Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB"), language, name)
+
+
+def _write(picture: Image.Image, language: str, name: str) -> None:
     path = ROOT / "docs" / "guide" / language / "figures" / f"studio-{name}.png"
     picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} kB")
