@@ -43,9 +43,7 @@ def convert(page: Any, singer: str) -> None:
     until(page, "n => document.querySelectorAll('#jobs li').length > n", arg=n_before)
 
 
-def test_a_song_is_brought_previewed_converted_heard_and_downloaded(
-    page: Any, studio: Served, tmp_path: Path
-) -> None:
+def test_a_song_is_brought_previewed_converted_heard_and_downloaded(page: Any, studio: Served, tmp_path: Path) -> None:
     bring(page, ARIRANG)
     # An octave lower for both; dorodoro recorded one note, scottpoid the song's range.
     for singer, words in (("dorodoro", "Outside what the singer sang"), ("scottpoid", "Every note lies within")):
