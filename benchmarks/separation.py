@@ -23,7 +23,7 @@ import moksori
 from moksori.audio import files, pitch, resample
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTracker
-from moksori.conversion import ConvertOptions, SongFile, mix, separation
+from moksori.conversion import ConvertOptions, SongFile, mix
 from moksori.conversion.mix import Mixing
 
 RATE = 44_100
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--singer", default="kumi")
     parser.add_argument("--seconds", type=float, default=30.0)
     asked = parser.parse_args()
-    nets, voice = separation.load(), moksori.load()
+    voice = moksori.load()
     print(f"{platform.processor() or platform.machine()}, moksori {moksori.__version__}, singer {asked.singer}\n")
     heads = ("song", "voice over backing", "SI-SDR voice: mix, stem", "backing: mix, stem", "RPA50: alone, stem, mix")
     print(f"| {' | '.join(heads)} |")
@@ -114,7 +114,7 @@ def main() -> None:
                         writer.write((scale * sound).astype(np.float32))
                 began = time.process_time()
                 song = SongFile(folder / "mix.wav", folder / "out.wav", asked.singer)
-                mix.convert_file(voice, song, options, Mixing(stems=folder), nets)
+                mix.convert_file(voice, song, options, Mixing(stems=folder))
                 processor, seconds = processor + time.process_time() - began, seconds + len(alone) / RATE
                 stem = {name: _read(folder / f"out.{name}.wav").mean(axis=1) for name in mix.STEMS}
                 for name in ("mix", "alone"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from calling import Moksori, write_song
 
 from moksori import checkpoint
@@ -547,7 +548,43 @@ class TestPreviewsAndPresets:
         assert done.code == 1 and "no preset named 'stage'; it has none" in done.err
 
 
+class _Below4Khz(torch.nn.Module):
+    """A separator that takes for voice what lies below 4 kHz."""
+
+    def forward(self, magnitudes: torch.Tensor) -> torch.Tensor:
+        share = torch.zeros_like(magnitudes)
+        share[..., :372] = 1.0
+        return share
+
+
 class TestMixes:
+    def test_one_command_takes_a_song_with_its_backing(
+        self, moksori: Moksori, tiny_swift: SourceFilterModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from moksori.conversion import separation
+
+        monkeypatch.setattr(separation, "check", lambda place: None)
+        monkeypatch.setattr(separation, "load", _Below4Khz)
+        checkpoint.write_model(tmp_path / "swift.safetensors", tiny_swift, Provenance())
+        times = np.arange(44_100) / 44_100
+        tone = 0.1 * np.asarray(sum(np.sin(2 * np.pi * 220 * k * times) / k for k in range(1, 9)))
+        backing = 0.05 * np.sin(2 * np.pi * 9000 * times)
+        soundfile.write(tmp_path / "song.flac", np.stack([tone + backing, tone - backing], axis=1), 44_100)
+        call = ["convert", tmp_path / "song.flac", "-m", tmp_path / "swift.safetensors", "-s", "bass", "--separate"]
+        done = moksori(*call, "--stems", tmp_path / "stems", "--melody-out", tmp_path / "song.json")
+        assert done.code == 0, done.err
+        found, rate = soundfile.read(tmp_path / "song.bass.flac")
+        assert rate == 44_100 and found.shape == (44_100, 2)
+        assert np.abs(found[:, 0] - found[:, 1]).max() == pytest.approx(0.1, abs=0.01)  # the backing, in its stereo
+        assert tree(tmp_path / "stems") == [f"song.bass.{name}.wav" for name in ("backing", "sung", "voice")]
+        told = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
+        assert told["f0_hz"][30] == pytest.approx(220, rel=0.02)
+        again = moksori(*call, "--stems", tmp_path / "stems", "-o", tmp_path / "song.bass.flac", "--force")
+        assert again.code == 0
+        kept = moksori(*call, "--stems", tmp_path / "stems", "-o", tmp_path / "song.bass.wav")
+        assert kept.code == 1 and "song.bass.voice.wav: exists already" in kept.err
+        assert moksori(*call, "--preview", 1).code == 0 and (tmp_path / "song.bass.preview.flac").is_file()
+
     def test_what_only_a_mix_knows_needs_separate(self, moksori: Moksori, model_file: Path, song: Path) -> None:
         done = moksori("convert", song, "-m", model_file, "-s", "bass", "--remix-gain", 3)
         assert done.code == 1 and "add --separate" in done.err

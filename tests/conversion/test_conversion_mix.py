@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from test_conversion_separation import Below
 
-from moksori.audio import files, level
+from moksori.audio import f0_file, files, level
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
-from moksori.conversion import ConvertOptions, SongFile, Voice, mix
+from moksori.conversion import ConvertOptions, SongFile, Voice, mix, separation
 from moksori.conversion.mix import Mixing
 from moksori.conversion.options import Report
 from moksori.errors import UserError
+from moksori.progress import Progress
 
 RATE, SECONDS = 44_100, 3.0
 TIMES = np.arange(round(RATE * SECONDS)) / RATE
@@ -35,10 +37,14 @@ def _write(path: Path, samples: np.ndarray) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def separator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separation, "load", lambda: Below(CUT))
+
+
 def _convert(voice: Voice, song: Path, mixing: Mixing | None = None) -> tuple[Samples, Report]:
     target = song.with_name("out.flac")
-    options, asked = ConvertOptions(transpose=0), mixing or Mixing()
-    report = mix.convert_file(voice, SongFile(song, target, "bass"), options, asked, Below(CUT))
+    report = mix.convert_file(voice, SongFile(song, target, "bass"), ConvertOptions(transpose=0), mixing or Mixing())
     return np.concatenate(list(files.blocks(target))), report
 
 
@@ -100,6 +106,62 @@ def test_several_voices_are_told(swift_voice: Voice, tmp_path: Path) -> None:
 
 def test_one_voice_is_not_told_to_be_several(swift_voice: Voice, song: Path) -> None:
     assert not [remark for remark in _convert(swift_voice, song)[1].remarks if "second pitch" in remark]
+
+
+def test_a_mix_is_taken_apart_once_for_all_who_sing_it(
+    swift_voice: Voice, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+    stems = separation.stems
+    monkeypatch.setattr(
+        separation, "stems", lambda source, *rest, **how: (taken.append(source), stems(source, *rest, **how))
+    )
+    other = _write(song.with_name("other.flac"), BACKING)
+    jobs = [(song, "bass"), (other, "bass"), (song, "tenor")]
+    songs = [SongFile(path, path.with_name(f"{number}.flac"), singer) for number, (path, singer) in enumerate(jobs)]
+    told: list[Progress] = []
+    outcomes = dict(mix.convert_files(swift_voice, songs, ConvertOptions(transpose=0), Mixing(), told.append))
+    assert taken == [song, other] and sorted(outcomes) == [0, 1, 2]
+    assert all(isinstance(outcome, Report) for outcome in outcomes.values())
+    for number in range(3):
+        shares = [progress.share for progress in told if progress.number == number]
+        assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)
+
+
+def test_a_song_that_cannot_be_read_fails_alone(swift_voice: Voice, song: Path) -> None:
+    (song.parent / "bad.flac").write_bytes(b"no sound")
+    songs = [SongFile(song.parent / name, song.with_name(f"{name}.wav"), "bass") for name in ("bad.flac", "song.flac")]
+    outcomes = dict(mix.convert_files(swift_voice, songs, ConvertOptions(transpose=0), Mixing()))
+    assert isinstance(outcomes[0], UserError) and isinstance(outcomes[1], Report)
+
+
+def test_a_preview_is_where_the_voice_is_loudest_and_as_high_as_the_whole(swift_voice: Voice, tmp_path: Path) -> None:
+    """The loudest of the mix was taken, and the key was that of its ten seconds."""
+    sung = np.concatenate([0.3 * VOICE, VOICE])[:, None] * [1.0, 0.5]
+    loud = np.concatenate([6 * BACKING, np.zeros_like(BACKING)])
+    song = _write(tmp_path / "song.flac", sung + loud)
+    target = tmp_path / "out.flac"
+    asked = Mixing(preview_seconds=1.0, stems=tmp_path)
+    report = mix.convert_file(swift_voice, SongFile(song, target, "bass"), ConvertOptions(transpose=3), asked)
+    found = np.concatenate(list(files.blocks(target)))
+    assert len(found) == pytest.approx(RATE, abs=RATE * 0.02) and report.transpose_semitones == 3
+    assert level.rms_dbfs(found[:, 0].astype(np.float32)) == pytest.approx(
+        level.rms_dbfs(VOICE.astype(np.float32)), abs=1.5
+    )
+    stems = [np.concatenate(list(files.blocks(tmp_path / f"out.{name}.wav"))) for name in mix.STEMS]
+    assert [len(stem) for stem in stems] == [len(found)] * 3
+
+
+def test_the_melody_of_the_voice_is_written(swift_voice: Voice, song: Path) -> None:
+    place = song.with_name("song.f0.csv")
+    _convert(swift_voice, song, Mixing(melodies={song: place}))
+    assert np.median(f0_file.read(place).voiced_hz) == pytest.approx(220.0, rel=0.01)
+
+
+def test_the_result_says_what_it_is(swift_voice: Voice, song: Path) -> None:
+    _convert(swift_voice, song)
+    with soundfile.SoundFile(song.with_name("out.flac")) as file:
+        assert "A singing voice conversion by Moksori" in file.comment and "bass" in file.comment
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

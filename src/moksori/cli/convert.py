@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from moksori.workers import places
 from moksori.workers.places import Place
 
 if TYPE_CHECKING:
-    from moksori.conversion import Report
+    from moksori.conversion import ConvertOptions, Report, Voice
     from moksori.conversion.analysis import GivenMelody
     from moksori.conversion.preview import Loudest
 
@@ -187,10 +186,6 @@ def command(
         raise UserError("--workers is for a catalogue; add --ray local, or --ray off to do without Ray")
     if not separate and (remix_gain or stems is not None or separator != "spleeter"):
         raise UserError("--remix-gain, --stems and --separator say how a mix is taken apart; add --separate")
-    if separate and melody_out is not None:
-        raise UserError(
-            "--melody-out hears a voice alone; take the stems first (--stems), and ask it of song.voice.wav"
-        )
     known = names.singers_of(model)
     voices = _voices(names.split(singers, known), mix)
     names.check([name for shares in voices for name in shares], known)
@@ -215,7 +210,7 @@ def command(
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
     from moksori.training import run
 
-    mixing = Mixing(separator, remix_gain, stems) if separate else None
+    mixing = Mixing(separator, remix_gain, stems, preview) if separate else None
     if mixing is not None:
         mixing.check()  # a separator that is not there is told before any work
     is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
@@ -269,8 +264,11 @@ def command(
     track = _given_melody(melody, melody_out, [source for source, *_ in jobs])
     if melody_out is not None:
         read = [path for job in jobs for path in job[:2]]
-        songs_heard = [source for source, *_ in jobs]
-        _write_melodies(melody_out, songs_heard, read, force, is_left=skip_existing, repairs_octaves=repair_octaves)
+        places_of = _melody_places(melody_out, [source for source, *_ in jobs], read, force, is_left=skip_existing)
+        if mixing is None:
+            _write_melodies(places_of, voice, options)
+        else:
+            mixing = replace(mixing, melodies=places_of)
     if stems is not None:
         _check_stems(stems, [destination for _, destination, _ in jobs], force)
     if save_preset is not None:
@@ -288,10 +286,9 @@ def command(
                 raise clashes[number]
             console.make_folder(destination.parent)
             song = SongFile(source, destination, shares, moved.get(_label(shares)), melody=track)
-            if preview is not None:
-                if source not in loudest:  # of a mix, only the voice that is taken out tells the pitch
-                    how = replace(options, transpose=0) if separate else options
-                    loudest[source] = voice.loudest(source, preview, how)
+            if preview is not None and not separate:  # of a mix, the voice that is taken out tells where and how high
+                if source not in loudest:
+                    loudest[source] = voice.loudest(source, preview, options)
                 song = voice.part_of(song, loudest[source], options)
             ready.append(song)
             labels.append(_label(shares))
@@ -392,18 +389,14 @@ def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Pa
     return score.read(melody) if melody.suffix.lower() in score.SUFFIXES else f0_file.read(melody)
 
 
-def _write_melodies(
-    output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool, repairs_octaves: bool
-) -> None:
-    """Write what is heard of each song, before it is sung: to a file, or into a folder.
+def _melody_places(
+    output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool
+) -> dict[Path, Path]:
+    """Where the melody of each song goes: to a file, or into a folder.
 
     What lies at one of the places `used` is never written over; what is there already may be left as it is.
-
-    A song that cannot be read is left to the conversion, which says so.
     """
-    from moksori.audio import f0_file, files, octaves
-    from moksori.audio.pitch import PitchTracker
-    from moksori.errors import AudioFileError
+    from moksori.audio import f0_file
 
     songs = list(dict.fromkeys(sources))
     is_file = len(songs) == 1 and not os.path.isdir(output) and bool(output.suffix)
@@ -413,18 +406,22 @@ def _write_melodies(
             console.refuse_to_overwrite(place, force, used)
     if len(set(places)) < len(places):
         raise UserError(f"{output}: two songs of one name would leave their melodies here; convert them in two calls")
-    tracker = PitchTracker()
-    for song, place in zip(songs, places, strict=True):
-        if is_left and place.is_file():
-            continue
+    wanted = {song: place for song, place in zip(songs, places, strict=True) if not (is_left and place.is_file())}
+    for place in wanted.values():
+        console.make_folder(place.parent)
+    return wanted
+
+
+def _write_melodies(places_of: dict[Path, Path], voice: Voice, options: ConvertOptions) -> None:
+    """Write what is heard of each song, before it is sung; one that cannot be read is left to the conversion."""
+    from moksori.audio import f0_file
+    from moksori.errors import AudioFileError
+
+    for song, place in places_of.items():
         try:
-            read, rate = functools.partial(files.read_mono_blocks, song), files.probe(song).sample_rate
-            track = tracker.track_blocks(read(), rate)
-            if repairs_octaves:
-                track, _ = octaves.repaired(track, read, rate)
+            track = voice.melody_of(song, options)
         except AudioFileError:
             continue
-        console.make_folder(place.parent)
         f0_file.write(place, track)
         console.say(f"melody: {place}")
 

@@ -21,7 +21,7 @@ from moksori import arguments, checkpoint, ownership
 from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
-from moksori.conversion import analysis
+from moksori.conversion import analysis, hearing
 from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.song import Instrument, Song
@@ -45,6 +45,7 @@ class SongFile:
     transpose: float | str | None = None  # in place of what the options say
     melody: GivenMelody | None = None  # in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
+    is_separated: bool = False  # a voice that was taken out of a mix
 
     def __post_init__(self) -> None:
         """Take paths as text, too."""
@@ -121,7 +122,9 @@ def convert_files(
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered
         try:
-            return number, _write(*singing, songs[number].destination, *plans[number])
+            report = _write(*singing, songs[number].destination, *plans[number])
+            report.remarks += _beside_a_voice(songs[number], singing[0].song, plans[number][0])
+            return number, report
         except UserError as error:
             return number, error
 
@@ -177,6 +180,14 @@ def _each(
     return map(work, slots)
 
 
+def _beside_a_voice(song: SongFile, sung: Song, info: AudioInfo) -> list[str]:
+    """What was in a song beside one dry voice, in words."""
+    if sung.source_track is None or not sung.source_track.is_voiced.any():
+        return []
+    found = hearing.heard(_blocks_of(song, info.sample_rate), info.sample_rate, sung.source_track)
+    return hearing.remarks(found, is_separated=song.is_separated)
+
+
 def _blocks_of(song: SongFile, sample_rate: int) -> Iterator[Samples]:
     """The song as mono blocks, or the stretch of it that is wanted."""
     blocks = files.read_mono_blocks(song.source)
@@ -184,6 +195,14 @@ def _blocks_of(song: SongFile, sample_rate: int) -> Iterator[Samples]:
         return blocks
     start, stop = (round(seconds * sample_rate) for seconds in song.stretch_seconds)
     return files.stretch_of_blocks(blocks, start, stop)
+
+
+def stretch_of(song: SongFile, info: AudioInfo) -> tuple[int, int]:
+    """The samples of a song that are wanted, `[start, stop)`."""
+    if song.stretch_seconds is None:
+        return 0, info.n_samples
+    start, stop = (min(round(seconds * info.sample_rate), info.n_samples) for seconds in song.stretch_seconds)
+    return start, stop
 
 
 def _until(stop: Event, blocks: Iterator[Samples]) -> Iterator[Samples]:

@@ -347,7 +347,7 @@ def stems(
             found = _like(made, info.sample_rate, info.n_channels, stop - start)
         else:
             found = voice_blocks(separator, blocks(), info.sample_rate)
-        song = _Reader(blocks())
+        song = BlockReader(blocks())
         done = 0
         with (
             files.Writer(voice, info.sample_rate, info.n_channels, _FLOAT_WAV) as sung,
@@ -361,7 +361,7 @@ def stems(
                     progress(Progress(done, stop - start))
 
 
-class _Reader:
+class BlockReader:
     """Blocks of any length, read on in pieces of wanted lengths."""
 
     def __init__(self, blocks: Iterator[Samples]) -> None:

@@ -20,7 +20,7 @@ from moksori import checkpoint
 from moksori.audio import breaths, frames, level, mark
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
-from moksori.audio.pitch import PitchTracker
+from moksori.audio.pitch import PitchTrack, PitchTracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
 from moksori.conversion import analysis
@@ -37,6 +37,14 @@ from moksori.progress import OnProgress, Progress
 
 CREDIT = "A singing voice conversion by Moksori, sung by the model's voice"
 """How the comment of every result begins."""
+
+
+def credit(singer: str | Mapping[str, float], fingerprint: str) -> str:
+    """What the file of a result says of itself, see `Song.credit`."""
+    shares = {singer: 1.0} if isinstance(singer, str) else singer
+    who = "+".join(name if len(shares) == 1 else f"{name}:{share:g}" for name, share in shares.items())
+    return f"{CREDIT} {who}; weights {fingerprint[:16]}"
+
 
 _FADE_SECONDS = 0.02  # at the edges of digital silence
 
@@ -136,9 +144,12 @@ class Song:
     @property
     def credit(self) -> str:
         """What the file of the result says of itself: that it is a conversion, by whom, and by which weights."""
-        shares = {self._singer: 1.0} if isinstance(self._singer, str) else self._singer
-        who = "+".join(name if len(shares) == 1 else f"{name}:{share:g}" for name, share in shares.items())
-        return f"{CREDIT} {who}; weights {checkpoint.fingerprint(self._model.state_dict())[:16]}"
+        return credit(self._singer, checkpoint.fingerprint(self._model.state_dict()))
+
+    @property
+    def source_track(self) -> PitchTrack | None:
+        """The pitch that was heard; None where nobody asked."""
+        return self._analysis.source_track
 
     @property
     def n_parts(self) -> int:

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from moksori import arguments, checkpoint, hub, run_files
-from moksori.audio import bands, files, frames, level, mixdown, pitch, resample
+from moksori.audio import bands, files, frames, level, mixdown, octaves, pitch, resample
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchRange, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import analysis, many, preview
 from moksori.conversion.analysis import Recording
@@ -330,6 +330,16 @@ class Voice(Trained[Converter]):
         return preview.loudest(
             path, seconds, self._tracker if is_asked else None, repairs_octaves=options.repair_octaves
         )
+
+    def melody_of(self, path: Path, options: ConvertOptions | None = None) -> PitchTrack:
+        """The melody that is heard in a sound file, as `--melody-out` writes it.
+
+        Raises:
+            AudioFileError: the file cannot be read.
+        """
+        read, rate = functools.partial(files.read_mono_blocks, path), files.probe(path).sample_rate
+        track = self._tracker.track_blocks(read(), rate)
+        return octaves.repaired(track, read, rate)[0] if options is not None and options.repair_octaves else track
 
     def part_of(self, song: SongFile, found: Loudest, options: ConvertOptions | None = None) -> SongFile:
         """The loudest seconds of a song, for `convert_files`: a preview, moved as far as the whole would be."""
