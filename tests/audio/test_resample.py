@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from moksori.audio import frames, resample, signals
 from moksori.audio.clip import Samples
+from moksori.audio.resample import BlockResampler
 
 RATES = [8000, 11025, 16000, 22050, 24000, 44100, 44101, 48000, 96000, 192000]
 
@@ -74,3 +75,22 @@ def test_a_flushed_stream_is_closed() -> None:
         stream.push(np.zeros(3, np.float32))
     with pytest.raises(ValueError, match="flushed"):
         stream.flush()
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(960, 1764), (1764, 960), (1920, 960), (960, 960)])
+def test_blocks_as_they_come_are_the_same_sound_a_moment_later(n_in: int, n_out: int) -> None:
+    blocks, hz = BlockResampler(n_in, n_out), 2000.0
+    rate_in, rate_out = n_in * 25, n_out * 25
+    song = np.sin(2 * np.pi * hz * np.arange(10 * n_in) / rate_in).astype(np.float32)
+    found = np.concatenate([blocks.push(block) for block in np.split(song, 10)])
+    late = blocks.delay_samples / rate_in
+    assert found.shape == (10 * n_out,) and late < 0.001
+    expected = np.sin(2 * np.pi * hz * (np.arange(10 * n_out) / rate_out - late))
+    assert np.abs(found - expected)[n_out:].max() < 1e-3
+
+
+def test_what_the_lower_rate_cannot_hold_is_left_out() -> None:
+    blocks = BlockResampler(1920, 960)
+    high = np.sin(2 * np.pi * 16_000 * np.arange(19_200) / 48_000).astype(np.float32)
+    found = np.concatenate([blocks.push(block) for block in np.split(high, 10)])
+    assert np.abs(found[960:]).max() < 1e-3

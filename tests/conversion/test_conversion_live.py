@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tiny_live import tiny_live_model
 
-from moksori.audio import files
+from moksori.audio import files, level, resample
 from moksori.audio.clip import Clip, Samples
+from moksori.audio.pitch import PitchTracker
 from moksori.checkpoint import Provenance
 from moksori.conversion import Voice, live
 from moksori.conversion.live import Live, Processed, SoundCard
@@ -94,7 +95,8 @@ class _Module:
     class PortAudioError(Exception):
         """As its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, rates: tuple[int, ...] = (24_000,)) -> None:
+        self.rates = rates
         self.asked: dict[str, Any] = {}
         self.given: list[Any] = []
 
@@ -103,6 +105,17 @@ class _Module:
         indata, outdata = np.full((4, 1), 0.5, np.float32), np.zeros((4, 1), np.float32)
         self.asked["callback"](indata, outdata, 4, None, "input overflow")
         self.given.append(outdata)
+
+    def check_input_settings(self, **asked: Any) -> None:
+        """As its own."""
+        if asked["samplerate"] not in self.rates:
+            raise self.PortAudioError("Invalid sample rate")
+
+    check_output_settings = check_input_settings
+
+    def query_devices(self, device: Any = None, kind: str | None = None) -> dict[str, Any]:
+        """As its own."""
+        return {"name": "fake", "default_samplerate": float(self.rates[0])}
 
     def Stream(self, **asked: Any) -> Any:
         """A context."""
@@ -128,3 +141,37 @@ def test_the_sound_card_is_asked_for_the_voices_rate_and_blocks(monkeypatch: pyt
     assert seen == [True] and np.array_equal(module.given[0], np.ones((4, 1), np.float32))
     with pytest.raises(UserError, match="the sound card refuses: no input device"):
         SoundCard("none", None).run(process, 24_000, 960, lambda: True)
+
+
+def test_a_card_that_does_not_know_the_voices_rate_works_at_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", _Module((48_000, 24_000)))
+    assert SoundCard().rate_for(24_000) == 24_000
+    monkeypatch.setitem(sys.modules, "sounddevice", _Module((48_000,)))
+    assert SoundCard().rate_for(24_000) == 48_000
+
+
+@pytest.mark.parametrize("rate", [24_000, 44_100, 48_000])
+def test_at_another_rate_the_voice_is_the_same_and_hardly_later(voice: Voice, rate: int) -> None:
+    own, other = Live(voice, "bass"), Live(voice, "bass")
+    fitted = live.AtRate(other, rate)
+    assert fitted.block_samples == own.song.block_samples * rate // own.sample_rate
+    assert fitted.extra_seconds < 0.002 and (fitted.extra_seconds == 0) == (rate == 24_000)
+    heard = []
+    for process, at, block_samples in (
+        (own.process, 24_000, own.song.block_samples),
+        (fitted.process, rate, fitted.block_samples),
+    ):
+        device = Fake(_song(1.0, at))
+        device.run(process, at, block_samples, lambda: False)
+        heard.append(resample.resample(device.heard, at, 24_000).astype(float)[12_000:])
+    assert other.meter.n_blocks == 25
+    # Oscillators begin where they like, so waveforms differ; pitch and level do not.
+    pitches = [np.median(PitchTracker().track(Clip(one.astype(np.float32), 24_000)).voiced_hz) for one in heard]
+    assert pitches[1] == pytest.approx(pitches[0], rel=0.002)
+    levels = [level.rms_dbfs(one.astype(np.float32)) for one in heard]
+    assert levels[1] == pytest.approx(levels[0], abs=0.3)
+
+
+def test_a_rate_that_no_block_fits_is_refused(voice: Voice) -> None:
+    with pytest.raises(UserError, match="set it to 44100 or 48000 Hz"):
+        live.AtRate(Live(voice, "bass"), 44_056)

@@ -12,6 +12,7 @@ import soxr
 from moksori.audio import frames
 from moksori.audio.clip import Clip, Samples
 
+_ZERO_CROSSINGS, _KAISER, _CUT = 16, 8.0, 0.9  # of `BlockResampler`
 _STEP = 1 << 16  # samples handed to soxr at a time; keeps its buffers small for hour-long blocks
 
 
@@ -86,3 +87,33 @@ class StreamResampler:
         starts = range(0, len(block), _STEP)
         parts = [self._stream.resample_chunk(np.ascontiguousarray(block[start : start + _STEP])) for start in starts]
         return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+class BlockResampler:
+    """Resample blocks of one length as they come, a fixed, short time later: a windowed sinc, for live use.
+
+    `StreamResampler` holds back 40 ms, this one less than one. It is flat up to 0.8 of the lower Nyquist frequency.
+
+    Args:
+        n_in: samples of a block.
+        n_out: samples of what becomes of it.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        slower = max(1.0, n_in / n_out)  # input samples for each sample at the lower rate
+        self.delay_samples = int(np.ceil(_ZERO_CROSSINGS * slower))  # at the input's rate
+        reach = self.delay_samples
+        # What comes out at place p lies `reach` before p in the input, of which as much is kept from the last block.
+        places = reach + np.arange(n_out) * (n_in / n_out)
+        self._index = np.floor(places).astype(np.int64)[:, None] + np.arange(1 - reach, reach + 1)
+        away = (self._index - places[:, None]) / slower
+        window = np.i0(_KAISER * np.sqrt(np.maximum(0.0, 1.0 - np.square(away * slower / reach)))) / np.i0(_KAISER)
+        weights = np.sinc(_CUT * away) * window
+        self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        self._past = np.zeros(2 * reach, np.float32)
+
+    def push(self, block: Samples) -> Samples:
+        """Take a block `[n_in]`, give `[n_out]`."""
+        known = np.concatenate([self._past, block])
+        self._past = known[len(block) :]
+        return np.asarray((known[self._index] * self._weights).sum(axis=1), np.float32)

@@ -6,6 +6,7 @@ and blocks that took longer than they last.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 
 from moksori.audio import files, level
 from moksori.audio.clip import Samples
-from moksori.audio.resample import StreamResampler
+from moksori.audio.resample import BlockResampler, StreamResampler
 from moksori.conversion.voice import Voice
 from moksori.errors import UserError
 from moksori.generation.songs.live import LiveConfig, LiveSong
@@ -28,6 +29,9 @@ Processed = Callable[[Samples, bool], Samples]
 
 class Device(Protocol):
     """What plays and records at once."""
+
+    def rate_for(self, sample_rate: int) -> int:
+        """The rate that it will be run at, if a voice has this one."""
 
     def run(self, process: Processed, sample_rate: int, block_samples: int, until: Callable[[], bool]) -> None:
         """Call `process` for every block until told to stop."""
@@ -107,6 +111,34 @@ class Live:
             spare.push(np.zeros(spare.block_samples, np.float32))
 
 
+class AtRate:
+    """A voice that sings along at the rate of a device, which may be another one than the voice's.
+
+    Raises:
+        UserError: a block of the voice is no whole number of the device's samples.
+    """
+
+    def __init__(self, live: Live, device_rate: int) -> None:
+        self._live = live
+        own = live.song.block_samples
+        if own * device_rate % live.sample_rate:
+            raise UserError(
+                f"the sound card works at {device_rate} Hz, which {own} samples at {live.sample_rate} Hz do not fit; "
+                "set it to 44100 or 48000 Hz"
+            )
+        self.block_samples = own * device_rate // live.sample_rate
+        self._into, self._out_of = BlockResampler(self.block_samples, own), BlockResampler(own, self.block_samples)
+        self._is_same = device_rate == live.sample_rate
+        delays = self._into.delay_samples / device_rate + self._out_of.delay_samples / live.sample_rate
+        self.extra_seconds = 0.0 if self._is_same else delays  # later than the voice is by itself
+
+    def process(self, block: Samples, is_after_loss: bool = False) -> Samples:
+        """See `Processed`."""
+        if self._is_same:
+            return self._live.process(block, is_after_loss)
+        return level.soft_limit(self._out_of.push(self._live.process(self._into.push(block), is_after_loss)))
+
+
 def convert_file(live: Live, source: Path, destination: Path) -> None:
     """Sing a file as it would be sung live, and take the delay out again: as long as the source, one channel.
 
@@ -165,6 +197,17 @@ class SoundCard:
     def names(self) -> str:
         """The devices there are, as a table."""
         return str(self._sounddevice.query_devices())
+
+    def rate_for(self, sample_rate: int) -> int:
+        """The voice's rate if both devices take it, else the one that the output works at."""
+        module, (given_input, given_output) = self._sounddevice, self._devices
+        try:
+            module.check_input_settings(device=given_input, channels=1, dtype="float32", samplerate=sample_rate)
+            module.check_output_settings(device=given_output, channels=1, dtype="float32", samplerate=sample_rate)
+        except (module.PortAudioError, ValueError):
+            with contextlib.suppress(module.PortAudioError, ValueError, KeyError):
+                return round(float(module.query_devices(given_output, "output")["default_samplerate"]))
+        return sample_rate
 
     def run(self, process: Processed, sample_rate: int, block_samples: int, until: Callable[[], bool]) -> None:
         """See `Device`."""
