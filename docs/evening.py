@@ -34,16 +34,17 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 _COLOURS = 128  # are enough for a page, and a third of the bytes
 _SECONDS = 180.0  # of each take
 
-# Name of the picture, the command, and the share of its time at which the terminal is looked at.
+# Name of the picture, none where a page is what is to be seen; the command; and the share of its time at which the
+# terminal is looked at.
 PICTURES = (
     ("evening-prepare", "moksori prepare takes -o data", 1.0),
     ("evening-train", "moksori train takes -o runs/duo --for {budget}", 0.8),
     ("evening-trained", "moksori train takes -o runs/duo --for {budget}", 1.0),
-    ("evening-evaluate", "moksori evaluate runs/duo runs/duo/data -o report --clips 1 --whisper none", 1.0),
+    ("", "moksori evaluate runs/duo runs/duo/data -o report --clips 1 --whisper none", 1.0),
     ("evening-convert", "moksori convert song.wav -m runs/duo -s minho --page listen.html", 1.0),
 )
 _CSI = re.compile(rb"\x1b\[([?\d;]*)([A-Za-z])")
-_SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {terminal_width} {terminal_height}">
+_SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <style>
 .{unique_id}-matrix {{
   font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: {char_height}px; line-height: {line_height}px;
@@ -203,6 +204,8 @@ def main() -> None:
         command = template.format(budget=given.budget)
         if command not in seen:
             seen[command] = watch(f"{command} --force" if "convert" in command else command, given.work)
+        if not name:
+            continue
         drawn = picture(command, seen[command], share)
         for language in ("en", "ko"):
             (GUIDE / language / "pictures" / f"{name}.svg").write_text(drawn, encoding="utf-8")
