@@ -22,11 +22,10 @@ from moksori.training.run import RunOptions, open_run
 
 
 @pytest.fixture
-def recipe(tiny_swift_recipe: Recipe) -> Recipe:
-    """The tiny recipe with a detail path."""
+def recipe(tiny_detail_recipe: Recipe) -> Recipe:
+    """The tiny recipe with a detail path, half of which is taken unless somebody says."""
     decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True, detail_gain=0.5)
-    losses = replace(tiny_swift_recipe.losses, envelope=0.3, detail=0.5)
-    return replace(tiny_swift_recipe, model=replace(tiny_swift_recipe.model, decoder=decoder), losses=losses)  # type: ignore[type-var]
+    return replace(tiny_detail_recipe, model=replace(tiny_detail_recipe.model, decoder=decoder))  # type: ignore[type-var]
 
 
 @pytest.fixture

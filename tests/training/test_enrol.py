@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import synthetic
 import torch
 
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
 from moksori.errors import UserError
 from moksori.models.autoencoder import Autoencoder
-from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import enrol
 from moksori.training.enrol import EnrolConfig
@@ -27,29 +22,12 @@ from moksori.training.recipe import Recipe
 KNOWN = PitchRange(100.0, 150.0, 200.0)
 
 
-@pytest.fixture(scope="module")
-def takes(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """A third invented singer, whose recordings lie right in the folder."""
-    songs = tmp_path_factory.mktemp("songs")
-    third = synthetic.SINGERS[2:3]
-    synthetic.write_corpus(songs, np.random.default_rng(1), singers=third, n_songs=2, seconds=1.5, sample_rate=8000)
-    config = PrepareConfig(sample_rate=8000, workers=2, singer="mina")
-    return prepare(songs / third[0].name, tmp_path_factory.mktemp("data"), config)
-
-
 @pytest.fixture
-def recipe(tiny_swift_recipe: Recipe) -> Recipe:
-    decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True)
-    losses = replace(tiny_swift_recipe.losses, envelope=0.3, detail=0.5)
-    return replace(tiny_swift_recipe, model=replace(tiny_swift_recipe.model, decoder=decoder), losses=losses)  # type: ignore[type-var]
-
-
-@pytest.fixture
-def voice(recipe: Recipe) -> SourceFilterModel:
+def voice(tiny_detail_recipe: Recipe) -> SourceFilterModel:
     """A voice whose singers' vectors make a difference to what it says."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = SourceFilterModel(recipe.model, ["bass", "tenor"])  # type: ignore[arg-type]
+        model = SourceFilterModel(tiny_detail_recipe.model, ["bass", "tenor"])  # type: ignore[arg-type]
         torch.nn.init.normal_(model.decoder.last.weight, std=0.3)
         torch.nn.init.normal_(model.decoder.timbre.weight, std=0.3)
     assert model.singers.measured is not None
@@ -57,10 +35,17 @@ def voice(recipe: Recipe) -> SourceFilterModel:
     return model
 
 
-def test_whoever_was_there_sings_as_before_bit_for_bit(voice: SourceFilterModel, takes: Corpus, recipe: Recipe) -> None:
+def test_whoever_was_there_sings_as_before_bit_for_bit(
+    voice: SourceFilterModel, takes: Corpus, tiny_detail_recipe: Recipe
+) -> None:
     before = {name: tensor.clone() for name, tensor in voice.state_dict().items()}
     grown, provenance = enrol.enrol(
-        voice, Provenance(ranges={"bass": KNOWN}, licence_note="Free."), takes, recipe, EnrolConfig(5), "By consent."
+        voice,
+        Provenance(ranges={"bass": KNOWN}, licence_note="Free."),
+        takes,
+        tiny_detail_recipe,
+        EnrolConfig(5),
+        "By consent.",
     )
     assert grown.singers.names == ("bass", "tenor", "mina")
     for number in (0, 1):
@@ -75,9 +60,9 @@ def test_whoever_was_there_sings_as_before_bit_for_bit(voice: SourceFilterModel,
 
 
 def test_the_vector_is_measured_and_learned_of_the_takes(
-    voice: SourceFilterModel, takes: Corpus, recipe: Recipe
+    voice: SourceFilterModel, takes: Corpus, tiny_detail_recipe: Recipe
 ) -> None:
-    table = FeatureMedium(voice, PerturbConfig()).table(takes, "train", recipe.segment_samples)
+    table = FeatureMedium(voice, PerturbConfig()).table(takes, "train", tiny_detail_recipe.segment_samples)
     clips = torch.stack([segment.clip for segment in table.fixed_items(4)])
 
     def distance(model: SourceFilterModel) -> float:
@@ -86,17 +71,21 @@ def test_the_vector_is_measured_and_learned_of_the_takes(
             vectors = medium.singers(torch.full((len(clips),), 2))
             return float(medium.distance(medium.controls(clips, medium.encode(clips), vectors), clips))
 
-    measured, _ = enrol.enrol(voice, Provenance(), takes, recipe, EnrolConfig(0, moved_copies=0))
-    learned, _ = enrol.enrol(voice, Provenance(), takes, recipe, EnrolConfig(40, moved_copies=0))
+    measured, _ = enrol.enrol(voice, Provenance(), takes, tiny_detail_recipe, EnrolConfig(0, moved_copies=0))
+    learned, _ = enrol.enrol(voice, Provenance(), takes, tiny_detail_recipe, EnrolConfig(40, moved_copies=0))
     assert measured.singers.measured is not None and learned.singers.measured is not None
     torch.testing.assert_close(measured.singers.measured[2:], table.mean_shapes().float())
     torch.testing.assert_close(measured.singers.table.weight[2], voice.singers.table.weight.mean(dim=0))
     assert distance(learned) < distance(measured)
 
 
-def test_the_same_seed_learns_the_same_vector(voice: SourceFilterModel, takes: Corpus, recipe: Recipe) -> None:
+def test_the_same_seed_learns_the_same_vector(
+    voice: SourceFilterModel, takes: Corpus, tiny_detail_recipe: Recipe
+) -> None:
     rows = [
-        enrol.enrol(voice, Provenance(), takes, recipe, EnrolConfig(3, seed=seed))[0].singers.table.weight[2]
+        enrol.enrol(voice, Provenance(), takes, tiny_detail_recipe, EnrolConfig(3, seed=seed))[0].singers.table.weight[
+            2
+        ]
         for seed in (0, 0, 1)
     ]
     assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])
@@ -106,11 +95,11 @@ def test_what_cannot_be_enrolled_is_refused(
     voice: SourceFilterModel,
     tiny_model: Autoencoder,
     takes: Corpus,
-    recipe: Recipe,
+    tiny_detail_recipe: Recipe,
     tiny_corpus: Corpus,
     tmp_path: Path,
 ) -> None:
     with pytest.raises(UserError, match="only a voice of recipe swift"):
-        enrol.enrol(tiny_model, Provenance(), takes, recipe, EnrolConfig())
+        enrol.enrol(tiny_model, Provenance(), takes, tiny_detail_recipe, EnrolConfig())
     with pytest.raises(UserError, match=f"a singer named '{tiny_corpus.singers[0]}' already"):
-        enrol.enrol(voice, Provenance(), tiny_corpus, recipe, EnrolConfig())
+        enrol.enrol(voice, Provenance(), tiny_corpus, tiny_detail_recipe, EnrolConfig())

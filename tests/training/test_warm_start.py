@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import synthetic
 import torch
 
 from moksori import checkpoint, run_files
@@ -15,9 +13,7 @@ from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
 from moksori.errors import UserError
-from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import warm_start
 from moksori.training.folder import RunFolder
@@ -31,26 +27,15 @@ from moksori.training.run import RunOptions, open_run
 KNOWN = PitchRange(100.0, 150.0, 200.0)
 
 
-@pytest.fixture(scope="module")
-def takes(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    songs = tmp_path_factory.mktemp("songs")
-    third = synthetic.SINGERS[2:3]
-    synthetic.write_corpus(songs, np.random.default_rng(1), singers=third, n_songs=3, seconds=1.0, sample_rate=8000)
-    config = PrepareConfig(sample_rate=8000, workers=2, singer="mina")
-    return prepare(songs / third[0].name, tmp_path_factory.mktemp("data"), config)
-
-
 @pytest.fixture
-def recipe(tiny_swift_recipe: Recipe, tmp_path: Path) -> Recipe:
+def recipe(tiny_detail_recipe: Recipe, tmp_path: Path) -> Recipe:
     """Begins from a voice that is written beside the test."""
-    decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True)
-    plain = replace(tiny_swift_recipe, model=replace(tiny_swift_recipe.model, decoder=decoder))  # type: ignore[type-var]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = SourceFilterModel(plain.model, ["bass", "tenor"])  # type: ignore[arg-type]
+        model = SourceFilterModel(tiny_detail_recipe.model, ["bass", "tenor"])  # type: ignore[arg-type]
     path = tmp_path / "base.safetensors"
     checkpoint.write_model(path, model, Provenance(recipe="tiny", steps=7, ranges={"bass": KNOWN}))
-    return replace(plain, base=str(path), losses=replace(plain.losses, envelope=0.3, detail=0.5))
+    return replace(tiny_detail_recipe, base=str(path))
 
 
 def _run(folder: Path, corpus: Corpus, recipe: Recipe, *stops: int) -> Trainer:

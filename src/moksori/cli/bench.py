@@ -24,7 +24,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for speed.json and speed.md; default: only print.")
     ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    force: console.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Measure samples a second of every backend, all in turns within one run, beside what the processor could do.

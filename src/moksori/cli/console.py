@@ -45,6 +45,15 @@ Language = Annotated[
     typer.Option("--lang", help="Language of pages and advice: en or ko; default: the environment's (LANG)."),
 ]
 
+# Options that several verbs have, with one name and one text each.
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Licence = Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")]
+_MODEL = "Model file, or the folder of a training run"
+ModelFile = Annotated[Path, typer.Argument(help=f"{_MODEL}.")]
+VoiceFile = Annotated[Path | None, typer.Argument(help=f"{_MODEL}; default: the shipped voice.")]
+VoiceOption = Annotated[Path | None, typer.Option("-m", "--model", help=f"{_MODEL}; default: the shipped voice.")]
+
 
 def stderr() -> Console:
     """Where progress goes, so that results on standard output can be piped."""

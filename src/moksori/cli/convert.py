@@ -37,10 +37,7 @@ def command(
     sources: Annotated[
         list[str], typer.Argument(metavar="SONGS...", help="Songs, or folders of songs; or URLs, see --ray.")
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", help="Model file, or the folder of a training run; default: the shipped voice."),
-    ] = None,
+    model: console.VoiceOption = None,
     singers: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,7 +84,7 @@ def command(
             "graph, fused, fused16; auto."
         ),
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: console.Device = "auto",
     page: Annotated[
         Path | None, typer.Option(help="Also write a page to listen to, with the songs and what became of them.")
     ] = None,
@@ -133,7 +130,7 @@ def command(
     mark_key: Annotated[
         str, typer.Option("--mark-key", help="The same under a key of your own; keep it secret.", show_default=False)
     ] = "",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    force: console.Force = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out songs whose result is there already.")
     ] = False,

@@ -13,9 +13,9 @@ from moksori.errors import UserError
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
+    model: console.ModelFile,
     onnx: Annotated[Path, typer.Option("--onnx", help="Folder for the ONNX files and voice.json; made if need be.")],
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    force: console.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as a JSON list.")] = False,
 ) -> None:
     """Write the nets of a voice as ONNX, run by onnxruntime; for voices of recipe swift.

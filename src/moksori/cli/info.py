@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[
-        Path | None, typer.Argument(help="Model file, or the folder of a training run; default: the shipped voice.")
-    ] = None,
+    model: console.VoiceFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show singers, sizes, origin, terms and the last held-out figures of a model."""

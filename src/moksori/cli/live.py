@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 def command(
     singer: Annotated[str | None, typer.Option("-s", "--singer", help="Who shall sing.")] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", help="Model file, or the folder of a training run; default: the shipped voice."),
-    ] = None,
+    model: console.VoiceOption = None,
     transpose: Annotated[
         float,
         typer.Option("-t", "--transpose", min=-36, max=36, help="Semitones; nobody can know where you will sing."),

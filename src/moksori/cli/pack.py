@@ -14,7 +14,7 @@ _SUFFIX = ".moksori.zip"
 
 
 def pack(
-    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
+    model: console.ModelFile,
     output: Annotated[
         Path, typer.Option("-o", "--output", help=f"NAME{_SUFFIX}; without a suffix a folder, as a hub takes it.")
     ],
@@ -39,7 +39,7 @@ def receive(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="NAME.safetensors; default: by the package's name, here.")
     ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    force: console.Force = False,
 ) -> None:
     """Check a voice that somebody packed, and put it here; nothing of it is run.
 

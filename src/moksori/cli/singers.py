@@ -13,9 +13,7 @@ from moksori.errors import ModelFileError, UserError
 
 
 def command(
-    model: Annotated[
-        Path | None, typer.Argument(help="Model file, or the folder of a training run; default: the shipped voice.")
-    ] = None,
+    model: console.VoiceFile = None,
     renamed: Annotated[
         list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Give a singer another name.")
     ] = None,

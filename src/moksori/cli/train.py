@@ -72,8 +72,8 @@ def command(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and dropout.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
+    device: console.Device = "auto",
+    licence: console.Licence = "",
     with_report: Annotated[
         bool, typer.Option("--report", help="Judge the voice afterwards, into RUN/report; see `moksori evaluate`.")
     ] = False,

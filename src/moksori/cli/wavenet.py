@@ -46,8 +46,8 @@ def train(
     budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    licence: Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")] = "",
+    device: console.Device = "auto",
+    licence: console.Licence = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Train a WaveNet by itself, or go on training it.
@@ -62,7 +62,7 @@ def train(
 
 @app.command("generate")
 def generate(
-    model: Annotated[Path, typer.Argument(help="Model file, or the folder of a training run.")],
+    model: console.ModelFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="File for one clip, folder for several.")],
     seconds: Annotated[
         float, typer.Option(min=0.0, help="Length; with --like, at most that of the recording, and all of it if 0.")
@@ -79,8 +79,8 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="Clips of each kind, all different.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     temperature: Annotated[float, typer.Option(min=0.0, help="1 samples, less is tamer, 0 takes the likeliest.")] = 1.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")] = False,
+    device: console.Device = "auto",
+    force: console.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a clip.")] = False,
 ) -> None:
     """Generate clips with a WaveNet by itself, at its own rate.

@@ -74,13 +74,16 @@ class Medium(Protocol):
         """
 
     def measure(self, corpus: Corpus) -> None:
-        """Give the model what is measured of the singers' recordings for training; nothing where all is learned."""
+        """Give the model what is measured of the singers' recordings for training; here nothing, all is learned."""
+        return
 
     def meet(self, batches: Batches, recipe: Recipe, seed: int) -> None:
         """Give new singers vectors that fit them, before the first step of a run that begins from a trained voice.
 
-        A step moves a weight little, and new singers begin far from where they will be.
+        A step moves a weight little, and new singers begin far from where they will be. Here nothing is done: they
+        begin as the mean of all, and learn with the rest.
         """
+        return
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """Who moves which parameters, by the names that updates ask for."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from moksori import settings
 from moksori.audio import bands
 from moksori.audio.clip import Clip, Samples
-from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
 from moksori.generation import generator as generation
@@ -61,12 +60,6 @@ class CodeMedium(ConversionMedium):
             n_bands=config.decoder.bands,
             progress=progress,
         )
-
-    def measure(self, corpus: Corpus) -> None:
-        """See `Medium.measure`: all is learned."""
-
-    def meet(self, batches: Batches, recipe: Recipe, seed: int) -> None:
-        """See `Medium.meet`: they begin as the mean of all, and learn with the rest."""
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """See `Medium.learners`: the adversaries, and all else, called the autoencoder."""

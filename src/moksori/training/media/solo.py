@@ -10,7 +10,6 @@ from torch import Tensor
 
 from moksori.audio import bands
 from moksori.audio.clip import Clip
-from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
 from moksori.data.segments import Segment, SegmentTable
 from moksori.generation import generator as generation
@@ -55,12 +54,6 @@ class SoloMedium(Medium):
             n_bands=config.decoder.bands,
             progress=progress,
         )
-
-    def measure(self, corpus: Corpus) -> None:
-        """See `Medium.measure`: all is learned."""
-
-    def meet(self, batches: Batches, recipe: Recipe, seed: int) -> None:
-        """See `Medium.meet`: they begin as the mean of all, and learn with the rest."""
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """See `Medium.learners`: there is one."""
