@@ -464,8 +464,11 @@ def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool
         if os.path.isdir(song):
             named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too
             target = output or named.parent / f"{named.name}.{label}"
-            found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and path.is_file()]
+            found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and not path.is_dir()]
             found = [path for path in found if not _is_no_song(path, song, target, label)]
+            if not found and len(songs) > 1:  # the others go on
+                yield song, _converted_name(target / song.name, label)
+                continue
             if not found:
                 known = ", ".join(sorted(files.SUFFIXES))
                 raise UserError(f"{song}: no sound file in this folder; known suffixes are {known}")
