@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from calling import Moksori, write_song
 
 from moksori import checkpoint
 from moksori.checkpoint import Provenance
+from moksori.cli import catalogue
+from moksori.conversion import load
 from moksori.data.corpus import Corpus
+from moksori.evaluation import conversions, pairs
+from moksori.evaluation.conversions import Options
+from moksori.evaluation.judges import singer as singer_judge
+from moksori.evaluation.pairs import Texts
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.workers import actors
 from moksori.workers.places import Place
@@ -135,6 +142,23 @@ def test_prepare_from_a_url_gives_the_corpus_of_the_folder(moksori: Moksori, tmp
     corpora = [Corpus.load(tmp_path / name) for name in ("a", "b")]
     assert corpora[0].recordings == corpora[1].recordings and corpora[0].skipped == corpora[1].skipped
     assert len(corpora[0].recordings) == 3
+
+
+def test_conversions_that_others_make_for_judges_are_those_of_the_voice(
+    tiny_corpus: Corpus, swift_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `evaluate --ray local` does before it judges; here without Ray, by the cores of this machine."""
+    monkeypatch.setattr(actors, "is_installed", lambda: False)
+    voice, found = load(swift_file), {}
+    for ray in (None, "local"):
+        folder = tmp_path / str(ray)
+        chosen = pairs.held_out(tiny_corpus, "test", 1, folder, Texts.load(None))
+        chosen = [replace(pair, target_singer={"bass": "bass"}.get(pair.target_singer, "tenor")) for pair in chosen]
+        with catalogue.files_converter(ray, swift_file, voice, [folder]) as convert_files:
+            assert (convert_files is None) is (ray is None)
+            conversions.convert(voice, chosen, folder, Options(), lambda progress: None, "", convert_files)
+        found[ray] = content(folder)
+    assert found[None] == found["local"] and len(found[None]) == len(chosen) > 1
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +277,22 @@ def test_prepare_by_ray_gives_the_same_corpus(moksori: Moksori, tmp_path: Path) 
     assert Corpus.load(tmp_path / "a").recordings == Corpus.load(tmp_path / "b").recordings
     clips = {name: content(tmp_path / name) for name in ("a", "b")}
     assert clips["a"] == clips["b"] and clips["a"]
+
+
+@pytest.mark.slow
+@needs_ray
+def test_evaluate_by_ray_gives_the_same_report(
+    moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(singer_judge, "_N_STEPS", 20)
+    monkeypatch.setattr(singer_judge, "_N_CLIPS", 4)
+    run = tmp_path / "run"
+    assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
+    rows = []
+    for name, ray in (("plain", []), ("by-ray", ["--ray", "local"])):
+        told = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / name, "--clips", 1, *ray, "--json")
+        assert told.code == 0, told.err
+        rows.append(json.loads(told.out)["rows"])
+    sounds = [content(tmp_path / name / "audio") for name in ("plain", "by-ray")]
+    assert sounds[0] == sounds[1] and len(sounds[0]) >= 4
+    assert rows[0] == rows[1]
