@@ -102,10 +102,10 @@ def one_draws_weights_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["codes", "features"])
 def recipe(request: pytest.FixtureRequest, tiny_recipe: Recipe, tiny_swift_recipe: Recipe) -> Recipe:
-    """Four parts to share, phase 2 from step 5 on, with pools of two batches; every loss is logged."""
+    """Four parts to share, phase 2 from step 2 on, with pools of two batches; every loss is logged."""
     chosen = tiny_recipe if request.param == "codes" else tiny_swift_recipe
-    turns = replace(chosen.back_translation, start="step", start_step=5, refresh_every_steps=4, pool_batches=2, uses=1)
-    loop = replace(chosen.loop, log_every_steps=1, validate_every_steps=6, save_every_steps=6, score_every_steps=0)
+    turns = replace(chosen.back_translation, start="step", start_step=2, refresh_every_steps=4, pool_batches=2, uses=1)
+    loop = replace(chosen.loop, log_every_steps=1, validate_every_steps=3, save_every_steps=3, score_every_steps=0)
     return replace(chosen, segments=replace(chosen.segments, shards=4), back_translation=turns, loop=loop)
 
 
@@ -149,37 +149,34 @@ def assert_same_curve(found: list[Any], expected: list[Any], tolerance: float = 
         assert own[3] == pytest.approx(other[3], abs=tolerance), own[:3]
 
 
-def test_one_two_and_four_ranks_have_the_same_curve_in_both_phases(train: Train, tmp_path: Path) -> None:
-    for world in (1, 2, 4):
-        trainers = train(str(world), world, 9)
+def test_one_two_and_four_ranks_have_the_same_curve_in_both_phases_and_one_has_that_of_a_process_alone(
+    train: Train, tiny_corpus: Corpus, recipe: Recipe, tmp_path: Path
+) -> None:
+    groups = {world: train(str(world), world, 5) for world in (1, 2, 4)}
+    for trainers in groups.values():
         weights = [torch.cat([p.detach().reshape(-1) for p in t.model.parameters()]) for t in trainers]
         assert all(torch.equal(weights[0], other) for other in weights)  # nobody drifts
     expected = curve(tmp_path / "1")
     assert {"reconstruction", "back-translation"} == {row[1] for row in expected}
-    assert [row[0] for row in expected] == sorted(row[0] for row in expected) and expected[-1][0] == 9
+    assert [row[0] for row in expected] == sorted(row[0] for row in expected) and expected[-1][0] == 5
     assert_same_curve(curve(tmp_path / "2"), expected)
     assert_same_curve(curve(tmp_path / "4"), expected)
+
+    folder = RunFolder(tmp_path / "alone")
+    alone = run.open_run(folder, tiny_corpus, recipe, RunOptions(0))
+    alone.observers.append(Journal(folder.journal))
+    alone.run(Budget(5))
+    assert_same_curve(curve(tmp_path / "alone"), expected, 1e-6)  # losses are told in float32
+    for own, other in zip(alone.model.parameters(), groups[1][0].model.parameters(), strict=True):
+        assert torch.equal(own, other)
 
 
 @pytest.mark.parametrize("recipe", ["codes"], indirect=True)
 def test_a_run_goes_on_with_another_number_of_ranks(train: Train, tmp_path: Path) -> None:
-    train("whole", 1, 11)
-    for world, n_steps in ((2, 7), (1, 9), (4, 11)):  # the first stops within a pool
+    train("whole", 1, 7)
+    for world, n_steps in ((2, 3), (1, 5), (4, 7)):  # the first and the last stop within a pool
         train("parts", world, n_steps)
     assert_same_curve(curve(tmp_path / "parts"), curve(tmp_path / "whole"))
-
-
-def test_a_group_of_one_takes_the_steps_of_a_process_alone(
-    train: Train, tiny_corpus: Corpus, recipe: Recipe, tmp_path: Path
-) -> None:
-    (group,) = train("group", 1, 9)
-    folder = RunFolder(tmp_path / "alone")
-    trainer = run.open_run(folder, tiny_corpus, recipe, RunOptions(0))
-    trainer.observers.append(Journal(folder.journal))
-    trainer.run(Budget(9))
-    assert_same_curve(curve(tmp_path / "alone"), curve(tmp_path / "group"), 1e-6)  # losses are told in float32
-    for own, other in zip(trainer.model.parameters(), group.model.parameters(), strict=True):
-        assert torch.equal(own, other)
 
 
 def test_what_diverges_on_one_rank_takes_all_of_them_back(train: Train, tmp_path: Path) -> None:
@@ -193,17 +190,17 @@ def test_what_diverges_on_one_rank_takes_all_of_them_back(train: Train, tmp_path
 
         def bad(updates: Any) -> Any:
             found = differentiate(updates)
-            if found and trainer.counters.step == 8 and is_bad:
+            if found and trainer.counters.step == 4 and is_bad:
                 is_bad.clear()
                 return replace(found, total=float("nan"))
             return found
 
         trainer._differentiate = bad  # type: ignore[method-assign]
 
-    trainers = train("run", 2, 12, prepare=spoil)
-    assert [(t.counters.step, t.counters.attempt) for t in trainers] == [(12, 1), (12, 1)]
+    trainers = train("run", 2, 5, prepare=spoil)
+    assert [(t.counters.step, t.counters.attempt) for t in trainers] == [(5, 1), (5, 1)]
     entries = [e for e in journal.read(tmp_path / "run" / "journal.jsonl") if e["event"] == "rollback"]
-    assert [(e["diverged_at"], e["step"]) for e in entries] == [(8, 6)]
+    assert [(e["diverged_at"], e["step"]) for e in entries] == [(4, 3)]
 
 
 def test_whoever_is_asked_to_stop_stops_all_and_the_first_saves(train: Train, tmp_path: Path) -> None:
