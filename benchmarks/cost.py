@@ -20,6 +20,7 @@ import functools
 import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +45,11 @@ from moksori.training.shards import Team
 
 FLAC_BYTES = 2 * 0.55  # a sample at 16 bit; measured on singing, see `bytes_an_hour`
 MANIFEST_BYTES = 2500  # a clip of a minute; see benchmarks/large_corpus.py
-COUNTED_SECONDS = 0.4  # of a row whose FLOPs are counted: they are proportional to its length
+PHASE_2 = "back-translation"
+SIZES = (("phase 1", 1, 4), ("half the length", 0.5, 4), ("twice the rows", 1, 8))  # point, length, rows
+CHECKED_SECONDS = {"paper": 0.1, "swift": 1.28}  # of a row; 0.4 of other recipes
+CPU_GFLOPS = {"small": 54.0, "paper": 95.0, "swift": 90.0}  # of a core of the machine of docs/scale.md, by --check
+COUNTED_SECONDS = 0.2  # of a row whose FLOPs are counted: they are proportional to its length
 
 
 class Noise:
@@ -147,11 +152,11 @@ def costs(recipe: Recipe, n_singers: int) -> Costs:
     short = replace(recipe, segments=replace(recipe.segments, seconds=seconds))
     step = Step(short, n_singers, 1)
     converting = counted(lambda: convert(step))
-    translating = "back-translation" in step.phases
+    translating = PHASE_2 in step.phases
     return Costs(
         step.n_parameters(),
         counted(step.take) / seconds,
-        counted(lambda: step.take("back-translation")) / seconds if translating else 0.0,
+        counted(lambda: step.take(PHASE_2)) / seconds if translating else 0.0,
         converting / seconds,
         converting / seconds,
     )
@@ -214,7 +219,7 @@ def plan(recipe: Recipe, found: Costs, hours: float) -> Plan:
     )
 
 
-def show_plan(names: list[str], hours: list[int], cpu_gflops: float, gpu_flops: float) -> None:
+def show_plan(names: list[str], hours: list[int], cpu_gflops: float | None, gpu_flops: float) -> None:
     """Print the table."""
     head = "recipe|hours = singers|parameters|clips|cache|state|all-reduce a step|steps|passes|training|phase 2"
     head += "|its singing|conversion|training, core hours|training, GPU hours"
@@ -240,36 +245,55 @@ def show_plan(names: list[str], hours: list[int], cpu_gflops: float, gpu_flops: 
                 flops(made.back_translation),
                 flops(made.singing),
                 flops(made.converting),
-                f"{whole / (cpu_gflops * 1e9) / 3600:,.0f}",
+                f"{whole / ((cpu_gflops or CPU_GFLOPS[name]) * 1e9) / 3600:,.0f}",
                 f"{whole / gpu_flops / 3600:,.1f}",
             ]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def check(names: list[str], first: str) -> None:
-    """Print measured CPU seconds beside those that the FLOPs predict, at the rate of one recipe."""
+def check(names: list[str]) -> None:
+    """Print CPU seconds beside those that the FLOPs predict at the rate that the recipe's own step of phase 1 has."""
     torch.set_num_threads(1)
-    print("| recipe | phase | GFLOP | CPU s | GFLOP/s | predicted, CPU s | error |\n" + "| --- " * 7 + "|")
-    rate = 0.0
-    for name in [first, *(name for name in names if name != first)]:
-        recipe = recipes.load(name)
-        seconds = min(recipe.segments.seconds, 0.4)
-        hop = recipe.model.latent_hop_samples / recipe.model.sample_rate
-        recipe = replace(recipe, segments=replace(recipe.segments, seconds=max(1, round(seconds / hop)) * hop))
-        step = Step(recipe, 8, 2)
-        for what in step.phases:
-            n, took = counted(functools.partial(step.take, what)), step.cpu_seconds(3, what)
-            rate = rate or n / took
-            print(
-                f"| {name} | {what} | {n / 1e9:.2f} | {took:.3f} | {n / took / 1e9:.1f} | {n / rate:.3f} | "
-                f"{n / rate / took - 1:+.0%} |",
-                flush=True,
-            )
+    print("| recipe | point | GFLOP | CPU s | GFLOP/s | predicted, CPU s | error |\n" + "| --- " * 7 + "|")
+    for name in names:
+        rate = 0.0
+        for what, length, n_rows in SIZES:
+            seconds = length * CHECKED_SECONDS.get(name, 0.4)
+            recipe = recipes.load(name)
+            hop = recipe.model.latent_hop_samples / recipe.model.sample_rate
+            cut = replace(recipe.segments, seconds=max(1, round(seconds / hop)) * hop, batch_size=8, shards=1)
+            step = Step(replace(recipe, segments=cut), 8, n_rows)
+            points: dict[str, tuple[Callable[[], object], Callable[[], float]]] = {}
+            points[what] = (step.take, functools.partial(step.cpu_seconds, 2))
+            if n_rows > 4:
+                points["conversion"] = (functools.partial(convert, step), functools.partial(timed, convert, step))
+            if n_rows > 4 and PHASE_2 in step.phases:
+                again = functools.partial(step.take, PHASE_2)
+                points["phase 2"] = (again, functools.partial(step.cpu_seconds, 2, PHASE_2))
+            for point, (work, measure) in points.items():
+                n, took = counted(work), measure()
+                rate = rate or n / took
+                error = f"{n / rate / took - 1:+.0%}" if n / took != rate else "sets the rate"
+                speed = f"{n / 1e9:.2f} | {took:.3f} | {n / took / 1e9:.0f} | {n / rate:.3f}"
+                print(f"| {name} | {point} | {speed} | {error} |", flush=True)
+
+
+def timed(work: Callable[[Step], object], step: Step) -> float:
+    """CPU seconds of some work, the least of three."""
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        work(step)
+        spent.append(time.process_time() - began)
+    return min(spent)
 
 
 def flops(n: float) -> str:
     """In words."""
-    return f"{n / 1e15:,.0f} P" if n < 1e19 else f"{n / 1e18:,.0f} E"
+    unit, word = next(
+        (unit, word) for unit, word in ((1e18, "E"), (1e15, "P"), (1e12, "T")) if n >= 10 * unit or word == "T"
+    )
+    return f"{n / unit:,.0f} {word}"
 
 
 def size(n: float) -> str:
@@ -286,9 +310,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", nargs="*", default=["paper", "swift"])
     parser.add_argument("--hours", type=int, nargs="*", default=[10, 1000, 100_000])
-    parser.add_argument(
-        "--cpu-gflops", type=float, default=60.0, help="that a core of this machine reaches; see --check"
-    )
+    parser.add_argument("--cpu-gflops", type=float, help="that a core reaches, see --check; default: CPU_GFLOPS")
     parser.add_argument(
         "--gpu-tflops", type=float, default=989.0, help="of a GPU at best: H100, bfloat16, by its maker"
     )
@@ -296,7 +318,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     if given.check:
-        check(["small", "paper", "bands", "melody", "swift"], "small")
+        check(given.recipe)
     else:
         show_plan(given.recipe, given.hours, given.cpu_gflops, given.gpu_tflops * given.gpu_share * 1e12)
 
