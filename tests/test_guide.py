@@ -491,6 +491,36 @@ def test_what_would_be_fetched_from_elsewhere_is_found(tag: str) -> None:
     assert not build._FOREIGN.findall('<a href="https://a.b">a link is no fetching</a>')
 
 
+def test_the_language_switch_leads_to_the_same_page_and_is_a_plain_link() -> None:
+    """From a disk the theme's script once took the click, and led to a list of the folder."""
+    jinja2 = pytest.importorskip("jinja2")
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(GUIDE / "theme"), autoescape=True)
+    environment.filters["url"] = lambda link: f"../{link}"
+    settings = tomllib.loads((GUIDE / "en.toml").read_text(encoding="utf-8"))["project"]
+    drawn = environment.get_template("partials/alternate.html").render(
+        page={"url": "how/sound.html"},
+        config={"extra": settings["extra"], "theme": {"language": settings["theme"]["language"]}},
+    )
+    (link,) = re.findall(r"<a [^>]*>", drawn)
+    assert 'href="../../ko/how/sound.html"' in link and 'target="_self"' in link  # such a link the script leaves alone
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_tacotron_argmax_and_every_paper_with_its_link_are_in_the_glossary(language: str) -> None:
+    text = text_of(language, "glossary.md")
+    papers = [line for line in text.split("## ")[-1].splitlines() if re.match(r"\| .* 20\d\d \|", line)]
+    assert "argmax" in text and sum("Tacotron" in paper for paper in papers) == 2 and len(papers) >= 12
+    assert [paper for paper in papers if "](https://arxiv.org/abs/" not in paper] == []
+
+
+def test_setting_up_says_how_much_it_fetches_before_it_does() -> None:
+    """`make demo` was silent for minutes on a slow line."""
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8").split("\n\n")
+    fetching = [rule for rule in rules if "\n$(READY" in f"\n{rule}" and "\t$(PIP)" in rule]
+    assert len(fetching) == 3
+    assert all(0 < rule.index("setting up .venv: 1.4 GB") < rule.index("\t$(PIP)") for rule in fetching)
+
+
 def test_the_search_box_speaks_korean() -> None:
     """The theme's script says what stands in the box, in English whatever the page's language."""
     theme = pytest.importorskip("zensical").__path__[0]
