@@ -112,8 +112,8 @@ def score(samples: Samples) -> float:
 
 def of_wrong_keys(samples: Samples) -> list[float]:
     """What it says for keys that nobody used."""
-    heard = mark.heard(Clip(samples, RATE))
-    return [max(mark.best_offset(told, f"key {n}") for told in heard.values()) for n in range(N_KEYS)]
+    levels = mark.whitened_levels(Clip(samples, RATE))
+    return [max(mark.best_offset(whitened, f"key {n}") for whitened in levels.values()) for n in range(N_KEYS)]
 
 
 def row_of(

@@ -65,7 +65,7 @@ Row = dict[str, float]
 
 def small(form: str) -> Recipe:
     """A net that learns in minutes on one slow core; recipe `wavenet` but for its size."""
-    usual = wavenet.told(recipes.load("wavenet"), FORMS[form])
+    usual = wavenet.conditioned(recipes.load("wavenet"), FORMS[form])
     assert isinstance(usual.model, SoloConfig)
     return dataclasses.replace(
         usual,

@@ -284,10 +284,10 @@ class _Measurement:
     ) -> None:
         self.way = way
         self._backend = generator.backend_for(decoder, way.backend, peaks)
-        self._told = Conditioning(conditioning.frames.expand(way.n_streams, -1, -1), conditioning.hop_samples)
+        self._conditioning = Conditioning(conditioning.frames.expand(way.n_streams, -1, -1), conditioning.hop_samples)
         self._n_samples = 4
         took = min(self._generate()[0] for _ in range(2))  # the first call may compile
-        self._n_samples = max(4, min(self._told.n_samples, round(seconds / max(took, 1e-6) * 4)))
+        self._n_samples = max(4, min(self._conditioning.n_samples, round(seconds / max(took, 1e-6) * 4)))
         self.wall: list[float] = []  # samples a second
         self.busy: list[float] = []  # samples a CPU second
 
@@ -300,7 +300,7 @@ class _Measurement:
 
     def bytes_a_stream(self) -> int:
         """What a stream remembers between two samples."""
-        state = self._backend.start(Conditioning(self._told.frames[:1, :, :1], self._told.hop_samples))
+        state = self._backend.start(Conditioning(self._conditioning.frames[:1, :, :1], self._conditioning.hop_samples))
         arrays = getattr(state, "arrays", None)
         remembered = [*state.rings, state.recent] if arrays is None else arrays
         return sum(each.nbytes for each in remembered)
@@ -309,7 +309,9 @@ class _Measurement:
         """Seconds by the clock, and of the cores."""
         uniforms = sampling.uniforms(0, 0, 0, self._n_samples).expand(self.way.n_streams, -1)
         wall, busy = time.perf_counter(), time.process_time()
-        generator.generate(self._backend, self._told, uniforms, workers=self.way.n_workers).cpu()  # waits for a GPU
+        generator.generate(
+            self._backend, self._conditioning, uniforms, workers=self.way.n_workers
+        ).cpu()  # waits for a GPU
         return time.perf_counter() - wall, time.process_time() - busy
 
 

@@ -216,8 +216,8 @@ def _encode(voice: Voice, song: Samples, say: Words) -> str:
         return say("{n} s as codes", n=f"{clip.seconds:.1f}")
     config = model.config.features
     clip = Clip(resample.resample(song, _RATE, config.sample_rate), config.sample_rate)
-    told = features.of(clip.samples, PitchTracker().track(clip), config)
-    z = model.encode(features.excerpt(told, torch.zeros(2 * features.N_BANDS))[None])
+    measured = features.of(clip.samples, PitchTracker().track(clip), config)
+    z = model.encode(features.excerpt(measured, torch.zeros(2 * features.N_BANDS))[None])
     if not torch.isfinite(z).all():
         raise ValueError(say("the latent is not finite"))
     return say("{n} latent frames", n=z.shape[2])

@@ -23,8 +23,8 @@ def choose(asked: str | None = None) -> str:
     """
     if asked is not None and asked not in LANGUAGES:
         raise UserError(f"unknown language {asked!r}; expected {' or '.join(LANGUAGES)}")
-    told = next((value for name in _ENVIRONMENT if (value := os.environ.get(name))), "")
-    code = told.split("_")[0].split(".")[0].lower()
+    locale = next((value for name in _ENVIRONMENT if (value := os.environ.get(name))), "")
+    code = locale.split("_")[0].split(".")[0].lower()
     return asked or (code if code in LANGUAGES else "en")
 
 

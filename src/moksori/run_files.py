@@ -36,7 +36,7 @@ def model_file(path: str | Path) -> Path:
     return path / (BEST if (path / BEST).is_file() else MODEL)
 
 
-def told_by(file: Path | Traversable, key: str) -> Any:
+def header_value(file: Path | Traversable, key: str) -> Any:
     """What the head of a model file says under a key, such as "singers" or "provenance"; None where it cannot be read.
 
     A safetensors file begins with eight bytes, the length of the JSON that follows; ours keeps JSON in its metadata.

@@ -74,14 +74,14 @@ def contents(model: Path, report: Path | None = None) -> dict[str, bytes]:
         if _REPORT[0] not in there:
             raise UserError(f"{report}: no {_REPORT[0]} in it; expected the folder that moksori evaluate -o made")
         files |= {name: (report / name).read_bytes() for name in there}
-    told = {
+    manifest = {
         "format": FORMAT,
         "singers": list(read.singers.names),
         "terms": provenance.licence_note,
         "made_by": provenance.software,
         "files": {name: {"sha256": _sum(content), "bytes": len(content)} for name, content in sorted(files.items())},
     }
-    return {MANIFEST: json.dumps(told, ensure_ascii=False, indent=1).encode(), **files}
+    return {MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1).encode(), **files}
 
 
 def write(place: Path, files: Mapping[str, bytes], *, is_replaced: bool = False) -> None:
@@ -199,9 +199,9 @@ def _checked(package: Path) -> dict[str, bytes]:
     """The files of a package, all of them with the sums that are told."""
     files = _read(package)
     try:
-        told = json.loads(files.pop(MANIFEST))
-        listed: dict[str, Any] = told["files"]
-        format_, sums = told["format"], {name: entry["sha256"] for name, entry in listed.items()}
+        manifest = json.loads(files.pop(MANIFEST))
+        listed: dict[str, Any] = manifest["files"]
+        format_, sums = manifest["format"], {name: entry["sha256"] for name, entry in listed.items()}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{package}: no readable {MANIFEST} in it; expected what moksori pack made") from error
     if format_ != FORMAT:

@@ -239,7 +239,7 @@ class TestCollectives:
                 gradients[2],
                 values,
                 among.joined(torch.tensor([among.rank, 7])).tolist(),
-                among.told({"x": [own, None]}),
+                among.broadcast({"x": [own, None]}),
                 among.agreed(own + 100.25, among.rank == 2),
             )
 
@@ -276,7 +276,7 @@ class TestCollectives:
         assert order[0] == 0 and sorted(order) == [0, 1, 2]
 
     def test_alone_nothing_is_asked_of_anybody(self) -> None:
-        assert ALONE.agreed(3.5, True) == (3.5, True) and ALONE.told("word") == "word"
+        assert ALONE.agreed(3.5, True) == (3.5, True) and ALONE.broadcast("word") == "word"
         assert json.dumps(list(ALONE.share(3))) == "[0, 1, 2]"
         ALONE.wait()
 

@@ -101,17 +101,17 @@ def parse_json(content: str, where: str) -> PitchTrack:
     [220.0, 0.0]
     """
     try:
-        told = json.loads(content)
+        columns_by_name = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error})") from error
     names = HEADER.split(",")
-    if not isinstance(told, dict) or not {*names[:2]} <= told.keys() <= {*names}:
-        keys = ", ".join(told) if isinstance(told, dict) else type(told).__name__
+    if not isinstance(columns_by_name, dict) or not {*names[:2]} <= columns_by_name.keys() <= {*names}:
+        keys = ", ".join(columns_by_name) if isinstance(columns_by_name, dict) else type(columns_by_name).__name__
         raise UserError(f"{where}: holds {keys[:80]}; expected lists named {', '.join(names)}, the last if you like")
-    columns = list(told.values())
+    columns = list(columns_by_name.values())
     if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) > 1:
-        raise UserError(f"{where}: expected lists of one length, named {', '.join(told)}")
-    rows = zip(*(told[name] for name in names if name in told), strict=True)
+        raise UserError(f"{where}: expected lists of one length, named {', '.join(columns_by_name)}")
+    rows = zip(*(columns_by_name[name] for name in names if name in columns_by_name), strict=True)
     return _at_frames(
         _points([(f"{where}, entry {number}", list(map(_cell, row))) for number, row in enumerate(rows)], where)
     )

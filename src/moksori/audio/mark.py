@@ -116,23 +116,23 @@ def detect(clip: Clip, key: str = PUBLIC_KEY) -> Detection:
     """
     if clip.seconds < _LEAST_SECONDS:
         return Detection(0.0, 0.0, clip.seconds)
-    score, shift = max((best_offset(told, key), shift) for shift, told in heard(clip).items())
+    score, shift = max((best_offset(whitened, key), shift) for shift, whitened in whitened_levels(clip).items())
     return Detection(round(score, 2), shift, clip.seconds)
 
 
-def heard(clip: Clip) -> dict[float, Floats]:
+def whitened_levels(clip: Clip) -> dict[float, Floats]:
     """What the cells of a sound say, whatever the key: for each shift of pitch in semitones, `[bands, steps]`."""
     power, hz = _spectrogram(resample.resample(clip.samples, clip.sample_rate, _RATE))
-    return {shift: _told(power, hz, shift, clip.sample_rate / 2) for shift in _SHIFTS_SEMITONES}
+    return {shift: _whitened(power, hz, shift, clip.sample_rate / 2) for shift in _SHIFTS_SEMITONES}
 
 
-def best_offset(told: Floats, key: str) -> float:
+def best_offset(whitened: Floats, key: str) -> float:
     """How far the best offset in time stands out, in deviations, where cells are added up with the signs of a key."""
     signs = np.repeat(pattern(key), _HOPS * _FINE, axis=1).astype(np.float64)
     n_steps = signs.shape[1]
-    folded = np.zeros((len(told), n_steps))
-    for start in range(0, told.shape[1], n_steps):
-        part = told[:, start : start + n_steps]
+    folded = np.zeros((len(whitened), n_steps))
+    for start in range(0, whitened.shape[1], n_steps):
+        part = whitened[:, start : start + n_steps]
         folded[:, : part.shape[1]] += part
     spectra = np.fft.rfft(folded, axis=1) * np.conj(np.fft.rfft(signs, axis=1))
     sums = np.fft.irfft(spectra.sum(axis=0), n_steps)
@@ -172,7 +172,7 @@ def _spectrogram(samples: Samples) -> tuple[Floats, Floats]:
     return np.concatenate(rows).T.astype(np.float64), _bins_hz(size, _RATE)
 
 
-def _told(power: Floats, hz: Floats, shift: float, top_hz: float) -> Floats:
+def _whitened(power: Floats, hz: Floats, shift: float, top_hz: float) -> Floats:
     """What each cell says, `[bands, steps]`: its level above that of the cells before and behind it, bounded."""
     band = _band_of(hz, shift)
     energy = np.zeros((_BANDS, power.shape[1]))
@@ -188,7 +188,7 @@ def _told(power: Floats, hz: Floats, shift: float, top_hz: float) -> Floats:
     smooth = np.stack([np.convolve(row, kernel, mode="same") for row in level])
     step = _HOPS * _FINE
     around = np.pad(smooth, ((0, 0), (step, step)), mode="edge")
-    told = level - 0.5 * (around[:, : -2 * step] + around[:, 2 * step :])
-    told -= np.median(told, axis=0, keepdims=True)  # what moves all bands alike is no mark
-    told = np.clip(told, -_CLIP_DB, _CLIP_DB)
-    return np.where(energy < floor, 0.0, told)
+    whitened = level - 0.5 * (around[:, : -2 * step] + around[:, 2 * step :])
+    whitened -= np.median(whitened, axis=0, keepdims=True)  # what moves all bands alike is no mark
+    whitened = np.clip(whitened, -_CLIP_DB, _CLIP_DB)
+    return np.where(energy < floor, 0.0, whitened)

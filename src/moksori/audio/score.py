@@ -140,9 +140,9 @@ def read(path: Path) -> Score:
     tracks = [(str(track.name), found) for track in file.tracks if (found := _notes(track, seconds_at))]
     named = [(name, found) for name, found in tracks if _MELODY.search(name)]
     if len(tracks) > 1 and len(named) != 1:
-        told = ", ".join(repr(name) for name, _ in tracks)
+        names = ", ".join(repr(name) for name, _ in tracks)
         raise UserError(
-            f"{path}: notes in {len(tracks)} tracks, {told}; leave only the melody, or name its track melody"
+            f"{path}: notes in {len(tracks)} tracks, {names}; leave only the melody, or name its track melody"
         )
     if not tracks:
         raise UserError(f"{path}: no note in it; expected a melody")

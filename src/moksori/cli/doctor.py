@@ -60,12 +60,12 @@ def command(
             _print({check.name: _in_words(check, say)}, say, width=max(cell_len(_head(name, say)) for name in found))
     unwell = [check for check in checks if not check.is_well]
     if as_json:
-        told: dict[str, Any] = {
+        answer: dict[str, Any] = {
             **found,
             "checks": [dataclasses.asdict(check) for check in checks],
             "is_well": not unwell,
         }
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(answer, indent=2))
     else:
         failed = say("{n} of {total} checks failed", n=len(unwell), total=len(checks))
         typer.echo("\n" + (failed if unwell else say("All is well.")))

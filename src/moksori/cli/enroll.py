@@ -76,8 +76,8 @@ def _enroll(
     checkpoint.write_model(destination, grown, provenance)
     taken = time.monotonic() - began
     if as_json:
-        told = {"model": str(destination), "singer": singer, "minutes": round(minutes, 2), "seconds": round(taken, 1)}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        answer = {"model": str(destination), "singer": singer, "minutes": round(minutes, 2), "seconds": round(taken, 1)}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     typer.echo(
         console.harmless(

@@ -13,7 +13,7 @@ from moksori.errors import UserError
 def singers_of(model: Path | None) -> list[str] | None:
     """Who sings in a model file, a run's folder, or the shipped voice; None where that cannot be told so simply."""
     file_of = run_files.shipped_voice() if model is None else run_files.model_file(model)
-    names = run_files.told_by(file_of, "singers")
+    names = run_files.header_value(file_of, "singers")
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 

@@ -244,7 +244,7 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, amon
     # Shards are worked on side by side, so each gets its share of the cores; but no other number than when it began.
     n_own = len(among.share(shards.n_parts(chosen.segments.shards, torch.device(chosen_device), among)))
     usual = max(1, threads.n_cores() // (n_own * among.local_world))
-    torch.set_num_threads(int(among.told(folder.threads(usual) if among.is_writer else usual)))
+    torch.set_num_threads(int(among.broadcast(folder.threads(usual) if among.is_writer else usual)))
     options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress, among)

@@ -28,7 +28,7 @@ def command(
     said = said if said.startswith(CREDIT) else ""
     found = mark.detect(files.read(file), key or mark.PUBLIC_KEY)
     if as_json:
-        told = {
+        answer = {
             "file": str(file),
             "says": said,
             "is_marked": found.is_marked,
@@ -37,7 +37,7 @@ def command(
             "shift_semitones": found.shift_semitones,
             "seconds": round(found.seconds, 3),
         }
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
         there = "found" if found.is_marked else "not found"
         typer.echo(console.harmless(f"says   {said or 'nothing of a conversion'}"))

@@ -192,12 +192,12 @@ class Watcher:
 
     def _held_out(self, event: Any) -> str:
         figures, said = event.figures, f"step {event.step}: held-out {event.figures['loss']:.3f} {self._unit}"
-        heard = figures.get("classifier_accuracy")
+        accuracy = figures.get("classifier_accuracy")
         if "shuffled_loss" in figures:
-            what = "the conditioning of another clip" if heard is None else "another clip's latent"
+            what = "the conditioning of another clip" if accuracy is None else "another clip's latent"
             said += f" (with {what} {figures['shuffled_loss']:.3f})"
-        if heard is not None:
-            said += f"; the latent tells the singer in {heard:.0%} (chance {1 / self._n_singers:.0%})"
+        if accuracy is not None:
+            said += f"; the latent tells the singer in {accuracy:.0%} (chance {1 / self._n_singers:.0%})"
         return said
 
     def _say(self, text: str) -> None:

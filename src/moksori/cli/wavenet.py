@@ -56,7 +56,7 @@ def train(
     `--tell melody` pitch and loudness, `--tell mel` the log-mel (local conditions; the latter makes it a vocoder).
     """
     training.refuse_slips(source, budget)
-    chosen = told(training.recipe_of(output, recipe, "wavenet"), tell)
+    chosen = conditioned(training.recipe_of(output, recipe, "wavenet"), tell)
     training.train(training.Asked(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
 
 
@@ -98,20 +98,20 @@ def generate(
 
     torch.set_num_threads(1)  # the steps of one sample are too small to share
     soloist = moksori.load_wavenet(model, run.check_device(device))
-    heard = {path: files.read(path) for path in [*(like or []), *([prime] if prime else [])]}
-    primed = heard[prime] if prime else None
+    references = {path: files.read(path) for path in [*(like or []), *([prime] if prime else [])]}
+    primed = references[prime] if prime else None
     requests: list[Request] = []
     names: list[str] = []
     paths: list[Path | None] = [*like] if like else [None]
     voices: list[str | None] = [*singers] if singers else [None]
     for path, singer, number in itertools.product(paths, voices, range(count)):
-        requests.append(Request(seconds, singer, heard[path] if path else None, None, primed))
+        requests.append(Request(seconds, singer, references[path] if path else None, None, primed))
         names.append(
             ".".join(
                 [path.stem if path else "clip", *([console.file_label(singer)] if singer else []), f"{number:02d}"]
             )
         )
-    places = _places(output, names, force, [*heard, model])
+    places = _places(output, names, force, [*references, model])
     console.make_folder(places[0].parent)
     with console.counted("generating") as progress:
         clips = soloist.generate_all(
@@ -127,7 +127,7 @@ def generate(
             typer.echo(f"{place} ({clip.seconds:.1f} s at {clip.sample_rate} Hz)")
 
 
-def told(recipe: Recipe, tell: list[str] | None) -> Recipe:
+def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
     """The recipe with what its WaveNet shall be told; None leaves it as it is.
 
     Raises:

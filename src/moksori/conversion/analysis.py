@@ -84,11 +84,11 @@ def analyse(
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
-    told = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
-    analysis, is_low = _analysed(recording, *told)
+    wishes = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
+    analysis, is_low = _analysed(recording, *wishes)
     if not is_low:
         return analysis
-    again, _ = _analysed(high_passed(recording), *told)
+    again, _ = _analysed(high_passed(recording), *wishes)
     measured = replace(again.measured, silences=analysis.measured.silences)
     return replace(again, measured=measured, traces=analysis.traces, is_high_passed=True)
 

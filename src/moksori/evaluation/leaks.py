@@ -173,7 +173,10 @@ def _stretches(
             mels += [features.mels(item.clip)[features.ENCODER_WINDOW] for item in items]
             f0_hz += [features.f0_hz(item.clip) for item in items]
         else:
-            items, every = _heard(model, corpus, split, length).fixed_items(per_singer, _MOST_SINGERS), _mel_hop(hop)
+            items, every = (
+                _encoder_inputs(model, corpus, split, length).fixed_items(per_singer, _MOST_SINGERS),
+                _mel_hop(hop),
+            )
             clips += [item.clip[0].long() for item in items]
             mels += [item.clip[3:, ::every] for item in items]
             f0_hz += [item.clip[1, ::every] for item in items]
@@ -183,7 +186,7 @@ def _stretches(
     return Stretches(views, torch.tensor(singers), note_of(torch.stack(f0_hz)))
 
 
-def _heard(model: Converter, corpus: Corpus, split: str, length: int) -> SegmentTable:
+def _encoder_inputs(model: Converter, corpus: Corpus, split: str, length: int) -> SegmentTable:
     """Codes with pitch and log-mel, of a model that hears codes alone."""
     config = model.config
     assert kinds.are_of_autoencoder(config)

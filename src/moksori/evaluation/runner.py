@@ -94,10 +94,10 @@ def evaluate_voice(
         pairs += test_pairs.strangers(songs, corpus.singers, audio)
     panel = gather_judges(corpus, texts, options, progress)  # what is missing is said before the long work
     pairs = conversions.transposed(voice, pairs, options)
-    told = named(progress, "converting")
-    conversions.convert(voice, pairs, audio, options, told, corpus.fingerprint, convert_files)
-    told = named(progress, "converting back")
-    cycled = conversions.convert_back(voice, pairs, options, told, convert_files)
+    tell = named(progress, "converting")
+    conversions.convert(voice, pairs, audio, options, tell, corpus.fingerprint, convert_files)
+    tell = named(progress, "converting back")
+    cycled = conversions.convert_back(voice, pairs, options, tell, convert_files)
 
     analyses = Analyses(panel, progress)
     items = sounds.keep(scoring.conversions(analyses, pairs), pairs, corpus, folder)
@@ -157,8 +157,8 @@ def gather_judges(corpus: Corpus, texts: Texts, options: Options, progress: OnPr
     classifiers: list[SingerClassifier] = []
     has_others = len(corpus.singers) > 1  # whoever knows one singer only names that one, whatever is heard
     if has_others:
-        told = named(progress, "teaching the judge of singers")
-        classifiers.append(singer_classifier.load_or_fit(corpus, seed, told))
+        tell = named(progress, "teaching the judge of singers")
+        classifiers.append(singer_classifier.load_or_fit(corpus, seed, tell))
     if has_others and resemblyzer.is_available():
         classifiers.append(resemblyzer.load_or_fit(corpus, named(progress, "asking the public speaker encoder")))
     known = {r.source: text for r in corpus.recordings if (text := texts.of(r.source))}
@@ -206,10 +206,10 @@ def _check_singers(voice: Voice, corpus: Corpus) -> None:
         )
 
 
-def _with_tracker(options: Options, told_by: str | None) -> Options:
+def _with_tracker(options: Options, own_tracker: str | None) -> Options:
     if options.tracker != melody.AUTO:
         return options
-    return replace(options, tracker=melody.independent_of(told_by))
+    return replace(options, tracker=melody.independent_of(own_tracker))
 
 
 def _names(panel: Panel) -> Mapping[str, str]:

@@ -277,14 +277,14 @@ class _Progress:
 
     def __init__(self, n_samples: int, n_shares: int, on_progress: OnProgress) -> None:
         self._n_samples, self._n_shares, self._on_progress = n_samples, n_shares, on_progress
-        self._done, self._told = 0, 0
+        self._done, self._reported = 0, 0
 
     def add(self, n_samples: int) -> None:
         """One share has so many more."""
         self._done += n_samples
-        if self._done // self._n_shares > self._told:
-            self._told = self._done // self._n_shares
-            self._on_progress(Progress(self._told, self._n_samples))
+        if self._done // self._n_shares > self._reported:
+            self._reported = self._done // self._n_shares
+            self._on_progress(Progress(self._reported, self._n_samples))
 
     def add_all(self, reports: queue.SimpleQueue[int | None]) -> None:
         """What shares on other threads report, until each has ended, with None."""

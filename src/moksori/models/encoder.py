@@ -145,7 +145,7 @@ class SpectralEncoder(nn.Module):
         self.register_buffer("filterbank", spectral.mel_filterbank(self.spectral), persistent=False)
 
     @torch.no_grad()
-    def heard(self, codes: Tensor) -> Tensor:
+    def log_mels(self, codes: Tensor) -> Tensor:
         """Log-mels of codes, as channels of around 1: `[B, T] -> [B, M, T / mel_hop_samples]`."""
         magnitude = spectral.magnitude(bands.decode(codes, self.n_bands), self.spectral)
         return conditions.mel(features.log_mel(magnitude, self.filterbank))
@@ -153,7 +153,7 @@ class SpectralEncoder(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """See `Encoder.forward`."""
         _check_length(codes, self.config.hop_samples)
-        z: Tensor = self.net(self.heard(codes))
+        z: Tensor = self.net(self.log_mels(codes))
         return z
 
 

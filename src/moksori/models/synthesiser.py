@@ -99,14 +99,14 @@ def render(controls: Controls, config: SynthesiserConfig, oscillation: Oscillati
 
 
 def render_few(
-    controls: Controls, config: SynthesiserConfig, told: Oscillation, white: Tensor, n_before: int
+    controls: Controls, config: SynthesiserConfig, track: Oscillation, white: Tensor, n_before: int
 ) -> Tensor:
     """The sound of a few frames as `render` has it, all harmonics at once: for live use, where loops cost most.
 
     Args:
         controls: F frames of one song: `n_before` that were sung before, those to be sung, and two more.
         config: whose sizes they have.
-        told: the same frames of its oscillation.
+        track: the same frames of its oscillation.
         white: noise of RMS 1, `[F * hop_samples]`.
         n_before: whose sound is left out; the noise of the first frame reaches into four of them.
 
@@ -115,7 +115,7 @@ def render_few(
     """
     hop, frames = config.hop_samples, slice(n_before, controls.f0_hz.shape[1] - 1)
     few = Controls(controls.f0_hz[:, frames], controls.harmonics[..., frames], controls.noise[..., frames])
-    tones = _oscillators_at_once(few, config, told.stretch(n_before, n_before + few.f0_hz.shape[1]))
+    tones = _oscillators_at_once(few, config, track.stretch(n_before, n_before + few.f0_hz.shape[1]))
     noise = _filtered(white, controls.noise, config)[n_before * hop :]
     n_samples = (few.f0_hz.shape[1] - 1) * hop
     return tones[:n_samples] + noise[:n_samples]
@@ -221,14 +221,14 @@ def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillati
     return sound
 
 
-def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, told: Oscillation) -> Tensor:
+def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, track: Oscillation) -> Tensor:
     """As `_oscillators`, `[T]`, in memory for every harmonic."""
     hop, limit_hz = config.hop_samples, config.sample_rate / 2
-    pitch_hz = _between(told.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    pitch_hz = _between(track.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
     within = torch.cumsum(pitch_hz, dim=1) - pitch_hz
-    cycles = (told.cycles[:, None] + within / config.sample_rate).flatten()
-    number = torch.arange(1, int(limit_hz / float(told.pitch_hz.min())) + 1, dtype=torch.float64)[:, None]  # [K, 1]
-    harmonic_hz = (number * told.pitch_hz).to(controls.harmonics)  # [K, F]
+    cycles = (track.cycles[:, None] + within / config.sample_rate).flatten()
+    number = torch.arange(1, int(limit_hz / float(track.pitch_hz.min())) + 1, dtype=torch.float64)[:, None]  # [K, 1]
+    harmonic_hz = (number * track.pitch_hz).to(controls.harmonics)  # [K, F]
     place = _place(harmonic_hz, config)
     read = spectral.rows_at(torch.exp(2.0 * controls.harmonics[0]), place)
     amplitude = read.sqrt() * (controls.f0_hz[0] > 0) * (harmonic_hz < limit_hz)

@@ -289,7 +289,7 @@ class Trainings:
         if "wish" in record and (last := self._last_losses(record["id"])) is not None:
             told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
             if record["state"] != "running":
-                saved = run_files.told_by(self._run_of(record["id"]) / run_files.MODEL, "provenance") or {}
+                saved = run_files.header_value(self._run_of(record["id"]) / run_files.MODEL, "provenance") or {}
                 told["step"] = max(told["step"], saved.get("steps", 0))
                 told["seconds"] = max(told["seconds"], saved.get("training_seconds", 0.0))
             told["share"] = min(1.0, told["seconds"] / (60 * record["wish"]["minutes"]))

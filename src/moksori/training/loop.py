@@ -278,14 +278,14 @@ class Trainer:
 
     def _validate(self) -> None:
         figures = self.monitor.figures() if self.ranks.is_writer else {}
-        self.figures = self.ranks.told(figures)
+        self.figures = self.ranks.broadcast(figures)
         if self.figures:
             self._tell(Validated(self.counters.step, self.figures))
 
     def _score(self, scorer: Scorer) -> float:
         """Have conversions judged; the best model so far is written apart. How good they are, 0..1."""
         self._refuse_non_finite()
-        return float(self.ranks.told(self._judged(scorer) if self.ranks.is_writer else 0.0))
+        return float(self.ranks.broadcast(self._judged(scorer) if self.ranks.is_writer else 0.0))
 
     def _judged(self, scorer: Scorer) -> float:
         step = self.counters.step
@@ -365,12 +365,12 @@ class Trainer:
     def _resume(self) -> list[str] | None:
         """Take up the newest whole state on disk; warnings about damaged ones, or None if there is no state."""
         found = self.folder.load_state() if self.ranks.is_writer else None
-        told = self.ranks.told(found and [found[1], found[2]])
-        if told is None:
+        state = self.ranks.broadcast(found and [found[1], found[2]])
+        if state is None:
             return None
         tensors = self.ranks.tensors_of_first(found and found[0])
-        header: dict[str, Any] = told[0]
-        warnings: list[str] = told[1]
+        header: dict[str, Any] = state[0]
+        warnings: list[str] = state[1]
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("|")

@@ -125,9 +125,9 @@ class Ranks:
         flat = torch.cat([*(gradient.reshape(-1).float() for gradient in present), beside])
         self.group.sum_(flat)
         flat /= self.world
-        *found, told = torch.split(flat, [*(gradient.numel() for gradient in present), len(values)])
+        *found, means = torch.split(flat, [*(gradient.numel() for gradient in present), len(values)])
         shaped = iter(part.view_as(gradient).to(gradient) for part, gradient in zip(found, present, strict=True))
-        return [None if gradient is None else next(shaped) for gradient in gradients], told.tolist()
+        return [None if gradient is None else next(shaped) for gradient in gradients], means.tolist()
 
     def joined(self, own: Tensor) -> Tensor:
         """What all ranks have, one after the other, of shares of one size; on the device of `own`."""
@@ -142,11 +142,11 @@ class Ranks:
         # The clock is compared with earlier ones, so it has to be exact: float64.
         news = torch.tensor([seconds if self.is_writer else 0.0, float(flag)], dtype=torch.float64, device=self.device)
         self.group.sum_(news)
-        told, n_flags = news.tolist()
-        return told, n_flags > 0
+        first_seconds, n_flags = news.tolist()
+        return first_seconds, n_flags > 0
 
-    def told(self, value: Any) -> Any:
-        """What rank 0 says, plain data as JSON knows it; what the others say does not count."""
+    def broadcast(self, value: Any) -> Any:
+        """Broadcast of rank 0: plain data as JSON knows it; what the others hand in does not count."""
         if self.group is None:
             return value
         content = self._bytes_of_first(json.dumps(value).encode() if self.is_writer else b"")
@@ -177,7 +177,7 @@ class Ranks:
         Raises:
             UserError: on every rank that has another text than rank 0.
         """
-        if self.told(text) != text:
+        if self.broadcast(text) != text:
             raise UserError(
                 f"process {self.rank} of {self.world} has {what} that the first one does not have; all processes need "
                 "the same data, package and recipe"

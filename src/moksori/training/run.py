@@ -94,7 +94,7 @@ def open_run(
     n_parts = shards.n_parts(recipe.segments.shards, device, ranks)
     rows = ranks.share(n_parts)
     model, identity = _begun(folder, corpus, recipe, options)
-    is_new = bool(ranks.told(folder.began_from() is None))
+    is_new = bool(ranks.broadcast(folder.began_from() is None))
     if ranks.is_writer:
         folder.claim(identity, recipe)
     ranks.check_same("other data", corpus.fingerprint)
@@ -120,7 +120,7 @@ def open_run(
     medium.measure(corpus)
     if recipe.base and is_new:
         medium.meet(whole, recipe, options.seed)
-    is_half = bool(ranks.told(_is_half(recipe.precision, device)))  # machines may differ
+    is_half = bool(ranks.broadcast(_is_half(recipe.precision, device)))  # machines may differ
     # Of several processes on one machine each has its share of the cores.
     n_threads = max(1, threads.n_cores() // ranks.local_world) if ranks.is_launched else None
     team = Team(n_parts, device, is_half=is_half, ranks=ranks, n_threads=1 if device.type != "cpu" else n_threads)

@@ -220,8 +220,8 @@ def _spoken(table: Values, singers: Sequence[str]) -> str:
     """A confusion table in words, for those who cannot see it."""
     rows = []
     for singer, row in zip(singers, table, strict=True):
-        heard = ", ".join(f"{other} {int(count)}" for other, count in zip(singers, row, strict=True) if count)
-        rows.append(f"{singer} heard as {heard or 'nobody'}")
+        named = ", ".join(f"{other} {int(count)}" for other, count in zip(singers, row, strict=True) if count)
+        rows.append(f"{singer} heard as {named or 'nobody'}")
     return "; ".join(rows) or "no singers"
 
 

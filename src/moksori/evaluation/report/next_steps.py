@@ -5,8 +5,7 @@ from __future__ import annotations
 from moksori.audio import pitch
 from moksori.data.doctor import CLIPPED_FRACTION, ENOUGH_MINUTES, NARROW_SEMITONES, NOISE_DBFS
 from moksori.errors import UserError
-from moksori.evaluation.report import data as report
-from moksori.evaluation.report import verdict
+from moksori.evaluation.report import data, verdict
 from moksori.evaluation.report.data import Report, SingerData
 from moksori.language import ENGLISH, Words
 from moksori.training import horizon, recipe
@@ -14,25 +13,25 @@ from moksori.training import horizon, recipe
 _HARDLY_ANY_STEPS = 0.02  # of those that are needed: its speed tells little yet
 
 
-def write(told: Report, say: Words = ENGLISH) -> list[str]:
+def write(report: Report, say: Words = ENGLISH) -> list[str]:
     """Say what would help, the most useful first.
 
     Args:
-        told: the report.
+        report: the report.
         say: in the reader's language.
 
     Returns:
         Sentences; at least one.
     """
-    found = [*_train_on(told, say), *_record(told, say), *_judge_more(told, say)]
+    found = [*_train_on(report, say), *_record(report, say), *_judge_more(report, say)]
     return found or [
         say("Nothing stands out. Convert a song of your own, and listen where it leaves a singer's range.")
     ]
 
 
-def _train_on(told: Report, say: Words) -> list[str]:
+def _train_on(report: Report, say: Words) -> list[str]:
     """Whether more training helps, and until when, where the recipe knows."""
-    name, steps, seconds = (told.model.get(key) for key in ("recipe", "steps", "training_seconds"))
+    name, steps, seconds = (report.model.get(key) for key in ("recipe", "steps", "training_seconds"))
     if not (isinstance(name, str) and isinstance(steps, int) and isinstance(seconds, int | float) and steps):
         return []
     try:
@@ -74,13 +73,13 @@ def _train_on(told: Report, say: Words) -> list[str]:
     return [told_so + when]
 
 
-def _record(told: Report, say: Words) -> list[str]:
+def _record(report: Report, say: Words) -> list[str]:
     """What to record of whom, how much of it, and in which way better; the neediest singer first."""
-    by_need = sorted(told.singers, key=lambda singer: singer.train_minutes)
-    return [advice for singer in by_need if (advice := _advice_for(singer, told, say))]
+    by_need = sorted(report.singers, key=lambda singer: singer.train_minutes)
+    return [advice for singer in by_need if (advice := _advice_for(singer, report, say))]
 
 
-def _advice_for(singer: SingerData, told: Report, say: Words) -> str:
+def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
     wishes = []
     missing = ENOUGH_MINUTES - singer.train_minutes
     if missing > 0:
@@ -91,7 +90,7 @@ def _advice_for(singer: SingerData, told: Report, say: Words) -> str:
                 minutes=f"{singer.train_minutes:.1f}",
             )
         )
-    reach = verdict.beyond(singer, told.singers, told.items)
+    reach = verdict.beyond(singer, report.singers, report.items)
     if reach is not None and reach.cents > verdict.BEYOND_CENTS:
         wishes.append(
             say(
@@ -123,12 +122,12 @@ def _is_narrow(singer: SingerData) -> bool:
     return float(pitch.cents_between(singer.f0_high_hz, singer.f0_low_hz)) < 100 * NARROW_SEMITONES
 
 
-def _judge_more(told: Report, say: Words) -> list[str]:
-    if len(told.singers) == 1:
-        if told.row(report.STRANGERS):
+def _judge_more(report: Report, say: Words) -> list[str]:
+    if len(report.singers) == 1:
+        if report.row(data.STRANGERS):
             return []
         return [say("Judge songs: evaluate again with --songs FOLDER, songs by others, as you mean to convert.")]
-    converted = told.row(report.CONVERSION)
+    converted = report.row(data.CONVERSION)
     n = converted.n if converted else 0
     if n >= verdict.FEW_CLIPS:
         return []

@@ -22,28 +22,27 @@ from moksori.audio.pitch import PitchTrack
 from moksori.errors import AudioFileError
 from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.measures.melody import SwiftF0, Tracker
-from moksori.evaluation.report import data as report
-from moksori.evaluation.report import figures, next_steps, scales, verdict
+from moksori.evaluation.report import data, figures, next_steps, scales, verdict
 from moksori.evaluation.report.data import METRICS, Item, Report, Row
 from moksori.language import ENGLISH, Words
 
 HTML, MARKDOWN = "report.html", "report.md"
 
 ROW_MEANINGS = {
-    report.CONVERSION: "held-out recordings, converted into other singers: what this report is about",
-    report.RECONSTRUCTION: "the same recordings, into their own singer: what the model costs without a change of voice",
-    report.PARALLEL: "recordings whose words the target recorded, too, so that the right answer exists",
-    report.PARALLEL_RECONSTRUCTION: "the target's recordings of those words, into the target itself",
-    report.STRANGERS: "songs that nobody of the data sings, into every singer",
-    report.MOVED: "sources at the pitch of their conversions by overlap-add, no model: what the key alone costs",
-    report.MOVED_STRANGERS: "the same of the songs by strangers",
-    report.FRAMES: "each moment of the moved source by the target's own nearest frames: what needs no net",
-    report.FRAMES_STRANGERS: "the same of the songs by strangers",
-    report.COPY_SYNTHESIS: "sources through the model's rate, and codes if it has any, without the model: its best",
-    report.TRUTH: "real recordings of the targets: what the judges say of the real thing",
-    report.COPY: "the source, handed in as its own conversion: all is right but the singer",
-    report.SWAPPED: "a real recording of the target, of other words: the singer is right, and nothing else",
-    report.CHANCE: "guessing",
+    data.CONVERSION: "held-out recordings, converted into other singers: what this report is about",
+    data.RECONSTRUCTION: "the same recordings, into their own singer: what the model costs without a change of voice",
+    data.PARALLEL: "recordings whose words the target recorded, too, so that the right answer exists",
+    data.PARALLEL_RECONSTRUCTION: "the target's recordings of those words, into the target itself",
+    data.STRANGERS: "songs that nobody of the data sings, into every singer",
+    data.MOVED: "sources at the pitch of their conversions by overlap-add, no model: what the key alone costs",
+    data.MOVED_STRANGERS: "the same of the songs by strangers",
+    data.FRAMES: "each moment of the moved source by the target's own nearest frames: what needs no net",
+    data.FRAMES_STRANGERS: "the same of the songs by strangers",
+    data.COPY_SYNTHESIS: "sources through the model's rate, and codes if it has any, without the model: its best",
+    data.TRUTH: "real recordings of the targets: what the judges say of the real thing",
+    data.COPY: "the source, handed in as its own conversion: all is right but the singer",
+    data.SWAPPED: "a real recording of the target, of other words: the singer is right, and nothing else",
+    data.CHANCE: "guessing",
 }
 
 _MAIN = (
@@ -87,12 +86,12 @@ class Card:
 
 
 def write(
-    told: Report, folder: Path, *, n_players: int = 24, tracker: Tracker | None = None, say: Words = ENGLISH
+    report: Report, folder: Path, *, n_players: int = 24, tracker: Tracker | None = None, say: Words = ENGLISH
 ) -> tuple[Path, Path]:
     """Write `report.html` and `report.md`.
 
     Args:
-        told: the report; its items' files lie below the folder. A file that cannot be read is said to be missing.
+        report: the report; its items' files lie below the folder. A file that cannot be read is said to be missing.
         folder: of the report.
         n_players: pairs to listen to in the page.
         tracker: draws the melodies.
@@ -105,30 +104,30 @@ def write(
         OSError: the disk refused; each of the two is whole or as it was.
     """
     templates = environment(say)
-    said = verdict_in(told, say)
+    said = verdict_in(report, say)
     shared = {
-        "report": told,
+        "report": report,
         "verdict": said,
-        "next_steps": next_steps.write(told, say),
-        "scales": scales.of(told),
-        "about": _about(told, say),
-        "title": _title(told, say),
+        "next_steps": next_steps.write(report, say),
+        "scales": scales.of(report),
+        "about": _about(report, say),
+        "title": _title(report, say),
         "metrics": METRICS,
         "meanings": ROW_MEANINGS,
         "arrows": _ARROWS,
-        "main": _columns(told, _MAIN),
-        "tables": [(group, title, *_columns(told, _of_group(group))) for group, title in _GROUPS.items()],
+        "main": _columns(report, _MAIN),
+        "tables": [(group, title, *_columns(report, _of_group(group))) for group, title in _GROUPS.items()],
     }
     lead, rest = _lead(said)
     html = templates.get_template(HTML).render(
         **shared,
         lead=lead,
         rest=rest,
-        groups=_cards(told, folder, n_players, tracker or SwiftF0(), say),
-        charts=[Markup(chart) for metric in _CHARTS if (chart := figures.rows_chart(told.rows, metric, say))],
-        confusions=_confusions(told, say),
-        curves=Markup(figures.training_curves(told.curves, say)),
-        shown=[name for name in METRICS if any(name in item.scores for item in told.items)],
+        groups=_cards(report, folder, n_players, tracker or SwiftF0(), say),
+        charts=[Markup(chart) for metric in _CHARTS if (chart := figures.rows_chart(report.rows, metric, say))],
+        confusions=_confusions(report, say),
+        curves=Markup(figures.training_curves(report.curves, say)),
+        shown=[name for name in METRICS if any(name in item.scores for item in report.items)],
     )
     markdown = templates.get_template(MARKDOWN).render(**shared)
     paths = folder / HTML, folder / MARKDOWN
@@ -148,8 +147,8 @@ def choose(items: Sequence[Item], count: int) -> list[tuple[str, list[Item]]]:
         Headings, with the items below each, none twice: the best conversions and the weakest, others so that every
         source and target singer has a turn, then a quarter or so of other rows. The same items give the same choice.
     """
-    converted = [item for item in items if item.row == report.CONVERSION]
-    others = [item for item in items if item.row != report.CONVERSION]
+    converted = [item for item in items if item.row == data.CONVERSION]
+    others = [item for item in items if item.row != data.CONVERSION]
     n_converted = min(len(converted), count - min(len(others), count // 4))
     ranked = sorted(converted, key=_merit)
     extremes = min(_EXTREMES, n_converted // 4)
@@ -161,7 +160,7 @@ def choose(items: Sequence[Item], count: int) -> list[tuple[str, list[Item]]]:
         ("The best", best),
         ("The weakest", weakest),
         (rest, _spread(between, n_converted - 2 * extremes)),
-        *((row.capitalize(), [item for item in chosen if item.row == row]) for row in report.ROWS),
+        *((row.capitalize(), [item for item in chosen if item.row == row]) for row in data.ROWS),
     ]
     return [(heading, group) for heading, group in groups if group]
 
@@ -180,11 +179,11 @@ def value_text(value: float, metric: str) -> str:
     return f"{value:.1f} dB" if unit == "dB" else f"{value:.2f}"
 
 
-def verdict_in(told: Report, say: Words) -> list[str]:
+def verdict_in(report: Report, say: Words) -> list[str]:
     """The verdict of a report in a reader's language; the report itself holds the English one."""
     if say.language == ENGLISH.language:
-        return told.verdict
-    return verdict.write(told.rows, told.confusion, told.judges, told.items, told.singers, say)
+        return report.verdict
+    return verdict.write(report.rows, report.confusion, report.judges, report.items, report.singers, say)
 
 
 def environment(say: Words = ENGLISH) -> jinja2.Environment:
@@ -210,16 +209,16 @@ def environment(say: Words = ENGLISH) -> jinja2.Environment:
     return environment
 
 
-def _title(told: Report, say: Words) -> str:
+def _title(report: Report, say: Words) -> str:
     """The title; that of an evaluation of a voice in the reader's language."""
-    name, asked, rest = told.title.rpartition(": how good are its conversions?")
-    return say("{name}: how good are its conversions?", name=name) if asked and not rest else told.title
+    name, asked, rest = report.title.rpartition(": how good are its conversions?")
+    return say("{name}: how good are its conversions?", name=name) if asked and not rest else report.title
 
 
-def _about(told: Report, say: Words) -> list[str]:
+def _about(report: Report, say: Words) -> list[str]:
     """Who made the report, when, and what of: facts for a line."""
-    model = told.model
-    facts = [told.created, told.software]
+    model = report.model
+    facts = [report.created, report.software]
     if model.get("recipe"):
         facts.append(say("recipe {name}", name=model["recipe"]))
     if model.get("steps"):
@@ -245,15 +244,15 @@ def _of_group(group: str) -> list[str]:
     return [name for name, metric in METRICS.items() if metric.group == group]
 
 
-def _columns(told: Report, wanted: Sequence[str]) -> tuple[list[str], list[Row]]:
+def _columns(report: Report, wanted: Sequence[str]) -> tuple[list[str], list[Row]]:
     """Those metrics that some row has, and the rows that have one of them."""
-    names = [name for name in wanted if any(name in row.figures for row in told.rows)]
-    return names, [row for row in told.rows if any(name in row.figures for name in names)]
+    names = [name for name in wanted if any(name in row.figures for row in report.rows)]
+    return names, [row for row in report.rows if any(name in row.figures for name in names)]
 
 
-def _confusions(told: Report, say: Words) -> list[tuple[report.Judge, Markup, Markup]]:
+def _confusions(report: Report, say: Words) -> list[tuple[data.Judge, Markup, Markup]]:
     """Each judge with what it heard in conversions, and in real recordings; nothing where it was not asked."""
-    singers = [singer.name for singer in told.singers]
+    singers = [singer.name for singer in report.singers]
 
     def drawn(counts: Sequence[Sequence[int]], title: str) -> Markup:
         return Markup(figures.confusion_matrix(counts, singers, title, say)) if counts else Markup()
@@ -261,10 +260,12 @@ def _confusions(told: Report, say: Words) -> list[tuple[report.Judge, Markup, Ma
     return [
         (
             judge,
-            drawn(told.confusion.get(judge.name, []), say("conversions into ..., heard by {judge}", judge=judge.name)),
+            drawn(
+                report.confusion.get(judge.name, []), say("conversions into ..., heard by {judge}", judge=judge.name)
+            ),
             drawn(judge.real_confusion, say("real recordings of ..., heard by {judge}", judge=judge.name)),
         )
-        for judge in told.judges
+        for judge in report.judges
     ]
 
 
@@ -329,9 +330,9 @@ class _Album:
         return self._tracks[path]
 
 
-def _cards(told: Report, folder: Path, count: int, tracker: Tracker, say: Words) -> list[tuple[str, list[Card]]]:
+def _cards(report: Report, folder: Path, count: int, tracker: Tracker, say: Words) -> list[tuple[str, list[Card]]]:
     album = _Album(folder, tracker, say)
-    chosen = choose([item for item in told.items if item.files], count)
+    chosen = choose([item for item in report.items if item.files], count)
     return [(heading, [_card(item, folder, album, say) for item in items]) for heading, items in chosen]
 
 
@@ -384,7 +385,7 @@ def player_of(clip: Clip, label: str) -> Player:
     return Player(label, f"{clip.seconds:.1f} s", _data_uri(clip))
 
 
-def _range(singer: report.SingerData, say: Words) -> str:
+def _range(singer: data.SingerData, say: Words) -> str:
     """From which note to which a singer sang in training."""
     if not singer.f0_low_hz or not singer.f0_high_hz:
         return say("unknown")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moksori.evaluation.measures.bootstrap import Figure
-from moksori.evaluation.report import data as report
+from moksori.evaluation.report import data
 from moksori.evaluation.report.data import Report
 
 # Which column of other people's tables a figure may be put beside, and where the two differ.
@@ -50,25 +50,25 @@ class Scale:
     others: str  # its name elsewhere; "" where it has none
 
 
-def of(told: Report) -> list[Scale]:
+def of(report: Report) -> list[Scale]:
     """The figures of a report's conversions that have a scale, in the order of the metrics."""
-    converted = told.row(report.CONVERSION)
+    converted = report.row(data.CONVERSION)
     if converted is None:
         return []
 
     def first(metric: str, *rows: str) -> Figure | None:
-        found = (row.figures.get(metric) for name in rows if (row := told.row(name)) is not None)
+        found = (row.figures.get(metric) for name in rows if (row := report.row(name)) is not None)
         return next((figure for figure in found if figure is not None), None)
 
     return [
         Scale(
             metric,
             converted.figures[metric],
-            first(metric, report.CHANCE, report.SWAPPED, report.COPY),
-            first(metric, report.TRUTH, report.MOVED, report.COPY_SYNTHESIS),
+            first(metric, data.CHANCE, data.SWAPPED, data.COPY),
+            first(metric, data.TRUTH, data.MOVED, data.COPY_SYNTHESIS),
             KNOWN.get(metric, ""),
             OTHER_NAMES.get(metric, ""),
         )
-        for metric in report.METRICS
+        for metric in data.METRICS
         if metric in converted.figures and (metric in KNOWN or metric in OTHER_NAMES)
     ]

@@ -79,35 +79,35 @@ def _of_one_singer(
 ) -> list[str]:
     """A voice of one singer: songs by strangers are what it converts, and nobody can say whom it sounds like."""
     of_strangers = by_name.get(report.STRANGERS)
-    heard = of_strangers or by_name.get(report.RECONSTRUCTION)
-    if heard is None:
+    judged = of_strangers or by_name.get(report.RECONSTRUCTION)
+    if judged is None:
         return [say("There is nothing to judge: no recording was converted into another singer.")]
     found = [say("Whose voice it is was not judged: there is one singer, and nobody to tell them from.")]
     if of_strangers is None:
         found.append(say("Judged were only the singer's own takes, sung again, and no song by anybody else."))
-    found += [_melody(heard, say), _letters(by_name, say), _sound(heard, by_name.get(report.TRUTH), say)]
+    found += [_melody(judged, say), _letters(by_name, say), _sound(judged, by_name.get(report.TRUTH), say)]
     return [sentence for sentence in [*found, *_range(singers, items, say)] if sentence]
 
 
 def _who(converted: Row, truth: Row | None, say: Words, *, is_sure: bool) -> str:
-    heard, leak = converted.figures["identified"], converted.figures.get("leak")
+    identified, leak = converted.figures["identified"], converted.figures.get("leak")
     truly = truth.figures.get("identified") if truth else None
     real = say(" (real recordings of them: {share})", share=_share(truly)) if truly else ""
     kept = say(", and as the source in {share}", share=_share(leak)) if leak else ""
     if not is_sure:
         head = say("Whose voice it is cannot be told for sure. ")
-    elif leak and leak.mean > 0.5 and heard.mean < _PARTLY_HEARD:
+    elif leak and leak.mean > 0.5 and identified.mean < _PARTLY_HEARD:
         head = say("Nothing was converted: the source singer is still heard. ")
-    elif heard.mean >= _HEARD:
+    elif identified.mean >= _HEARD:
         head = say("The voice is the target's. ")
-    elif heard.mean >= _PARTLY_HEARD:
+    elif identified.mean >= _PARTLY_HEARD:
         head = say("The voice is often the target's, but not reliably. ")
     else:
         head = say("The voice is not the target's. ")
     return head + say(
         "Heard as the target in {share} of {n} conversions{real}{kept}.",
-        share=_share(heard),
-        n=heard.n,
+        share=_share(identified),
+        n=identified.n,
         real=real,
         kept=kept,
     )
@@ -206,13 +206,13 @@ def _truth(by_name: Mapping[str, Row], say: Words) -> str:
 
 
 def _second_opinion(converted: Row, say: Words) -> str:
-    heard = converted.figures.get("identified_public")
-    if heard is None:
+    identified = converted.figures.get("identified_public")
+    if identified is None:
         return ""
     own = converted.figures["identified"]
-    differs = abs(heard.mean - own.mean) > 0.15
+    differs = abs(identified.mean - own.mean) > 0.15
     tail = say("; the two judges do not agree, so trust neither alone") if differs else ""
-    return say("A public speaker encoder hears the target in {share}{tail}.", share=_share(heard), tail=tail)
+    return say("A public speaker encoder hears the target in {share}{tail}.", share=_share(identified), tail=tail)
 
 
 def _weakest(
@@ -226,7 +226,7 @@ def _weakest(
     share = row[index] / sum(row)
     if share >= _HEARD or not any(row[index] for index, row in rows):
         return ""
-    heard, count = max(
+    identified, count = max(
         ((other, count) for other, count in enumerate(row) if other != index), key=lambda found: found[1]
     )
     if sum(row) < _FEW_OF_A_TARGET:
@@ -238,7 +238,7 @@ def _weakest(
         "Weakest target: {target}, heard in {ours}; most often taken for {other} ({others}).",
         target=singers[index].name,
         ours=in_ours,
-        other=singers[heard].name,
+        other=singers[identified].name,
         others=in_other,
     )
 
@@ -329,7 +329,7 @@ def _is_reliable(judge: Judge) -> bool:
 
 
 def _caution(converted: Row, judges: Sequence[Judge], say: Words) -> str:
-    heard = converted.figures["identified"]
+    identified = converted.figures["identified"]
     doubts = [
         say(
             "the judge “{judge}” names only {share} of real recordings rightly",
@@ -343,12 +343,12 @@ def _caution(converted: Row, judges: Sequence[Judge], say: Words) -> str:
         doubts.append(say("nobody checked the judge, for there was no held-out recording"))
     if converted.n < FEW_CLIPS:
         doubts.append(say("only {n} clips were judged", n=converted.n))
-    if heard.high - heard.low > _WIDE_INTERVAL:
+    if identified.high - identified.low > _WIDE_INTERVAL:
         doubts.append(
             say(
                 "the share heard as the target could be anything from {low} to {high}",
-                low=f"{heard.low:.0%}",
-                high=f"{heard.high:.0%}",
+                low=f"{identified.low:.0%}",
+                high=f"{identified.high:.0%}",
             )
         )
     return say("Be careful: {doubts}.", doubts="; ".join(doubts)) if doubts else ""
