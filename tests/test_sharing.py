@@ -147,3 +147,11 @@ def test_the_commands_pack_and_import(model: Path, tmp_path: Path, monkeypatch: 
     assert "exists already" in str(_call("import", "duo.moksori.zip").exception)
     assert "is a .safetensors file" in str(_call("import", "duo.moksori.zip", "-o", "duo.pt").exception)
     assert "no such file or folder" in str(_call("import", "nothing.zip").exception)
+
+
+def test_the_shipped_voice_may_be_passed_on_with_its_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _call("pack", "-o", "first.moksori.zip").exit_code == 0
+    got = sharing.receive(tmp_path / "first.moksori.zip", tmp_path / "first.safetensors")
+    assert "kumi" in got.singers and "SCOTTPOID" in got.terms
+    assert presets.of(got.voice) == presets.of(None) != {}

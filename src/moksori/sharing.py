@@ -17,6 +17,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,20 @@ class Received:
     terms: str
 
 
-def contents(model: Path, report: Path | None = None) -> dict[str, bytes]:
+def contents(model: Path | None, report: Path | None = None) -> dict[str, bytes]:
     """The files of a package by name.
 
     Args:
-        model: a model file, or a run's folder.
+        model: a model file, or a run's folder; None for the shipped voice.
         report: folder of an evaluation, of which figures and words go along, no sounds.
 
     Raises:
         ModelFileError: no voice there.
         UserError: its terms are not stated, its presets cannot be read, or there is no such report.
     """
-    path = run_files.model_file(model)
-    read, provenance = checkpoint.read_model(path)
+    with resources.as_file(run_files.shipped_voice() if model is None else run_files.model_file(model)) as path:
+        read, provenance = checkpoint.read_model(path)
+        weights = path.read_bytes()
     if not kinds.is_converter(read):
         raise UserError(f"{path}: holds a WaveNet by itself, which is no voice to convert to")
     if not provenance.licence_note.strip():
@@ -65,7 +67,7 @@ def contents(model: Path, report: Path | None = None) -> dict[str, bytes]:
             f"{path}: says nothing of its terms, and whoever receives it has to know; state them with moksori train "
             "--licence (going on with --max-steps 0 is enough)"
         )
-    files = {VOICE: path.read_bytes(), CARD: card(read.singers.names, provenance).encode()}
+    files = {VOICE: weights, CARD: card(read.singers.names, provenance).encode()}
     kept = presets.of(model)
     if kept:
         files[presets.IN_RUN] = "\n".join(presets.text(name, preset) for name, preset in kept.items()).encode()

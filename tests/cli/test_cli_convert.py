@@ -588,6 +588,8 @@ class TestMixes:
     def test_what_only_a_mix_knows_needs_separate(self, moksori: Moksori, model_file: Path, song: Path) -> None:
         done = moksori("convert", song, "-m", model_file, "-s", "bass", "--remix-gain", 3)
         assert done.code == 1 and "add --separate" in done.err
+        parts = moksori("convert", song, song, "-m", model_file, "-s", "bass", "--separate", "--together")
+        assert parts.code == 1 and "say how far all are moved: --transpose" in parts.err
 
     def test_a_separator_that_is_not_there_is_told_with_the_way_to_it(
         self, moksori: Moksori, model_file: Path, song: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from moksori.audio import files, signals
@@ -119,11 +118,17 @@ def test_another_tree_is_refused_and_the_expected_one_named(tmp_path: Path) -> N
         layouts.named("nus")
 
 
-def test_a_data_set_is_prepared(tmp_path: Path) -> None:
-    for number, path in enumerate(("a/ADIZ/sing/01.wav", "a/ADIZ/read/01.wav", "a/JLEE/sing/01.wav")):
-        (tmp_path / path).parent.mkdir(parents=True)
-        files.write(tmp_path / path, signals.tone(200.0 + 50 * number, 1.0, 8000, amplitude=0.2, n_harmonics=5))
-    corpus = prepare(tmp_path / "a", tmp_path / "data", PrepareConfig(sample_rate=8000, layout="nus48e"))
-    assert corpus.singers == ("ADIZ", "JLEE")
-    assert [skip.reason for skip in corpus.skipped] == ["spoken, not sung"]
-    assert all(np.isfinite(recording.seconds) for recording in corpus.recordings)
+@pytest.mark.parametrize("name", layouts.LAYOUTS)
+def test_a_miniature_with_sound_is_prepared(name: str, tmp_path: Path) -> None:
+    wanted = MINIATURES[name]
+    for number, path in enumerate(wanted):
+        (tmp_path / "raw" / path).parent.mkdir(parents=True, exist_ok=True)
+        # Notes of their own: recordings of one sound are one recording.
+        sound = signals.tone(200.0 + 30 * number, 0.6, 8000, amplitude=0.2, n_harmonics=5)
+        files.write(tmp_path / "raw" / path, sound)
+    corpus = prepare(tmp_path / "raw", tmp_path / "data", PrepareConfig(sample_rate=8000, layout=name))
+    sung = {path: singer for path, singer in wanted.items() if singer[0] != "-"}
+    assert set(corpus.singers) == set(sung.values())
+    assert {(row.source, row.singer) for row in corpus.recordings} == set(sung.items())
+    assert {skip.source for skip in corpus.skipped} == wanted.keys() - sung.keys()
+    assert all(row.seconds > 0.4 for row in corpus.recordings)

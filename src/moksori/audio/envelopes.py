@@ -20,9 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from moksori.audio import mels, pitch_synchronous, spectral
+from moksori.audio import mels, pitch_synchronous
 from moksori.audio.clip import Samples
 from moksori.audio.pitch_synchronous import OVERSAMPLING, PERIODS
 
@@ -118,6 +117,10 @@ def _steadied(noise: Curve, is_voiced: npt.NDArray[np.bool_]) -> Curve:
 
 def stretched(measured: Envelopes, ratio: Curve, config: EnvelopeConfig) -> Envelopes:
     """The envelopes with formants moved down by a factor `[F]`: what stood at `ratio * f` stands at f."""
+    import torch  # programs that sing by ONNX measure envelopes, and have none
+
+    from moksori.audio import spectral
+
     place = torch.from_numpy(config.place(config.bands_hz[:, None] * ratio))
 
     def moved(curve: Curve) -> Curve:

@@ -181,6 +181,11 @@ def command(
         )
     elif workers:
         raise UserError("--workers is for a catalogue; add --ray local, or --ray off to do without Ray")
+    if separate and is_one_song:
+        raise UserError(
+            "--together hears the pitch of voices alone; with --separate, say how far all are moved: "
+            "--transpose SEMITONES"
+        )
     if not separate and (remix_gain or stems is not None or separator != "spleeter"):
         raise UserError("--remix-gain, --stems and --separator say how a mix is taken apart; add --separate")
     known = names.singers_of(model)

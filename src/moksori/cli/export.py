@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from moksori.errors import UserError
 
 
 def command(
-    model: console.ModelFile,
+    *,
+    model: console.VoiceFile = None,
     onnx: Annotated[Path, typer.Option("--onnx", help="Folder for the ONNX files and voice.json; made if need be.")],
     force: console.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as a JSON list.")] = False,
@@ -29,7 +31,8 @@ def command(
         raise UserError(f"{onnx / there[0]}: exists already; use --force to overwrite it, or another folder")
     from moksori import checkpoint, export, run_files
 
-    read, provenance = checkpoint.read_model(run_files.model_file(model))
+    with resources.as_file(run_files.shipped_voice() if model is None else run_files.model_file(model)) as path:
+        read, provenance = checkpoint.read_model(path)
     console.make_folder(onnx)
     written = export.write(onnx, read, provenance, lambda name: console.say(f"{name}.onnx"))
     if as_json:

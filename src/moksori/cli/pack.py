@@ -14,7 +14,8 @@ _SUFFIX = ".moksori.zip"
 
 
 def pack(
-    model: console.ModelFile,
+    *,
+    model: console.VoiceFile = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help=f"NAME{_SUFFIX}; without a suffix a folder, as a hub takes it.")
     ],
