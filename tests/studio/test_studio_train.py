@@ -293,3 +293,6 @@ def test_what_a_run_kept_of_the_confusion_network_is_told(tmp_path: Path) -> Non
     lines.insert(1, {"event": "losses", "step": 30, "losses": {"reconstruction": 1.0}, "seconds": 1.0})
     (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert trainings.told(number)["adversary"] == [[20, 0.2], [40, 0.4]]
+    assert trainings.told(number)["usable_steps"] == 0
+    (run / "recipe.toml").write_text("[loop]\nusable_steps = 100\n", encoding="utf-8")
+    assert trainings.told(number)["usable_steps"] == 100

@@ -15,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,12 +287,15 @@ class Trainings:
         Of a run that stands, the last save is later than the last line of losses: judges may have listened between.
         """
         told = {**record, "share": self._shares.get(record["id"], 0.0)}
-        if "wish" in record and (last := self._last_losses(record["id"])) is not None:
+        if "wish" not in record:
+            return told
+        if (last := self._last_losses(record["id"])) is not None:
             told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
-            if record["state"] != "running":
-                saved = run_files.header_value(self._run_of(record["id"]) / run_files.MODEL, "provenance") or {}
-                told["step"] = max(told["step"], saved.get("steps", 0))
-                told["seconds"] = max(told["seconds"], saved.get("training_seconds", 0.0))
+        saved = run_files.header_value(self._run_of(record["id"]) / run_files.MODEL, "provenance")
+        if saved and record["state"] != "running":
+            told["step"] = max(told.get("step", 0), saved["steps"])
+            told["seconds"] = max(told.get("seconds", 0.0), saved["training_seconds"])
+        if "seconds" in told:
             told["share"] = min(1.0, told["seconds"] / (60 * record["wish"]["minutes"]))
         return told
 
@@ -319,9 +323,18 @@ class Trainings:
             "adversary": [[e["step"], e["figures"][_READ]] for e in entries if _READ in e.get("figures", {})],
             "scores": [{key: entry[key] for key in ("step", "scores", "is_best")} for entry in scores],
             "samples": [path.name for path in self._samples(record["id"])],
+            "usable_steps": self._usable_steps(record["id"]),
             "has_voice": run_files.model_file(self._run_of(record["id"])).is_file(),
             "has_report": (self.folder(record["id"]) / REPORT).is_file(),
         }
+
+    def _usable_steps(self, number: str) -> int:
+        """After how many steps its recipe makes a voice that is usable; 0 where nobody knows."""
+        try:
+            told = tomllib.loads((self._run_of(number) / run_files.RECIPE).read_text(encoding="utf-8"))
+            return int(told["loop"]["usable_steps"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def _samples(self, number: str) -> list[Path]:
         """The newest converted clips, the newest first."""

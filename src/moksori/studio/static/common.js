@@ -22,10 +22,10 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** What a voice is called: by the file or training that it came from, and whom it took up since. */
+/** What a voice is called: the file or training that it came from, and what was changed since. */
 export function voiceName(voice) {
-  const base = voice.name || say("voice.shipped");
-  return [base, ...(voice.changes ?? []).filter(({ change }) => change === "enrolled").map(({ what }) => what)].join(" + ");
+  const said = { enrolled: (what) => ` + ${what}`, renamed: (what) => `, ${what}`, left_out: (what) => ` − ${what}` };
+  return (voice.name || say("voice.shipped")) + (voice.changes ?? []).map(({ change, what }) => said[change](what)).join("");
 }
 
 /** Something for those who do not see the page. */

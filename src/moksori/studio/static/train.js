@@ -66,6 +66,9 @@ function show(told) {
   byId("reached").textContent = told.step === undefined ? "" : say("train.progress", { step: told.step.toLocaleString(), time: duration(told.seconds), all: duration(60 * told.wish.minutes) });
   byId("failure").hidden = !told.error;
   byId("failure").textContent = told.error ?? "";
+  const isShort = told.step > 0 && told.step < told.usable_steps && !isRunning;
+  byId("short").hidden = !isShort;
+  if (isShort) byId("short").textContent = say("train.not_usable", { step: told.step.toLocaleString(), usable: told.usable_steps.toLocaleString(), time: duration((told.seconds / told.step) * told.usable_steps) });
   byId("watched").hidden = !told.wish;
   showCurves(told);
   showScores(told.scores);

@@ -48,7 +48,8 @@ function singerRow(voice, singer) {
   const change = async (json) => {
     settle();
     await ask(`/api/voices/${voice.id}/singers`, { method: "POST", json });
-    announce(say("voices.made"));
+    input.value = singer; // in this voice nothing has changed
+    input.closest("details").open = false;
     await show();
   };
   const form = make("form", { class: "row grow", onsubmit: guarded(async (event) => {
@@ -84,7 +85,7 @@ function enrolForm(voice) {
     try {
       await enrol({ voice: voice.id, singer: name.value, licence: terms.value }, takes, (text) => { told.textContent = text; });
       take([]);
-      name.value = "";
+      name.value = terms.value = "";
     } finally {
       start.disabled = false;
     }
