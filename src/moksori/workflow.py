@@ -217,8 +217,8 @@ def evaluate(
     corpus, folder = Corpus.load(Path(data)), Path(output)
     voice = model if isinstance(model, Voice) else load(model)
     run_folder = Path(model) if not isinstance(model, Voice) and Path(model).is_dir() else None
-    told = None if isinstance(model, Voice) else model
-    line = shlex.join(["moksori", "evaluate", *([str(told)] if told else ["MODEL"]), str(data), "-o", str(output)])
+    given = None if isinstance(model, Voice) else model
+    line = shlex.join(["moksori", "evaluate", *([str(given)] if given else ["MODEL"]), str(data), "-o", str(output)])
     given = {"texts": texts, "parallel": parallel, "songs": songs, "pairs": pairs}
     line += "".join(f" --{name} {shlex.quote(str(path))}" for name, path in given.items() if path is not None)
     report = runner.evaluate_voice(

@@ -155,8 +155,8 @@ class Corpus:
         rows = index.read(folder / CACHE, key, lambda row: recording_from_dict(row, where))
         if rows is None:
             return None
-        told = {field.name: rows.facts.get(field.name) for field in dataclasses.fields(cls)}
-        own = {name: value for name, value in told.items() if name not in ("folder", "recordings")}
+        values = {field.name: rows.facts.get(field.name) for field in dataclasses.fields(cls)}
+        own = {name: value for name, value in values.items() if name not in ("folder", "recordings")}
         try:
             return _from_dict(cls, own, where, folder=folder, recordings=rows)
         except DataError:

@@ -94,8 +94,8 @@ def enrol(
     grown.singers.table.weight[first : first + len(fitted)] = fitted
     found = {name: sung_range(takes.of("train", name)) for name in takes.singers}
     ranges = provenance.ranges | {name: sung.rounded() for name, sung in found.items() if sung}
-    told = licence_note or "Of whoever was enrolled, no terms were stated. Ask them."
-    note = f"{provenance.licence_note} {told}".strip()
+    terms = licence_note or "Of whoever was enrolled, no terms were stated. Ask them."
+    note = f"{provenance.licence_note} {terms}".strip()
     line = f"{', '.join(takes.singers)}: enrolled, the vector alone; data {takes.fingerprint[:16]}"
     lineage = (*provenance.lineage, line)
     return grown.eval(), dataclasses.replace(provenance, ranges=ranges, licence_note=note, lineage=lineage)

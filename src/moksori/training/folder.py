@@ -152,8 +152,8 @@ class RunFolder:
     def began_from(self) -> tuple[str, dict[str, float]] | None:
         """What `Identity` tells of the voice that a run with states began from; None where there is no such run yet."""
         try:
-            told = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
-            line, others = told.get("began_from", ""), told.get("other_singers", {})
+            written = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
+            line, others = written.get("began_from", ""), written.get("other_singers", {})
         except (OSError, ValueError, AttributeError):  # a new run; `claim` looks closer
             return None
         return (line, others) if self._states() else None
@@ -174,8 +174,8 @@ class RunFolder:
     def data_fingerprint(self) -> str | None:
         """Of the data that the run has begun with; None where none has begun, or its record cannot be read."""
         try:
-            told = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))
-            return str(told["data_fingerprint"])
+            written = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))
+            return str(written["data_fingerprint"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -18,8 +18,7 @@ nobody misses: weights, gradients, average and Adam's moments of the largest rec
 
 Rank 0 alone writes: states, model files, journal, board, samples. It also validates and scores alone: that is a few
 seconds in a thousand steps, a score of conversions cannot be cut (its judges hear whole clips), and figures that
-depended on the number of ranks would let a plateau come at another step. What it decides, and its clock, is told to the
-others.
+depended on the number of ranks would let a plateau come at another step. What it decides, and its clock, is broadcast.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ class BackTranslation:
                 read.append(batches.batch(at, attempt, rows).clips)
         clips = torch.cat(read)
         chance = np.random.default_rng(np.random.SeedSequence(batches.seed, spawn_key=(step, attempt, 2)))
-        heard = self.translate(clips, singer, chance, own.start)
-        pool = {"clips": ranks.joined(clips), "singer": singer, "heard": ranks.joined(heard)}
+        inputs_of_encoder = self.translate(clips, singer, chance, own.start)
+        pool = {"clips": ranks.joined(clips), "singer": singer, "heard": ranks.joined(inputs_of_encoder)}
         return {name: torch.unflatten(tensor, 0, (len(steps), -1)) for name, tensor in pool.items()}
 
     def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator, place: int = 0) -> Tensor:
