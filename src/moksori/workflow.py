@@ -217,8 +217,10 @@ def evaluate(
     corpus, folder = Corpus.load(Path(data)), Path(output)
     voice = model if isinstance(model, Voice) else load(model)
     run_folder = Path(model) if not isinstance(model, Voice) and Path(model).is_dir() else None
-    given = None if isinstance(model, Voice) else model
-    line = shlex.join(["moksori", "evaluate", *([str(given)] if given else ["MODEL"]), str(data), "-o", str(output)])
+    model_path = None if isinstance(model, Voice) else model
+    line = shlex.join(
+        ["moksori", "evaluate", *([str(model_path)] if model_path else ["MODEL"]), str(data), "-o", str(output)]
+    )
     given = {"texts": texts, "parallel": parallel, "songs": songs, "pairs": pairs}
     line += "".join(f" --{name} {shlex.quote(str(path))}" for name, path in given.items() if path is not None)
     report = runner.evaluate_voice(

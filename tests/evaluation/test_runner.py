@@ -473,7 +473,10 @@ def test_an_interrupted_conversion_leaves_what_is_done(
         conversions.convert(voice, chosen, tmp_path, Options(), stop)
     left = [pair for pair in chosen if not pair.conversion.exists()]
     assert 0 < len(left) < len(chosen)
-    conversions.convert(voice, chosen, tmp_path, Options(), ignored)
+    told: list[Progress] = []
+    conversions.convert(voice, chosen, tmp_path, Options(), told.append)
+    assert told[0].done >= len(chosen) - len(left)  # those that were there count
+    assert told[-1].done == pytest.approx(len(chosen)) and {progress.total for progress in told} == {len(chosen)}
     whole = tmp_path / "whole"
     again = [dataclasses.replace(trial, conversion=whole / trial.conversion.name) for trial in chosen]
     conversions.convert(voice, again, whole, Options(), ignored)
