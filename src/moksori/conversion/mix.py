@@ -170,6 +170,8 @@ def _converted(
             kept = files.blocks(place) if name == "sung" else _stretch(place, start, stop)
             _keep(kept, stem_file(mixing.stems, song.destination, name), files.probe(place))
     nothing = [] if is_sung else ["no voice was found in the mix; what is written is the backing"]
+    if is_sung and report.transpose_semitones % 12:
+        report.remarks.append("the backing stays in its key, which the voice leaves: moved by whole octaves, it fits")
     report.remarks = [*info.remarks, *(nothing or report.remarks)]
     report.n_clipped, report.note = writer.n_clipped, encoding.note
     return report
