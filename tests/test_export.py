@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 def _model(has_detail: bool) -> SourceFilterModel:
     config = recipes.parse(TINY_SWIFT, "tiny").model
     assert isinstance(config, SourceFilterModelConfig)
-    decoder = SourceFilterConfig(64 if has_detail else 24, 8, 2, has_detail=has_detail, movement_gain=0.8)
+    decoder = SourceFilterConfig(64 if has_detail else 24, 8, 2, has_detail=has_detail)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = SourceFilterModel(dataclasses.replace(config, decoder=decoder), ["bass", "tenor"])

@@ -77,24 +77,6 @@ def test_what_is_smooth_stays_and_what_is_fine_goes() -> None:
         assert float(shapes.smooth(_cosine(order), 12).abs().max()) < 1e-5
 
 
-def test_what_stands_still_stays_and_what_moves_goes() -> None:
-    times = torch.arange(200.0)
-    curves = torch.stack([torch.full_like(times, 3.0), torch.sin(2 * torch.pi * times / 10)])[None]  # 10 Hz
-    standing = shapes.standing(curves)
-    torch.testing.assert_close(standing[:, :1], curves[:, :1])  # to both ends
-    assert standing[0, 1, 20:180].abs().max() < 0.02
-    slow = torch.sin(2 * torch.pi * times / 200)[None, None]  # half a hertz
-    torch.testing.assert_close(shapes.standing(slow)[..., 20:180], slow[..., 20:180], atol=0.05, rtol=0)
-    # A frame knows as many on either side as the constant says.
-    moved = curves.clone()
-    moved[..., 100] += 1.0
-    reach = (shapes.standing(moved) - standing).abs().amax(dim=(0, 1)).nonzero()[:, 0]
-    assert (int(reach.min()), int(reach.max())) == (
-        100 - shapes.STANDING_FRAMES // 2,
-        100 + shapes.STANDING_FRAMES // 2,
-    )
-
-
 def test_the_colour_is_what_is_smooth_between_two_voices() -> None:
     flat = torch.cat([torch.zeros(1, 64, 1), torch.full((1, 64, 1), -3.0)], dim=1)
     tilted = flat + torch.cat([_cosine(1) + 0.5 * _cosine(30)] * 2, dim=1)  # tone and noise alike

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 
-from moksori.audio import shapes
 from moksori.models import synthesiser
 from moksori.models.source_filter import SourceFilterConfig, SourceFilterDecoder
 from moksori.models.synthesiser import SynthesiserConfig
@@ -74,53 +71,7 @@ class TestDecoder:
             assert weight.grad is not None and torch.isfinite(weight.grad).all() and weight.grad.any(), name
 
 
-class TestDetail:
-    """What passes of the source, by an untrained decoder, which corrects nothing."""
-
-    CONFIG = SourceFilterConfig(channels=8, layers=2, has_detail=True, movement_gain=0.4)
-
-    def _sung(
-        self, config: SourceFilterConfig, passing: torch.Tensor, f0_hz: torch.Tensor, gain: float
-    ) -> torch.Tensor:
-        decoder = SourceFilterDecoder(config, latent_channels=4, singer_channels=3)
-        n_frames = passing.shape[2]
-        singer = torch.zeros(1, 3 + 128)  # whose mean shape is flat
-        level_dbfs, share = torch.full((1, n_frames), -20.0), torch.tensor([gain])
-        return decoder.corrected(torch.zeros(1, 4, n_frames), f0_hz, level_dbfs, singer, passing, share)
-
-    def test_what_moves_passes_before_what_stands_still(self) -> None:
-        times = torch.arange(120.0)
-        standing, moving = torch.full((120,), 2.0), torch.sin(2 * torch.pi * times / 8)  # 12.5 Hz
-        passing, voiced = (standing + moving).expand(1, 128, -1), torch.full((1, 120), 200.0)
-        inner = slice(20, 100)
-        for gain, moving_share in ((0.0, 0.0), (0.2, 0.5), (0.4, 1.0), (1.0, 1.0)):
-            wanted = (gain * standing + moving_share * moving).expand(1, 128, -1)
-            found = self._sung(self.CONFIG, passing, voiced, gain)
-            torch.testing.assert_close(found[..., inner], wanted[..., inner], atol=0.03, rtol=0)
-            plain = self._sung(dataclasses.replace(self.CONFIG, movement_gain=1.0), passing, voiced, gain)
-            torch.testing.assert_close(plain, gain * passing)
-        unvoiced = torch.zeros(1, 120)
-        mean = shapes.by_frame(torch.zeros(1, 128, 1), unvoiced)
-        torch.testing.assert_close(self._sung(self.CONFIG, passing, unvoiced, 0.3), torch.lerp(mean, passing, 0.75))
-
-    def test_the_context_reaches_as_far_as_what_stands_still(self) -> None:
-        passing, voiced = torch.zeros(1, 128, 121), torch.full((1, 121), 200.0)
-        first = self._sung(self.CONFIG, passing, voiced, 0.3)
-        passing[..., 60] = 1.0
-        moved = (self._sung(self.CONFIG, passing, voiced, 0.3) != first).any(dim=1)[0].nonzero().flatten()
-        reach = self.CONFIG.context_frames
-        assert 60 - reach <= int(moved.min()) < int(moved.max()) <= 60 + reach
-        assert int(moved.max()) - 60 >= 15
-        assert reach > dataclasses.replace(self.CONFIG, movement_gain=1.0).context_frames
-
-
 @pytest.mark.parametrize("wrong", [{"kernel_size": 2}, {"n_bands": 1}, {"layers": 0}])
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least|odd"):
         SourceFilterConfig(**wrong)
-
-
-@pytest.mark.parametrize("gain", [0.0, -0.1, 1.5])
-def test_a_movement_gain_lies_above_nothing(gain: float) -> None:
-    with pytest.raises(ValueError, match="expected more than 0, and 1 at most"):
-        SourceFilterConfig(movement_gain=gain)

@@ -16,11 +16,9 @@ import functools
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from moksori.audio.envelopes import LOWEST_HZ, EnvelopeConfig
 
-STANDING_FRAMES = 31  # over which a shape's standing part is averaged, weighted by a Hann window: 0.3 s
 N_COLOUR = 12  # cepstra of the difference between two voices' means that a recording takes on
 _UNVOICED_COLOUR = 0.4  # share of it that unvoiced frames take on: a consonant's noise is hardly the voice's
 _LOUD_NEPERS = 2.0  # a frame so far under the loudest twentieth is none of the mean's
@@ -76,18 +74,6 @@ def smooth(curves: Tensor, n_cepstra: int) -> Tensor:
     basis = _cosines(curves.shape[-2], n_cepstra).to(curves)
     projected: Tensor = basis @ (basis.T @ curves)
     return projected
-
-
-def standing(curves: Tensor) -> Tensor:
-    """What stands still in curves `[..., bands, F]`: a running mean under a Hann window.
-
-    Words are in what is left, modulations of 2 Hz and more (Drullman et al. 1994), and in what a vowel holds.
-    """
-    window = torch.hann_window(STANDING_FRAMES + 2, periodic=False, dtype=curves.dtype, device=curves.device)[1:-1]
-    frames = curves.reshape(-1, 1, curves.shape[-1])
-    ones = torch.ones_like(frames[:1])
-    summed, weight = (functional.conv1d(of, window[None, None], padding=STANDING_FRAMES // 2) for of in (frames, ones))
-    return (summed / weight).reshape(curves.shape)
 
 
 def colour(mean: Tensor, voice: Tensor) -> Tensor:

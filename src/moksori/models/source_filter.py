@@ -6,14 +6,11 @@ Pitch comes from outside, so it is right by construction.
 
 A decoder with a *detail path* does not make all of it from the latent: it corrects the source's own envelopes.
 
-    shape = the voice's mean + gain * (the source's shape in the voice's colour - that mean) + correction by the net
+    shape = (1 - gain) * the voice's mean + gain * the source's shape in the voice's colour + correction by the net
 
 The words are in the source's shape (`audio.shapes`), and so is its likeness: the gain says how much of it passes, the
 net is told the gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the latent, and
 nothing passes. The higher the gain, the smoother the correction: what is fine is the source's own.
-
-What moves from frame to frame tells words more than who sings, and so do unvoiced sounds; what stands still tells a
-vowel, and a throat. So the former two may pass in full from a lower gain on, `movement_gain`.
 """
 
 from __future__ import annotations
@@ -42,7 +39,6 @@ class SourceFilterConfig:
     kernel_size: int = 3  # taps, odd
     has_detail: bool = False  # the source's own envelopes are corrected, instead of all being made of the latent
     detail_gain: float = 0.7  # how much of the source's detail passes if nothing else is said, 0..1
-    movement_gain: float = 1.0  # from which on what moves, and all that is unvoiced, passes in full; above 0, up to 1
 
     def __post_init__(self) -> None:
         if min(self.channels, self.layers) < 1 or self.n_bands < 2:
@@ -52,8 +48,6 @@ class SourceFilterConfig:
 
         if not 0 <= self.detail_gain <= 1:
             raise ValueError(f"detail_gain is {self.detail_gain}; expected 0 to 1")
-        if not 0 < self.movement_gain <= 1:
-            raise ValueError(f"movement_gain is {self.movement_gain}; expected more than 0, and 1 at most")
         if self.has_detail and self.n_bands != features.N_BANDS:
             raise ValueError(
                 f"a detail path needs {features.N_BANDS} bands, as envelopes are measured, not {self.n_bands}"
@@ -62,13 +56,7 @@ class SourceFilterConfig:
     @property
     def context_frames(self) -> int:
         """Frames on either side that a frame of controls depends on."""
-        net = _STEM // 2 + sum(_dilation(index) * (self.kernel_size // 2) for index in range(self.layers))
-        return net + (shapes.STANDING_FRAMES // 2 if self.divides_movement else 0)
-
-    @property
-    def divides_movement(self) -> bool:
-        """Whether what moves passes otherwise than what stands still."""
-        return self.has_detail and self.movement_gain < 1
+        return _STEM // 2 + sum(_dilation(index) * (self.kernel_size // 2) for index in range(self.layers))
 
 
 class SourceFilterDecoder(nn.Module):
@@ -127,20 +115,11 @@ class SourceFilterDecoder(nn.Module):
         learned, voice = singer[:, : self.singer_channels], singer[:, self.singer_channels :]
         share = gain[:, None, None]
         mean = shapes.by_frame(voice[:, :, None], f0_hz)
-        detail = self._detail(passing - mean, f0_hz, share)
-        told_gain = (2.0 * share - 1.0).expand(-1, 1, passing.shape[2])
+        detail = share * (passing - mean)
+        told_gain = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, passing.shape[2])
         correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), detail, told_gain], learned)
         smooth = torch.cat([shapes.smooth(part, _N_CORRECTED) for part in correction.chunk(2, dim=1)], dim=1)
         return mean + detail + smooth + (1 - share) * (correction - smooth)
-
-    def _detail(self, detail: Tensor, f0_hz: Tensor, share: Tensor) -> Tensor:
-        """What passes of the source's detail `[B, 2 bands, F]` at a share `[B, 1, 1]` of what stands still."""
-        if not self.config.divides_movement:
-            return share * detail
-        moving_share = (share / self.config.movement_gain).clamp(max=1.0)
-        standing = shapes.standing(detail)
-        standing_share = torch.where(f0_hz[:, None] > 0, share, moving_share)
-        return standing_share * standing + moving_share * (detail - standing)
 
     def _net(self, z: Tensor, conditioning: list[Tensor], singer: Tensor) -> Tensor:
         n_frames = conditioning[0].shape[2]

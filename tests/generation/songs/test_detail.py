@@ -25,7 +25,7 @@ def swift(tiny_swift: SourceFilterModel) -> SourceFilterModel:
         tiny_swift.config,
         sample_rate=24_000,
         hop_samples=240,
-        decoder=SourceFilterConfig(channels=8, layers=2, has_detail=True, movement_gain=0.4),
+        decoder=SourceFilterConfig(channels=8, layers=2, has_detail=True),
     )
     assert isinstance(config, SourceFilterModelConfig)
     with torch.random.fork_rng():
