@@ -1,7 +1,9 @@
 """Make the voice that comes with the package, and its card, of a run and the report about it.
 
     moksori prepare SINGERS -o DATA              folders scottpoid, kumi, dorodoro, and demo/singers
-    moksori train DATA -o RUN --recipe demo/voice.toml --for 1h
+    moksori train DATA -o RUN --recipe demo/voice.toml --max-steps 4320
+    in RUN/recipe.toml: adversarial, detail and content as in recipe `taught`
+    moksori train DATA -o RUN --recipe RUN/recipe.toml --max-steps 7612
     moksori evaluate RUN DATA -o REPORT --texts TEXTS --transpose nearest
     python demo/make_voice.py RUN/model.safetensors REPORT
 
