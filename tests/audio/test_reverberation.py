@@ -56,3 +56,9 @@ def test_how_loud_it_is_does_not_matter() -> None:
 @pytest.mark.parametrize("n_samples", [0, 100, 4000])
 def test_too_little_sound_tells_nothing(n_samples: int) -> None:
     assert reverberation.steepest_fall_db(_voice(1.0)[:n_samples].astype(np.float32), RATE) is None
+
+
+def test_a_note_that_is_held_tells_nothing_as_nothing_ends_in_it() -> None:
+    times = np.arange(2 * RATE) / RATE
+    held = 0.1 * sum(np.sin(2 * np.pi * 220.0 * k * times) / k for k in range(1, 20))
+    assert reverberation.steepest_fall_db(np.asarray(held, np.float32), RATE) is None

@@ -134,4 +134,4 @@ def test_a_notebook_sees_what_there_is() -> None:
     assert {"load", "Voice", "load_wavenet"} <= set(dir(moksori))
     told = repr(moksori.load())
     assert "kumi (A3 to D5)" in told
-    assert "recipe swift" in told
+    assert "recipe taught" in told

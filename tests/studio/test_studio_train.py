@@ -37,7 +37,7 @@ class TestVoices:
         page.click("nav a[href='/voices']")
         page.wait_for_selector("[data-voice=shipped] table")
         told = page.inner_text("[data-voice=shipped]")
-        assert "kumi" in told and "A3 to D5" in told and "swift" in told and "CC BY 3.0" in told
+        assert "kumi" in told and "A3 to D5" in told and "taught" in told and "CC BY 3.0" in told
 
     def test_a_model_file_comes_in_sings_goes_out_and_is_removed(
         self, page: Any, studio: Served, tmp_path: Path

@@ -24,6 +24,7 @@ _LOW_HZ, _HIGH_HZ, _N_BANDS = 250.0, 6000.0, 12
 _LOUD_DB = 12.0  # under a band's loudest twentieth: still a sound that can fall
 _STEEPEST = 0.95  # quantile of the falls
 _LEAST_FALLS = 500
+_LEAST_DB = 1.0  # a room of 12 s; less is a note that is held, in which nothing ends
 _FRAMES_AT_ONCE = 500
 
 
@@ -37,7 +38,7 @@ def steepest_fall_db(samples: Samples, sample_rate: int) -> float | None:
         sample_rate: Hz.
 
     Returns:
-        None where there is too little sound to tell, less than a second or so.
+        None where there is too little sound to tell, less than a second or so, or nothing ends in it.
     """
     bands_db = _band_levels_db(samples, sample_rate)
     later = round(FALL_SECONDS / _HOP_SECONDS)
@@ -45,7 +46,8 @@ def steepest_fall_db(samples: Samples, sample_rate: int) -> float | None:
         return None
     loud = bands_db[:-later] > np.quantile(bands_db, 0.95, axis=0) - _LOUD_DB
     falls = (bands_db[:-later] - bands_db[later:])[loud]
-    return float(np.quantile(falls, _STEEPEST)) if len(falls) >= _LEAST_FALLS else None
+    steepest_db = float(np.quantile(falls, _STEEPEST)) if len(falls) >= _LEAST_FALLS else 0.0
+    return steepest_db if steepest_db >= _LEAST_DB else None
 
 
 def _band_levels_db(samples: Samples, sample_rate: int) -> npt.NDArray[np.float64]:

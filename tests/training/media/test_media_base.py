@@ -16,7 +16,7 @@ def test_every_kind_has_a_medium_that_answers_all_that_is_asked(name: str) -> No
     asked = ConversionMedium if KINDS[name].converts else Medium
     assert asked in medium.__mro__
     for attribute, asked_for in inspect.getmembers(asked, inspect.isfunction):
-        if attribute.startswith("_"):
+        if attribute.startswith("_") or attribute in ("measure", "meet"):  # which may be nothing
             continue
         own = getattr(medium, attribute)
         assert own is not asked_for, f"{name} does not say what `{attribute}` is"
