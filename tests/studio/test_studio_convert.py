@@ -151,13 +151,18 @@ def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
 
     heard = melody()
     page.click("#editor summary")
+    page.wait_for_selector("#stage.editing")
     page.focus("#melody")
+    for _ in range(100):  # until the melody has come, and a note of it can be chosen
+        page.keyboard.press("ArrowRight")
+        if page.inner_text("#chosen"):
+            break
+        page.wait_for_timeout(50)
     with page.expect_response(lambda answer: answer.request.method == "PUT"):
-        for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp"):
+        for key in ("ArrowRight", "ArrowUp", "ArrowUp"):
             page.keyboard.press(key)
-    page.wait_for_timeout(
-        600
-    )  # a stroke is saved a quarter of a second after it: the second one by itself, if it is late
+    # A stroke is saved a quarter of a second after it: the second one by itself, if it is late.
+    page.wait_for_timeout(600)
     start, stop = (float(part.split()[0]) for part in page.inner_text("#chosen").split(", ")[1].split(" to "))
     ratio = melody()[heard > 0] / heard[heard > 0]
     times = np.flatnonzero(heard > 0) * 0.016
