@@ -73,7 +73,9 @@ def test_numba_takes_its_settings_from_no_working_folder(tmp_path: Path, monkeyp
     lay_traps(tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))  # as little as those of the environment
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "elsewhere"))  # numba was imported before
     surroundings.before_numba()
+    assert str(surroundings.compiled_folder()) == config.CACHE_DIR
     config.reload_config()
     assert str(surroundings.compiled_folder()) == config.CACHE_DIR
     assert int(config.OPT) == 3
