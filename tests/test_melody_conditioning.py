@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from running import trained
 
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
@@ -20,11 +21,8 @@ from moksori.generation.songs.chunks import ChunkConfig
 from moksori.models import conditions
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.training import recipe as recipes
-from moksori.training.folder import RunFolder
-from moksori.training.loop import Budget
 from moksori.training.media.codes import CodeMedium
 from moksori.training.recipe import Recipe
-from moksori.training.run import RunOptions, open_run
 
 RATE, LATENT_HOP, HOP = 8000, 160, 40
 RANGES = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
@@ -106,13 +104,8 @@ def test_what_is_sung_has_new_codes_and_the_same_melody(model: Autoencoder, tabl
 def test_a_run_goes_through_both_phases_moves_the_adversary_and_resumes(
     tiny_corpus: Corpus, recipe: Recipe, tmp_path: Path
 ) -> None:
-    def run(name: str, *stops: int) -> dict[str, torch.Tensor]:
-        for stop in stops:
-            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, recipe, RunOptions(seed=1))
-            trainer.run(Budget(stop))
-        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}
-
-    straight, stopped = run("straight", 12), run("stopped", 5, 12)
+    straight, _ = trained(tmp_path / "straight", tiny_corpus, recipe, 12)
+    stopped, _ = trained(tmp_path / "stopped", tiny_corpus, recipe, 5, 12)
     assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
     assert any(name.startswith("learner notes|") for name in straight)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from running import trained
 
 from moksori.audio import bands, files, resample
 from moksori.audio.clip import Clip
@@ -20,12 +21,9 @@ from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.encoder import EncoderConfig, SpectralEncoder
 from moksori.models.solo import SoloConfig
 from moksori.models.wavenet import WaveNet, WaveNetConfig
-from moksori.training.folder import RunFolder
-from moksori.training.loop import Budget
 from moksori.training.media.codes import CodeMedium
 from moksori.training.perturb import PerturbConfig
 from moksori.training.recipe import Recipe
-from moksori.training.run import RunOptions, open_run
 
 RATE, HOP = 8000, 160
 ENCODER = EncoderConfig(1, 1, 4, 3, 4, HOP, window_samples=256, n_mels=20)
@@ -195,13 +193,8 @@ def test_settings_that_do_not_fit_bands_are_refused(recipe: Recipe) -> None:
 
 
 def test_a_run_goes_through_both_phases_and_resumes(tiny_corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    def run(name: str, *stops: int) -> dict[str, torch.Tensor]:
-        for stop in stops:
-            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, recipe, RunOptions(seed=1))
-            trainer.run(Budget(stop))
-        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}
-
-    straight, stopped = run("straight", 8), run("stopped", 5, 8)
+    straight, _ = trained(tmp_path / "straight", tiny_corpus, recipe, 8)
+    stopped, _ = trained(tmp_path / "stopped", tiny_corpus, recipe, 5, 8)
     assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import sys
-import termios
 
 import pytest
+import terminals
 from rich.cells import cell_len
 
 from moksori.cli import console
@@ -46,7 +41,6 @@ def test_a_path_longer_than_the_line_stays_whole() -> None:
 
 # A terminal of 80 columns, in which a result longer than a line is told while a bar stands there.
 CONVERTED = """
-import time; time.sleep(0.3)
 from moksori.cli import console
 from moksori.progress import Progress
 with console.side_by_side(["song.flac"]) as bars:
@@ -59,23 +53,8 @@ with console.side_by_side(["song.flac"]) as bars:
 
 def test_the_bar_of_a_conversion_eats_no_line_of_its_result() -> None:
     """At 80 columns the bar, drawn again, once erased the end of what was told past it."""
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover - another process
-        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        environment |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)}
-        os.execve(sys.executable, [sys.executable, "-c", CONVERTED], environment)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
-    written = b""
-    try:
-        while block := os.read(terminal, 4096):
-            written += block
-    except OSError:  # the other end is closed
-        pass
-    assert os.waitpid(child, 0)[1] == 0, written.decode()
-    os.close(terminal)
+    shown = terminals.written(CONVERTED, 80)
     # A line stays where its end comes before the next erasure.
-    kept = re.sub(
-        r"[^\n]*\x1b\[2K", "", re.sub(r"\x1b\[(?!2K)[0-9;?]*[A-Za-z]", "", written.decode()).replace("\r", "")
-    )
+    kept = re.sub(r"[^\n]*\x1b\[2K", "", re.sub(r"\x1b\[(?!2K)[0-9;?]*[A-Za-z]", "", shown).replace("\r", ""))
     assert "song.kumi.flac (33 s of sound)\n" in kept
     assert "  note: sung an octave lower than the song\n" in kept

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import sys
-import termios
 
 import pytest
+import terminals
 
 from moksori.cli import watcher
 from moksori.cli.watcher import Watcher
@@ -41,24 +36,8 @@ watcher.close()
 
 def _picture(width: int) -> str:
     """What the run writes into a terminal of a width, without colours and movements of the cursor."""
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover - another process
-        # Spelled out, for readline has put sizes into the environment that `os.environ` does not know of.
-        hidden = ("COLUMNS", "LINES", "NO_COLOR")
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        environment |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", f"import time; time.sleep(0.3)\n{RUN}"]
-        os.execve(sys.executable, command, environment)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    written = b""
-    try:
-        while block := os.read(terminal, 4096):
-            written += block
-    except OSError:  # the other end is closed
-        pass
-    assert os.waitpid(child, 0)[1] == 0, written.decode()
-    os.close(terminal)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode()).replace("\r", "\n")
+    shown = terminals.written(RUN, width, ("COLUMNS", "LINES", "NO_COLOR"))
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

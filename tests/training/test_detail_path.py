@@ -6,19 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from running import trained
 
 from moksori.audio import features, shapes
 from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.source_filter_model import SourceFilterModel
-from moksori.training.folder import RunFolder
-from moksori.training.loop import Budget
 from moksori.training.media.features import FeatureMedium
 from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.adversarial import CriticisedReconstruction
 from moksori.training.recipe import Recipe
-from moksori.training.run import RunOptions, open_run
 
 
 @pytest.fixture
@@ -107,15 +105,9 @@ def test_without_words_of_a_gain_the_configs_is_sung(model: SourceFilterModel, b
 
 
 def test_a_run_with_a_detail_path_learns_and_resumes_bit_for_bit(tiny_corpus: Corpus, recipe: Recipe, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    def run(name: str, *stops: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-        for stop in stops:
-            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, recipe, RunOptions(seed=1))
-            trainer.run(Budget(stop))
-        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}, trainer.figures
-
-    straight, figures = run("straight", 80)
-    stopped, _ = run("stopped", 13, 80)
+    straight, figures = trained(tmp_path / "straight", tiny_corpus, recipe, 80)
+    stopped, _ = trained(tmp_path / "stopped", tiny_corpus, recipe, 13, 80)
     assert straight.keys() == stopped.keys()
     assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
-    _, untrained = run("untrained", 1)
+    _, untrained = trained(tmp_path / "untrained", tiny_corpus, recipe, 1)
     assert figures["loss"] < untrained["loss"]

@@ -10,6 +10,15 @@ from pathlib import Path
 import pytest
 from tests_of_trust import Limited, Run
 
+import moksori
+from moksori.conversion import Voice
+
+
+@pytest.fixture(scope="package")
+def voice() -> Voice:
+    """The shipped voice."""
+    return moksori.load()
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:

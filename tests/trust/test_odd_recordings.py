@@ -10,7 +10,6 @@ import soundfile
 import soxr
 from tests_of_trust import RATE, sing
 
-import moksori
 from moksori.audio import level
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTracker
@@ -18,11 +17,6 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.data.prepare import prepare
 
 SONG = sing(4.0)
-
-
-@pytest.fixture(scope="module")
-def voice() -> Voice:
-    return moksori.load()
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,6 @@ SONG = sing(0.3)
 
 
 @pytest.fixture(scope="module")
-def voice() -> Voice:
-    return moksori.load()
-
-
-@pytest.fixture(scope="module")
 def plain(voice: Voice) -> Samples:
     return voice.convert(SONG, RATE, singer="kumi")
 

@@ -22,6 +22,17 @@ _LOW_HZ, _HIGH_HZ = 40.0, 2100.0  # of the table; the tracker hears 47 to 2094 H
 _STEP_CENTS = 2.0  # an error of one cent moves the twentieth harmonic by a thousandth of its frequency
 
 
+class _Sought:
+    """What of controls is looked up in tables, the same for every window."""
+
+    def __init__(self, controls: Controls) -> None:
+        self.harmonics = torch.exp(2.0 * controls.harmonics).transpose(1, 2)  # powers, [B, F, bands]
+        self.noise = torch.exp(2.0 * controls.noise).transpose(1, 2)
+        pitch_hz = controls.f0_hz.clamp(_LOW_HZ, _HIGH_HZ)
+        self.row = (1200 * torch.log2(pitch_hz / _LOW_HZ) / _STEP_CENTS).round().long()  # [B, F]
+        self.is_voiced = (controls.f0_hz > 0)[:, :, None]
+
+
 class _Comb:
     """Power of controls in the mel bands of one window, by tables: `synthesiser.expected_power`, summed."""
 
@@ -45,14 +56,11 @@ class _Comb:
         noise = synthesiser.noise_share(window_samples) * (filterbank @ read)  # [mels, bands]
         self._tables = [table.to(device) for table in (comb.T.contiguous(), read, filterbank, noise)]
 
-    def power(self, controls: Controls) -> Tensor:
+    def power(self, sought: _Sought) -> Tensor:
         """Power in the bands, `[B, mels, F]`; in single precision, as powers span more than half can tell."""
         comb, read, filterbank, share = self._tables
-        harmonics = torch.exp(2.0 * controls.harmonics).transpose(1, 2)  # [B, F, bands]
-        noise = torch.exp(2.0 * controls.noise).transpose(1, 2)
-        row = (1200 * torch.log2(controls.f0_hz.clamp(_LOW_HZ, _HIGH_HZ) / _LOW_HZ) / _STEP_CENTS).round().long()
-        teeth = comb[row] * (controls.f0_hz > 0)[:, :, None]  # [B, F, bins]
-        return (((harmonics @ read.T) * teeth) @ filterbank.T + noise @ share.T).transpose(1, 2)
+        teeth = comb[sought.row] * sought.is_voiced  # [B, F, bins]
+        return (((sought.harmonics @ read.T) * teeth) @ filterbank.T + sought.noise @ share.T).transpose(1, 2)
 
 
 class Expectation:
@@ -67,7 +75,8 @@ class Expectation:
     def of(self, controls: Controls, windows: tuple[int, ...] = tuple(features.WINDOWS)) -> dict[int, Tensor]:
         """Log-mel `[B, mels, F]` by window, as `features.log_mel` will measure it of the sound."""
         with torch.autocast(controls.f0_hz.device.type, enabled=False):
-            return {window: features.log_of_power(self._combs[window].power(controls)) for window in windows}
+            sought = _Sought(controls)
+            return {window: features.log_of_power(self._combs[window].power(sought)) for window in windows}
 
 
 class WhisperExpectation:
@@ -91,6 +100,6 @@ class WhisperExpectation:
     def of(self, controls: Controls) -> Tensor:
         """`[B, 80, F]`, the loudest moment of each clip setting what is too soft to be heard."""
         with torch.autocast(controls.f0_hz.device.type, enabled=False):
-            logarithm = self._comb.power(controls).clamp(min=whisper_mel.FLOOR).log10()
+            logarithm = self._comb.power(_Sought(controls)).clamp(min=whisper_mel.FLOOR).log10()
             loudest = logarithm.detach().amax(dim=(1, 2), keepdim=True)
             return (torch.maximum(logarithm, loudest - whisper_mel.RANGE) + 4.0) / 4.0

@@ -39,10 +39,9 @@ class WordsTeacher:
             ValueError: the synthesiser's hop is not Whisper's.
         """
         self._encoder = encoder
-        with torch.autocast(device.type, enabled=False):
-            self._converted = WhisperExpectation(config, device)
-            as_measured = dataclasses.replace(config, n_bands=features.N_BANDS)
-            self._source = self._converted if config == as_measured else WhisperExpectation(as_measured, device)
+        self._converted = WhisperExpectation(config, device)
+        as_measured = dataclasses.replace(config, n_bands=features.N_BANDS)
+        self._source = self._converted if config == as_measured else WhisperExpectation(as_measured, device)
 
     @classmethod
     def published(cls, config: SynthesiserConfig, device: torch.device) -> WordsTeacher:

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 import torch
+from running import trained
 from torch import Tensor
 
 from moksori.audio import features
@@ -13,8 +14,6 @@ from moksori.data.batches import Batch, Batches
 from moksori.data.corpus import Corpus
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training import losses
-from moksori.training.folder import RunFolder
-from moksori.training.loop import Budget
 from moksori.training.losses import LossWeights
 from moksori.training.media.features import FeatureMedium
 from moksori.training.perturb import PerturbConfig
@@ -23,7 +22,6 @@ from moksori.training.phases.backtranslate import BackTranslation
 from moksori.training.phases.mixup import MixupConfig
 from moksori.training.phases.schedule import BackTranslationConfig, PhaseSchedule
 from moksori.training.recipe import Recipe
-from moksori.training.run import RunOptions, open_run
 
 
 @pytest.fixture
@@ -202,17 +200,11 @@ def test_back_translation_keeps_the_melody_and_changes_the_sound(
 
 
 def test_a_run_learns_and_resumes_bit_for_bit(tiny_corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    def run(name: str, *stops: int) -> tuple[dict[str, Tensor], dict[str, float]]:
-        for stop in stops:
-            trainer = open_run(RunFolder(tmp_path / name), tiny_corpus, tiny_swift_recipe, RunOptions(seed=1))
-            trainer.run(Budget(stop))
-        return {key: tensor.clone() for key, tensor in trainer._tensors().items()}, trainer.figures
-
-    straight, figures = run("straight", 40)
-    stopped, _ = run("stopped", 13, 40)
+    straight, figures = trained(tmp_path / "straight", tiny_corpus, tiny_swift_recipe, 40)
+    stopped, _ = trained(tmp_path / "stopped", tiny_corpus, tiny_swift_recipe, 13, 40)
     assert straight.keys() == stopped.keys()
     assert all(torch.equal(tensor, stopped[name]) for name, tensor in straight.items())
     assert "average|decoder.last.weight" in straight
-    _, untrained = run("untrained", 1)
+    _, untrained = trained(tmp_path / "untrained", tiny_corpus, tiny_swift_recipe, 1)
     assert figures["loss"] < untrained["loss"] - 0.08
     assert LossWeights().adversarial == 0.0  # a recipe asks for a critic, or there is none
