@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import doctest
 import importlib.util
 import math
@@ -274,7 +275,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for own, name in zip(singers, ("anna", "minho"), strict=True):
         (desk / "takes" / own.name).rename(desk / "takes" / name)
-    shutil.copytree(desk / "takes" / "anna", desk / "my-takes")
+    # A voice that is only measured needs five seconds.
+    anna = (dataclasses.replace(singers[0], name="my-takes"),)
+    synthetic.write_corpus(desk, np.random.default_rng(0), singers=anna, n_songs=6, seconds=1.0, sample_rate=8000)
     song = signals.tone(220.0, 1.0, 16_000, amplitude=0.2, n_harmonics=8)
     files.write(desk / "song.mp3", song)
     files.write(desk / "mysong.mp3", song)

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,23 @@ class Provenance:
     def __post_init__(self) -> None:
         if not -100.0 <= self.level_dbfs <= 20.0:
             raise ValueError(f"level_dbfs is {self.level_dbfs}; a level that is sung at is between -100 and 20 dBFS")
+
+    def measured_seconds(self, singer: str) -> float:
+        """Seconds of the takes that a singer was measured from, untrained; 0.0 for everybody who was trained."""
+        found = (re.match(re.escape(singer) + _MEASURED, line) for line in self.lineage)
+        return next((float(match[1]) for match in found if match), 0.0)
+
+
+_MEASURED = r": measured from (\d+(?:\.\d+)?) s of takes, not trained"
+
+
+def measured_from(singer: str, seconds: float) -> str:
+    """What the lineage says of a singer who is known by takes alone; see `Provenance.measured_seconds`.
+
+    >>> Provenance(lineage=(measured_from("mina", 31.2),)).measured_seconds("mina")
+    31.0
+    """
+    return f"{singer}: measured from {max(1.0, seconds):.0f} s of takes, not trained"
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 import torch
-from calling import Moksori
+from calling import Moksori, write_song
 
 from moksori import checkpoint
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
+from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.training.recipe import Recipe
 
 BASS = PitchRange(100.0, 150.0, 200.0)
 
@@ -69,3 +72,44 @@ def test_a_singer_is_enrolled_from_takes(moksori: Moksori, voice: Path, tmp_path
     taken = moksori("enroll", grown, takes, "--name", "mina", "-o", tmp_path / "other.safetensors")
     assert taken.code == 1 and "already" in taken.err
     assert moksori("enroll", voice, tmp_path / "none").code == 1
+
+
+def test_a_song_is_sung_like_takes_that_were_only_measured(
+    moksori: Moksori, tiny_swift_recipe: Recipe, tmp_path: Path
+) -> None:
+    third = (replace(synthetic.SINGERS[2], name="mina"),)
+    synthetic.write_corpus(
+        tmp_path / "songs", np.random.default_rng(1), singers=third, n_songs=2, seconds=3.5, sample_rate=8000
+    )
+    takes, song = tmp_path / "songs" / "mina", write_song(tmp_path / "song.wav", 8000)
+    decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True)
+    model = SourceFilterModel(replace(tiny_swift_recipe.model, decoder=decoder), ["bass", "tenor"])  # type: ignore[arg-type, type-var]
+    voice = tmp_path / "voice.safetensors"
+    checkpoint.write_model(voice, model, Provenance(ranges={"bass": BASS}))
+    before = voice.read_bytes()
+    done = moksori("convert", song, "-m", voice, "--like", takes, "--page", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    assert "mina was measured from 7 s of takes, and not trained" in done.err
+    assert f"note: {takes}: 7 s of singing: 30 s or more come nearer" in done.err
+    assert (tmp_path / "song.mina.wav").is_file() and voice.read_bytes() == before
+    assert "mina was measured from 7 s of takes" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    told = moksori("convert", song, "-m", voice, "--like", takes / "song-1.wav", "--like", takes, "-f", "--json")
+    assert json.loads(told.out)["measured"] == {"mina": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-s", "bass"], "--like says who shall sing; leave -s and --mix out"),
+        (["--mix", "bass=1"], "--like says who shall sing"),
+        (["--save-preset", "stage"], "a preset keeps no takes"),
+        (["--ray", "off"], "--like is for single songs"),
+        ([], "no such folder or file; expected the recordings of one singer"),
+    ],
+)
+def test_what_does_not_go_with_takes_is_refused_before_any_work(
+    moksori: Moksori, voice: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    song = write_song(tmp_path / "song.wav")
+    done = moksori("convert", song, "-m", voice, "--like", tmp_path / "none", *arguments)
+    assert done.code == 1 and message in done.err

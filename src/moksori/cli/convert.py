@@ -44,6 +44,14 @@ def command(
             "-s", "--singer", "--speaker", help="Who shall sing; several (-s a,b), to have the song from each."
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            metavar="TAKES",
+            help="Sing like whoever sings in this folder or file, half a minute or more: measured, nothing is trained.",
+        ),
+    ] = None,
     mix: Annotated[str | None, typer.Option(help="A voice between singers, such as a=0.7,b=0.3.")] = None,
     results: Annotated[
         str | None, typer.Option("-o", "--output", help="File for one song, folder for several; default: beside them.")
@@ -174,6 +182,7 @@ def command(
                 "--preview": preview,
                 "--separate": separate or None,
                 "--save-preset": save_preset,
+                "--like": like,
                 "--melody": melody,
                 "--melody-out": melody_out,
                 "--together": is_one_song or None,
@@ -189,7 +198,9 @@ def command(
     if not separate and (remix_gain or stems is not None or separator != "spleeter"):
         raise UserError("--remix-gain, --stems and --separator say how a mix is taken apart; add --separate")
     known = names.singers_of(model)
-    voices = _voices(names.split(singers, known), mix)
+    if like is not None:
+        _check_like(like, singers, mix, save_preset)
+    voices = _voices(names.split(singers, known), mix) if like is None else []
     names.check([name for shares in voices for name in shares], known)
     _check_words(transpose, loudness)
     say = Words(language.choose(lang))
@@ -218,6 +229,9 @@ def command(
     is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
     chosen_device = device if is_elsewhere and device != "auto" else run.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
+    if like is not None:
+        voice, singer = _like(voice, like, say)
+        voices = [{singer: 1.0}]
     for shares in voices:
         voice.vector(shares)  # an unknown singer is told before any work
     # and so is a backend that does not work here
@@ -331,7 +345,7 @@ def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
     typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     if "singer" in kept:
         kept["singers"] = [kept.pop("singer")]
-    if typed & {"singers", "mix"}:  # who sings is said in one of two ways
+    if typed & {"singers", "mix", "like"}:  # who sings is said in one of three ways
         kept = {name: value for name, value in kept.items() if name not in ("singers", "mix")}
     return {**given, **{name: value for name, value in kept.items() if name not in typed}, "preset": None}
 
@@ -346,6 +360,29 @@ def _keep_preset(name: str, model: Path | None, given: dict[str, Any], force: bo
         wishes["singer"] = ",".join(given["singers"])
     place = presets.keep(name, presets.Preset(**wishes), model, is_replaced=force)
     console.say(f"preset {name}: {place}")
+
+
+def _check_like(takes: Path, singers: list[str] | None, mix: str | None, save_preset: str | None) -> None:
+    """Refuse what does not go with a voice that is measured in this call."""
+    if singers or mix is not None:
+        raise UserError("--like says who shall sing; leave -s and --mix out")
+    if save_preset is not None:
+        raise UserError("a preset keeps no takes; leave --save-preset out, or add the singer with moksori enroll first")
+    if not os.path.exists(takes):
+        raise UserError(
+            f"{takes}: no such folder or file; expected the recordings of one singer, half a minute or more"
+        )
+
+
+def _like(voice: Voice, takes: Path, say: Words) -> tuple[Voice, str]:
+    """The voice with the singer of some takes, and how they are called; what is wrong with the takes is said."""
+    from moksori.conversion import instant
+
+    with console.counted("measuring") as progress:
+        found = instant.measure(takes, voice.model, voice.provenance.level_dbfs, say=say, progress=progress)
+    for remark in found.remarks:
+        console.say(f"note: {takes}: {remark}")
+    return voice.with_singer(found), found.singer
 
 
 def _check_stems(folder: Path, destinations: list[Path], force: bool) -> None:
@@ -431,7 +468,7 @@ def _write_melodies(places_of: dict[Path, Path], voice: Voice, options: ConvertO
 def _voices(singers: list[str] | None, mix: str | None) -> list[dict[str, float]]:
     """Who shall sing, each voice as shares of singers."""
     if (not singers) == (mix is None):
-        raise UserError("say who shall sing: -s SINGER, or --mix a=0.7,b=0.3")
+        raise UserError("say who shall sing: -s SINGER, --mix a=0.7,b=0.3, or --like TAKES")
     return [{singer: 1.0} for singer in dict.fromkeys(singers)] if singers else [_mix(mix)]
 
 
@@ -589,6 +626,8 @@ def _print_done(source: Path, destination: Path, report: Report, as_json: bool, 
     bars.result(f"{source} -> {destination} ({console.duration_text(seconds)} of sound)")
     for note in report.remarks:
         bars.say(f"  note: {note}")
+    for singer, seconds in report.measured.items():
+        bars.say(f"  note: {singer} was measured from {seconds:.0f} s of takes, and not trained")
     if report.note:
         bars.say(f"  note: {report.note}")
     if report.transpose_semitones:

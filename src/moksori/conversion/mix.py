@@ -161,7 +161,7 @@ def _converted(
     )
     is_sung = min(before.sung_dbfs, after.sung_dbfs) > level.FLOOR_DBFS
     gain_db = mixing.gain_db + (before.sung_dbfs - after.sung_dbfs if is_sung else 0.0)
-    credit = single.credit(song.singer, voice.fingerprint)
+    credit = single.credit(song.singer, voice.provenance, voice.fingerprint)
     with files.Writer(song.destination, info.sample_rate, info.n_channels, encoding, credit) as writer:
         for block in _together(_stretch(places["backing"], start, stop), alone.destination, gain_db, before.channels):
             writer.write(block)

@@ -71,4 +71,5 @@ class Report:
     seams: SeamCount = field(default_factory=SeamCount)
     n_clipped: int = 0  # samples of the result that had to be clipped
     remarks: list[str] = field(default_factory=list)  # what is unusual about the source, and what was done
+    measured: dict[str, float] = field(default_factory=dict)  # who of the voice was not trained -> seconds of takes
     note: str = ""  # why the format differs from what was asked, if it does

@@ -39,11 +39,18 @@ CREDIT = "A singing voice conversion by Moksori, sung by the model's voice"
 """How the comment of every result begins."""
 
 
-def credit(singer: str | Mapping[str, float], fingerprint: str) -> str:
+def credit(singer: str | Mapping[str, float], provenance: Provenance, fingerprint: str) -> str:
     """What the file of a result says of itself, see `Song.credit`."""
     shares = {singer: 1.0} if isinstance(singer, str) else singer
     who = "+".join(name if len(shares) == 1 else f"{name}:{share:g}" for name, share in shares.items())
-    return f"{CREDIT} {who}; weights {fingerprint[:16]}"
+    said = "".join(f"; {checkpoint.measured_from(*one)}" for one in measured(singer, provenance).items())
+    return f"{CREDIT} {who}{said}; weights {fingerprint[:16]}"
+
+
+def measured(singer: str | Mapping[str, float], provenance: Provenance) -> dict[str, float]:
+    """Who of a voice is known by takes alone, and by how many seconds of them."""
+    found = {name: provenance.measured_seconds(name) for name in ([singer] if isinstance(singer, str) else singer)}
+    return {name: seconds for name, seconds in found.items() if seconds}
 
 
 _FADE_SECONDS = 0.02  # at the edges of digital silence
@@ -106,7 +113,7 @@ class Song:
             repairs_octaves=options.repair_octaves,
         )
         self._options, self._model_rate = options, config.sample_rate
-        self._singer, self._model = singer, model
+        self._singer, self._model, self._provenance = singer, model, provenance
         self._has_headroom = recording.has_headroom and analysed.measured.peak_dbfs > 0
         if analysed.is_high_passed:
             recording = analysis.high_passed(recording)
@@ -114,6 +121,7 @@ class Song:
         self.report = Report(analysed.measured.n_samples, recording.sample_rate, analysed.gain_db)
 
         self.report.remarks += analysis.remarks(analysed, self._model_rate)
+        self.report.measured = measured(singer, provenance)
 
         conditioning = None
         if is_conditioned:
@@ -144,7 +152,7 @@ class Song:
     @property
     def credit(self) -> str:
         """What the file of the result says of itself: that it is a conversion, by whom, and by which weights."""
-        return credit(self._singer, checkpoint.fingerprint(self._model.state_dict()))
+        return credit(self._singer, self._provenance, checkpoint.fingerprint(self._model.state_dict()))
 
     @property
     def source_track(self) -> PitchTrack | None:

@@ -26,8 +26,9 @@ from moksori.audio import bands, files, frames, level, mixdown, octaves, pitch, 
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
-from moksori.conversion import analysis, many, preview
+from moksori.conversion import analysis, instant, many, preview
 from moksori.conversion.analysis import Recording
+from moksori.conversion.instant import Takes
 from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
@@ -61,7 +62,8 @@ class Voice(Trained[Converter]):
         """Who sings, where, and how the voice was made."""
         ranges = self.provenance.ranges
         described = [
-            f"{name} ({pitch.note_name(ranges[name].low_hz)} to {pitch.note_name(ranges[name].high_hz)})"
+            f"{name} ({pitch.note_name(ranges[name].low_hz)} to {pitch.note_name(ranges[name].high_hz)}"
+            f"{self._measured(name)})"
             if name in ranges
             else name
             for name in self.singers
@@ -74,7 +76,8 @@ class Voice(Trained[Converter]):
         """A table of the singers, for notebooks: where each sang in training; and how the voice was made."""
         ranges, origin = self.provenance.ranges, self.provenance
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{_notes(ranges.get(name))}</td></tr>" for name in self.singers
+            f"<tr><td>{html.escape(name)}</td><td>{_notes(ranges.get(name))}{self._measured(name)}</td></tr>"
+            for name in self.singers
         )
         figures = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in origin.figures.items())
         facts = [f"{self.sample_rate} Hz", f"recipe {origin.recipe or 'without a name'}", f"{origin.steps:,} steps"]
@@ -82,6 +85,10 @@ class Voice(Trained[Converter]):
         facts += [f"terms: {origin.licence_note}"] if origin.licence_note else []
         head = "<tr><th>singer</th><th>sang in training</th></tr>"
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table><p>{html.escape('; '.join(facts))}</p>"
+
+    def _measured(self, singer: str) -> str:
+        seconds = self.provenance.measured_seconds(singer)
+        return f"; {seconds:.0f} s of takes, not trained" if seconds else ""
 
     @property
     def is_pitch_conditioned(self) -> bool:
@@ -145,6 +152,30 @@ class Voice(Trained[Converter]):
         with checkpoint.in_float32():
             (converted,) = (many.whole(*slot) for slot in many.sing([opener], instrument, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
+
+    def like(self, takes: str | Path, *, name: str = "", licence_note: str = "") -> Voice:
+        """A voice that sings as this one does, and as the singer of some takes, too: measured, not trained.
+
+        Args:
+            takes: a folder of recordings of one singer, or one recording: half a minute of singing or more.
+            name: of the singer; "" for that of the folder or file.
+            licence_note: terms of the takes; they are added to the voice's.
+
+        Returns:
+            Another voice; this one is not changed. What is wrong with the takes is told by `instant.measure`.
+
+        Raises:
+            UserError: this voice cannot be told a singer by takes, has one of that name, or too little is sung in them.
+            DataError: nothing in the takes can be used.
+
+        >>> load().like("takes/mina").convert_file("song.flac", "mina.flac", singer="mina")    # doctest: +SKIP
+        """
+        found = instant.measure(arguments.path(takes, "takes"), self._model, self.provenance.level_dbfs, name=name)
+        return self.with_singer(found, licence_note)
+
+    def with_singer(self, takes: Takes, licence_note: str = "") -> Voice:
+        """The same, of takes that were measured; see `instant.measure`."""
+        return Voice(*instant.with_singer(self._model, self.provenance, takes, licence_note))
 
     def encode(self, samples: npt.NDArray[np.floating], sample_rate: int) -> npt.NDArray[np.float32]:
         """What the encoder says of a recording: its latent, which should know words and no singer.

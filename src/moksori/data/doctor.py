@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moksori.audio import pitch
-from moksori.data.corpus import SAME_SOUND, Corpus, Recording, sung_range
+from moksori.data.corpus import SAME_SOUND, SPLITS, Corpus, Recording, sung_range
 from moksori.data.stretches import file_of
 from moksori.language import ENGLISH, Words
 
@@ -91,6 +91,12 @@ def general_advice(corpus: Corpus, say: Words = ENGLISH) -> list[str]:
     return [*advice, *_misplaced(corpus, say)]
 
 
+def advice_on_sound(corpus: Corpus, singer: str, say: Words = ENGLISH) -> tuple[str, ...]:
+    """What is wrong with the sound of a singer's recordings, however many there are: whole sentences."""
+    found = _examine_singer(corpus, singer, say)
+    return (*_advice_on_sound(found, say), *_advice_on_recordings(list(_all_of(corpus, singer)), say))
+
+
 def _misplaced(corpus: Corpus, say: Words) -> list[str]:
     """Recordings that lie in folders of two singers; where there are many of a pair of folders, in one line."""
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -124,8 +130,8 @@ def _misplaced(corpus: Corpus, say: Words) -> list[str]:
 
 
 def _examine_singer(corpus: Corpus, singer: str, say: Words) -> SingerHealth:
-    by_split = {split: corpus.of(split, singer) for split in ("train", "validation", "test")}
-    recordings = [recording for of_split in by_split.values() for recording in of_split]
+    by_split = {split: corpus.of(split, singer) for split in SPLITS}
+    recordings = list(_all_of(corpus, singer))
     sung = sung_range(recordings)
     lengths = [recording.seconds for recording in recordings]
     found = SingerHealth(
@@ -143,12 +149,13 @@ def _examine_singer(corpus: Corpus, singer: str, say: Words) -> SingerHealth:
         verdict="good",
         advice=(),
     )
-    advice = (*_advice_on_singer(found, say), *_advice_on_recordings(recordings, say))
+    on_sound = (*_advice_on_sound(found, say), *_advice_on_recordings(recordings, say))
+    advice = (*_advice_on_amount(found, say), *on_sound)
     verdict = "poor" if found.training_minutes < POOR_MINUTES else "fair" if advice else "good"
     return replace(found, advice=advice, verdict=verdict)
 
 
-def _advice_on_singer(found: SingerHealth, say: Words) -> list[str]:
+def _advice_on_amount(found: SingerHealth, say: Words) -> list[str]:
     advice = []
     if found.training_minutes < ENOUGH_MINUTES:
         advice.append(
@@ -166,6 +173,11 @@ def _advice_on_singer(found: SingerHealth, say: Words) -> list[str]:
                 "a take of more than two minutes, which is cut at pauses."
             )
         )
+    return advice
+
+
+def _advice_on_sound(found: SingerHealth, say: Words) -> list[str]:
+    advice = []
     if found.clipped_fraction > CLIPPED_FRACTION:
         advice.append(
             say(
@@ -220,6 +232,12 @@ def _named(names: list[str], say: Words) -> str:
     names = list(dict.fromkeys(file_of(name) for name in names))
     more = len(names) - N_NAMED
     return ", ".join(names[:N_NAMED]) + (say(" and {n} more", n=more) if more > 0 else "")
+
+
+def _all_of(corpus: Corpus, singer: str) -> Iterator[Recording]:
+    """The recordings of a singer, those for training first."""
+    for split in SPLITS:
+        yield from corpus.of(split, singer)
 
 
 def _sung_minutes(recordings: Iterable[Recording]) -> float:
