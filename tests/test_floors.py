@@ -74,7 +74,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
-    "conversion": "options analysis hearing instant song many preview voice separation mix live catalogue",
+    "conversion": "options analysis acoustics instant song many preview voice separation mix live catalogue",
     "evaluation": (
         "measures judges report held_out leaks pairs scorer conversions retrieval analyses scoring sounds runner"
     ),

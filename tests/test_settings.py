@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -68,6 +68,18 @@ def test_what_does_not_fit_is_named(values: dict[str, Any], message: str) -> Non
     with pytest.raises(UserError) as raised:
         settings.build(Outer, values, "here")
     assert message in str(raised.value)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    is_conditioned: Annotated[bool, settings.FormerName("is_told")] = False
+
+
+def test_a_field_is_read_by_its_former_name_but_not_by_both() -> None:
+    assert settings.build(Renamed, {"is_told": True}, "here") == Renamed(is_conditioned=True)
+    assert settings.plain(Renamed(True)) == {"is_conditioned": True}
+    with pytest.raises(UserError, match="here: key is_told is the former name of is_conditioned; keep is_conditioned"):
+        settings.build(Renamed, {"is_told": True, "is_conditioned": True}, "here")
 
 
 def test_only_dataclasses_are_settings() -> None:

@@ -27,7 +27,7 @@ RATE, HOP = 8000, 80
 TINY = WaveNetConfig(blocks=1, layers=3, residual_channels=6, skip_channels=8)  # sees 9 samples
 NOTHING = SoloConfig(sample_rate=RATE, hop_samples=HOP, decoder=TINY)
 SINGER = dataclasses.replace(NOTHING, singer_channels=3)
-MELODY = dataclasses.replace(NOTHING, is_told_melody=True)
+MELODY = dataclasses.replace(NOTHING, is_melody_conditioned=True)
 MEL = dataclasses.replace(SINGER, mel_window_samples=512)
 
 
@@ -79,7 +79,7 @@ def test_it_sings_the_codes_of_the_generator_at_the_level_of_the_recording(recor
 
 def test_local_features_are_pitch_level_and_log_mel_at_the_level_of_training(recording: Clip) -> None:
     longer = signals.tone(220.0, 1.0, 16000, amplitude=0.02, n_harmonics=4)
-    local = made(dataclasses.replace(MEL, is_told_melody=True)).analyse(longer)
+    local = made(dataclasses.replace(MEL, is_melody_conditioned=True)).analyse(longer)
     assert local.shape == (2 + features.WINDOWS[512], 100)
     middle = local[:, 20:80]
     assert ((middle[0] - 220.0).abs() < 3.0).all()

@@ -44,6 +44,6 @@ class NonFiniteError(ModelFileError, ValueError):
 
 
 class DivergenceError(UserError):
-    """Training went astray again and again; the last good state is on disk."""
+    """Training diverged again and again; the last good state is on disk."""
 
     exit_code = 6

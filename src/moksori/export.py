@@ -309,8 +309,8 @@ class _Synthesiser(nn.Module):
         super().__init__()
         self._config = config
         window = np.hanning(_NOISE_WINDOW + 1)[:-1]
-        turn = 2.0 * math.pi * np.outer(np.arange(_NOISE_WINDOW // 2 + 1), np.arange(_NOISE_WINDOW)) / _NOISE_WINDOW
-        rows = np.concatenate([np.cos(turn), -np.sin(turn)])  # real parts, then imaginary ones
+        angle = 2.0 * math.pi * np.outer(np.arange(_NOISE_WINDOW // 2 + 1), np.arange(_NOISE_WINDOW)) / _NOISE_WINDOW
+        rows = np.concatenate([np.cos(angle), -np.sin(angle)])  # real parts, then imaginary ones
         twice = np.full(_NOISE_WINDOW // 2 + 1, 2.0)
         twice[[0, -1]] = 1.0  # 0 Hz and half the rate have no mirror image
         back = rows * np.tile(twice, 2)[:, None] / _NOISE_WINDOW
@@ -346,8 +346,8 @@ class _Synthesiser(nn.Module):
         power = torch.exp(2.0 * harmonics)  # [bands, F]
         read = torch.gather(power, 0, low) * (1 - share) + torch.gather(power, 0, low + 1) * share
         amplitude = read.sqrt() * (f0_hz > 0) * (harmonic_hz < config.sample_rate / 2)
-        turns = number * phase.reshape(1, -1) + 0.37 * number * (number - 1)  # [K, T]
-        waves = torch.cos(2.0 * math.pi * (turns - turns.floor()).float()).reshape(k.shape[0], -1, hop)
+        cycles = number * phase.reshape(1, -1) + 0.37 * number * (number - 1)  # [K, T]
+        waves = torch.cos(2.0 * math.pi * (cycles - cycles.floor()).float()).reshape(k.shape[0], -1, hop)
         return (_between(amplitude, hop) * waves).sum(dim=0)
 
     def _filtered(self, white: Tensor, noise: Tensor) -> Tensor:

@@ -31,6 +31,13 @@ class OneOf:
     choices: Callable[[], Sequence[Any]]
 
 
+@dataclasses.dataclass(frozen=True)
+class FormerName:
+    """A note on a field's type, `Annotated[bool, FormerName("old")]`: in files of before the field is `old`."""
+
+    name: str
+
+
 def build(
     kind: type[Settings], values: Mapping[str, Any], where: str, given: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -56,6 +63,7 @@ def build(
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: expected a table, not {values!r:.60}")
     given = given or {}
+    values = _renamed(kind, values, where)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in given}
     unknown = sorted(set(values) - set(fields))
     if unknown:
@@ -74,6 +82,26 @@ def build(
 @functools.lru_cache(maxsize=64)
 def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind, include_extras=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _former_names(kind: Any) -> dict[str, str]:
+    """Former name -> name, of the fields that had one."""
+    return {
+        note.name: name
+        for name, hint in _hints(kind).items()
+        for note in getattr(hint, "__metadata__", ())
+        if isinstance(note, FormerName)
+    }
+
+
+def _renamed(kind: Any, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """A mapping whose keys are the names of today, see `FormerName`."""
+    renamed = {old: new for old, new in _former_names(kind).items() if old in values}
+    for old, new in renamed.items():
+        if new in values:
+            raise UserError(f"{where}: key {old} is the former name of {new}; keep {new} alone")
+    return {renamed.get(key, key): value for key, value in values.items()} if renamed else values
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -204,7 +204,7 @@ class Soloist(Trained[Solo]):
         own = self._samples(recording, gain_db)
         n_frames = frames.n_frames(len(own), config.hop_samples)
         local = torch.zeros(N_MELODY_ROWS, n_frames)
-        if config.is_told_melody:
+        if config.is_melody_conditioned:
             local[0] = torch.from_numpy(features.f0_of(self._tracker.track(recording), n_frames, config.features))
         local[1] = torch.from_numpy(features.level_dbfs(own, config.features))
         if not config.n_mels:

@@ -34,7 +34,7 @@ class _Library:
 
     functions: Any
     sample_rate: int
-    heard: list[npt.NDArray[np.int16]]
+    collected: list[npt.NDArray[np.int16]]
     callback: Any  # kept, so that it is not collected while the library calls it
 
 
@@ -62,13 +62,13 @@ def speak(text: str, voice: str, words_a_minute: int = 150) -> npt.NDArray[np.in
     if library.functions.espeak_SetVoiceByName(voice.encode()) != _OK or (variant and not _has_variant(variant)):
         raise UserError(f"eSpeak NG has no voice {voice!r}; try {', '.join(VOICES)}")
     library.functions.espeak_SetParameter(_RATE, words_a_minute, 0)
-    library.heard.clear()
+    library.collected.clear()
     said = text.encode() + b"\0"
     library.functions.espeak_Synth(said, len(said), 0, 0, 0, _UTF8, None, None)
     library.functions.espeak_Synchronize()
-    if not library.heard:
+    if not library.collected:
         raise UserError(f"eSpeak NG says nothing to {text!r} in {language}")
-    return np.concatenate(library.heard)
+    return np.concatenate(library.collected)
 
 
 def _has_variant(variant: str) -> bool:
@@ -92,11 +92,11 @@ def _library() -> _Library:
     rate = functions.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT)
     if rate <= 0:
         raise UserError(f"{path}: eSpeak NG does not start; is its data beside it?")
-    heard: list[npt.NDArray[np.int16]] = []
+    collected: list[npt.NDArray[np.int16]] = []
 
     def take(samples: Any, n_samples: int, events: Any) -> int:
         if n_samples > 0:
-            heard.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
+            collected.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
         return 0
 
     kind: Callable[..., Any] = ctypes.CFUNCTYPE(
@@ -104,7 +104,7 @@ def _library() -> _Library:
     )
     callback = kind(take)
     functions.espeak_SetSynthCallback(callback)
-    return _Library(functions, rate, heard, callback)
+    return _Library(functions, rate, collected, callback)
 
 
 def _found() -> tuple[str, bytes | None]:

@@ -55,20 +55,20 @@ def log_mel(samples: Tensor, config: MelConfig) -> Tensor:
     return (config.weights @ magnitude).clamp(min=config.floor).log()
 
 
-def griffin_lim(log_mel: Tensor, config: MelConfig, n_turns: int = 60, seed: int = 0) -> Tensor:
+def griffin_lim(log_mel: Tensor, config: MelConfig, n_iterations: int = 60, seed: int = 0) -> Tensor:
     """Sound that has this spectrogram, as far as there is one: `[mels, F] -> [(F - 1) * hop]`."""
     magnitude = magnitude_of(log_mel, config) / _scale(config)
-    turns = torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(seed))
-    phases, before = torch.polar(torch.ones_like(turns), 2 * math.pi * turns), torch.zeros(())
+    cycles = torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(seed))
+    phases, before = torch.polar(torch.ones_like(cycles), 2 * math.pi * cycles), torch.zeros(())
     momentum = 0.99 / 1.99
-    for _ in range(n_turns):
+    for _ in range(n_iterations):
         found = _spectrum(_sound(magnitude * phases, config), config)
         moved = found - momentum * before
         phases, before = moved / (moved.abs() + 1e-9), found
     return _sound(magnitude * phases, config)
 
 
-def magnitude_of(log_mel: Tensor, config: MelConfig, n_turns: int = 200) -> Tensor:
+def magnitude_of(log_mel: Tensor, config: MelConfig, n_iterations: int = 200) -> Tensor:
     """Magnitudes `[bins, F]`, none negative, whose bands are those of a log-mel: multiplicative updates.
 
     Source: Lee and Seung 2001, for the squared error with one factor fixed.
@@ -76,7 +76,7 @@ def magnitude_of(log_mel: Tensor, config: MelConfig, n_turns: int = 200) -> Tens
     wanted, weights = log_mel.exp(), config.weights
     magnitude = weights.T @ wanted + 1e-6
     from_wanted = weights.T @ wanted
-    for _ in range(n_turns):
+    for _ in range(n_iterations):
         magnitude = magnitude * from_wanted / (weights.T @ (weights @ magnitude) + 1e-9)
     return magnitude
 

@@ -168,7 +168,7 @@ class Tacotron(nn.Module):
         self,
         letters: Tensor,
         speakers: Tensor,
-        told: tuple[Tensor, ...] | None,
+        targets: tuple[Tensor, ...] | None,
         generator: torch.Generator,
         max_steps: int = 0,
     ) -> Spoken:
@@ -178,9 +178,9 @@ class Tacotron(nn.Module):
         looked, means = read.new_zeros(n, read.shape[2]), read.new_zeros(n, self.config.n_gaussians)
         frame, is_over = read.new_zeros(n, self.config.n_mels), torch.zeros(n, dtype=torch.bool)
         frames, stops, alignment = [], [], []
-        for step in range(len(told) if told is not None else max_steps):
-            heard = told[step] if told is not None else self._prenet(frame, generator)
-            looking = self.looking(torch.cat([heard, looked], dim=1), looking)
+        for step in range(len(targets) if targets is not None else max_steps):
+            previous = targets[step] if targets is not None else self._prenet(frame, generator)
+            looking = self.looking(torch.cat([previous, looked], dim=1), looking)
             weights, means = self.attention(looking, means, places, is_there)
             looked = (weights[:, None] @ read)[:, 0]
             saying = self.saying(torch.cat([looking, looked], dim=1), saying)
@@ -190,7 +190,7 @@ class Tacotron(nn.Module):
             alignment.append(weights)
             frame = frames[-1][:, -self.config.n_mels :]
             is_over |= stops[-1].detach() > 0
-            if told is None and bool(is_over.all()):
+            if targets is None and bool(is_over.all()):
                 break
         rough = torch.stack(frames, dim=1).reshape(n, -1, self.config.n_mels)  # [B, S, r * mels] -> [B, S * r, mels]
         return Spoken(rough, rough + self._postnet(rough), torch.stack(stops, 1), torch.stack(alignment, 1))

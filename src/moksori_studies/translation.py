@@ -73,10 +73,10 @@ class Study:
 
 def draw_attention(study: Study, model: Translator, sentence: str, path: Path) -> None:
     """Draw where the decoder looks while it speaks."""
-    heard, said, weights = study.attention(model, sentence)
+    source_pieces, said, weights = study.attention(model, sentence)
     figure, (axis,) = pages.panels(1, 3.4, 3.2)
     axis.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axis.set_xticks(range(len(heard)), heard)
+    axis.set_xticks(range(len(source_pieces)), source_pieces)
     axis.set_yticks(range(len(said)), said)
     pages.label(axis, "heard", "said", f"{sentence} → {study.say(model, sentence)}")
     pages.write_svg(figure, path)

@@ -100,7 +100,7 @@ def test_pitch_of_a_frame_is_found_to_a_tenth_of_a_semitone() -> None:
 
 def test_a_pitch_track_is_followed() -> None:
     """Notes in an order that it never heard: within half a semitone in nine of ten frames."""
-    config = SoloConfig(sample_rate=RATE, hop_samples=HOP, is_told_melody=True, decoder=SMALL)
+    config = SoloConfig(sample_rate=RATE, hop_samples=HOP, is_melody_conditioned=True, decoder=SMALL)
     model = Solo(config, ["a"])
     notes = [480.0 * 2 ** (step / 6) for step in range(7)]  # an octave of whole tones
     chance = torch.Generator().manual_seed(0)
@@ -119,7 +119,12 @@ def test_a_pitch_track_is_followed() -> None:
 def test_a_condition_that_is_swapped_swaps_the_scores_from_there_on() -> None:
     """Up to the swap nothing changes, whatever comes; from its first sample on everything may."""
     config = SoloConfig(
-        sample_rate=8000, hop_samples=80, singer_channels=3, is_told_melody=True, mel_window_samples=512, decoder=SMALL
+        sample_rate=8000,
+        hop_samples=80,
+        singer_channels=3,
+        is_melody_conditioned=True,
+        mel_window_samples=512,
+        decoder=SMALL,
     )
     model, singer = Solo(config, ["a", "b"]), torch.tensor([0, 1])
     codes = torch.randint(0, 256, (2, 800))
@@ -140,7 +145,7 @@ def test_it_hears_what_its_settings_say_and_nothing_else(singer: int, melody: bo
         sample_rate=8000,
         hop_samples=80,
         singer_channels=singer,
-        is_told_melody=melody,
+        is_melody_conditioned=melody,
         mel_window_samples=window,
         decoder=SMALL,
     )

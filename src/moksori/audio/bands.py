@@ -49,8 +49,8 @@ def filters() -> Tensor:
     low = torch.tensor(_prototype(), dtype=torch.float64)
     n = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
     band = torch.arange(N_BANDS, dtype=torch.float64)[:, None]
-    turn = torch.where(band % 2 == 0, math.pi / 4, -math.pi / 4)
-    waves = low * torch.cos((2 * band + 1) * (math.pi / (2 * N_BANDS)) * n - turn)
+    phase = torch.where(band % 2 == 0, math.pi / 4, -math.pi / 4)
+    waves = low * torch.cos((2 * band + 1) * (math.pi / (2 * N_BANDS)) * n - phase)
     return (waves / waves.square().sum(dim=1, keepdim=True).sqrt()).float()
 
 

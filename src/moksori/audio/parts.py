@@ -299,9 +299,9 @@ def _of_no_claim(data: Bytes) -> tuple[int, bytes, int] | None:
         while at + 12 <= len(data):
             name, size = struct.unpack(">4sq", data[at : at + 12])
             if name == b"data":  # 4 bytes of a count of edits come before the sound
-                is_told = 4 < size <= len(data) - at - 12
+                is_stated = 4 < size <= len(data) - at - 12
                 is_cut = size > len(data) - at - 12
-                if is_told or (is_cut and size != (1 << 63) - 1) or len(data) - at - 16 <= 0:
+                if is_stated or (is_cut and size != (1 << 63) - 1) or len(data) - at - 16 <= 0:
                     break
                 return at + 4, struct.pack(">q", len(data) - at - 12), at + 16
             if size < 0:

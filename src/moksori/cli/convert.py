@@ -598,9 +598,9 @@ def _different_ways(sung: list[tuple[Path, Path, str, Report]]) -> str:
             if singer == label:
                 moved.setdefault(report.transpose_semitones, []).append(source.name)
         if len(moved) > 1:
-            told = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))
+            shifts = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))
             return (
-                f"note: {label} sings these songs moved differently: {told}. If they are parts of one song, add "
+                f"note: {label} sings these songs moved differently: {shifts}. If they are parts of one song, add "
                 f"--together, or give --transpose {max(moved, key=lambda by: len(moved[by])):g}"
             )
     return ""

@@ -68,7 +68,7 @@ def _kind(config: dict[str, Any]) -> dict[str, str]:
         return {}
     conditioning = {
         "who sings": config["singer_channels"],
-        "pitch and loudness": config["is_told_melody"],
+        "pitch and loudness": config.get("is_melody_conditioned", config.get("is_told_melody")),
         "log-mel (a vocoder)": config["mel_window_samples"],
     }
     return {

@@ -106,7 +106,7 @@ class Watcher:
         # Drawn by nobody but ourselves: columns of rich are cut from the right where there is no room.
         self._bar = Progress(_Lines(self), console=self._console, disable=not self._console.is_terminal)
         self._bar.add_task("training", total=None)
-        self._step, self._seconds, self._told_at = 0, 0.0, now()
+        self._step, self._seconds, self._updated_at = 0, 0.0, now()
         self._n_here, self._paced = 0, (0, 0.0)  # steps of this sitting; step and seconds after the warm-up
         self._figures = ""
         self._next_line_seconds = 0.0
@@ -117,7 +117,7 @@ class Watcher:
 
         match event:
             case events.Resumed():
-                self._step, self._seconds, self._told_at = event.step, event.seconds, self._now()
+                self._step, self._seconds, self._updated_at = event.step, event.seconds, self._now()
                 self._bar.start()
                 for warning in event.warnings:
                     self._say(f"warning: {warning}")
@@ -149,7 +149,7 @@ class Watcher:
 
     def lines(self, width: int) -> str:
         """The live lines at a width: the first always, then the losses once there are some."""
-        gone = self._seconds + (self._now() - self._told_at)  # also while a step takes long
+        gone = self._seconds + (self._now() - self._updated_at)  # also while a step takes long
         left = self._left(gone)
         whole = self._budget.max_steps
         share = gone / self._budget.seconds if self._is_timed else self._step / whole
@@ -168,7 +168,7 @@ class Watcher:
 
     def _note_step(self, step: int, seconds: float) -> None:
         self._n_here += 1
-        self._step, self._seconds, self._told_at = step, seconds, self._now()
+        self._step, self._seconds, self._updated_at = step, seconds, self._now()
         if self._n_here <= _WARM_UP_STEPS:
             self._paced = (step, seconds)
         if self._n_here == _PACE_STEPS and self.speed:

@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-TOLD = ("singer", "melody", "mel")
+CONDITIONINGS = ("singer", "melody", "mel")
 _SINGER_CHANNELS = 16  # where the recipe does not say
 _MEL_SECONDS = 0.064  # the window that is nearest to this
 
@@ -141,14 +141,14 @@ def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
         raise UserError(f"recipe {recipe.name or 'without a name'} trains a voice to convert to; use moksori train")
     if tell is None:
         return recipe
-    unknown = sorted(set(tell) - set(TOLD))
+    unknown = sorted(set(tell) - set(CONDITIONINGS))
     if unknown:
-        raise UserError(f"--tell {unknown[0]}: a WaveNet can be told {', '.join(TOLD)}")
+        raise UserError(f"--tell {unknown[0]}: a WaveNet can be told {', '.join(CONDITIONINGS)}")
     window = min(features.WINDOWS, key=lambda samples: abs(samples / config.sample_rate - _MEL_SECONDS))
     changed = dataclasses.replace(
         config,
         singer_channels=(config.singer_channels or _SINGER_CHANNELS) if "singer" in tell else 0,
-        is_told_melody="melody" in tell,
+        is_melody_conditioned="melody" in tell,
         mel_window_samples=(config.mel_window_samples or window) if "mel" in tell else 0,
     )
     return dataclasses.replace(recipe, model=changed)

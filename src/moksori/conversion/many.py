@@ -21,7 +21,7 @@ from moksori import arguments, checkpoint, ownership
 from moksori.audio import files
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
-from moksori.conversion import analysis, hearing
+from moksori.conversion import acoustics, analysis
 from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.song import Instrument, Song
@@ -184,8 +184,8 @@ def _beside_a_voice(song: SongFile, sung: Song, info: AudioInfo) -> list[str]:
     """What was in a song beside one dry voice, in words."""
     if sung.source_track is None or not sung.source_track.is_voiced.any():
         return []
-    found = hearing.heard(_blocks_of(song, info.sample_rate), info.sample_rate, sung.source_track)
-    return hearing.remarks(found, is_separated=song.is_separated)
+    found = acoustics.estimate(_blocks_of(song, info.sample_rate), info.sample_rate, sung.source_track)
+    return acoustics.remarks(found, is_separated=song.is_separated)
 
 
 def _blocks_of(song: SongFile, sample_rate: int) -> Iterator[Samples]:

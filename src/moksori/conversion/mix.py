@@ -131,11 +131,11 @@ def _take_apart(
 ) -> None:
     """Write voice and backing of a mix; all who wait for them are told."""
 
-    def told(progress: Progress) -> None:
+    def forwarded(progress: Progress) -> None:
         for tell in tells:
             part(tell, 0.0, _APART)(progress)
 
-    separation.stems(source, places["voice"], places["backing"], separator, progress=told)
+    separation.stems(source, places["voice"], places["backing"], separator, progress=forwarded)
 
 
 def _converted(

@@ -194,7 +194,7 @@ def voice_blocks(separator: Separator, blocks: Iterator[Samples], sample_rate: i
     """
     total, into, out = 0, list[StreamResampler](), list[StreamResampler]()
 
-    def heard() -> Iterator[Samples]:
+    def resampled() -> Iterator[Samples]:
         nonlocal total
         for block in blocks:
             if not into:
@@ -205,7 +205,7 @@ def voice_blocks(separator: Separator, blocks: Iterator[Samples], sample_rate: i
         yield _stacked([one.flush() for one in into])
 
     done = 0
-    for voice in _masked(separator, heard()):
+    for voice in _masked(separator, resampled()):
         ready = _stacked([one.push(column) for one, column in zip(out, _columns(voice), strict=True)])
         done += len(ready)
         yield ready
@@ -279,8 +279,8 @@ def _share(separator: Separator, magnitudes: Tensor) -> Tensor:
     """
     n_channels = magnitudes.shape[0]
     two = magnitudes if n_channels == 2 else magnitudes.mean(dim=0, keepdim=True).expand(2, -1, -1)
-    told = two[:, :N_BINS].transpose(1, 2)[None]  # [1, 2, N_FRAMES, N_BINS]
-    share = separator(told)[0].transpose(1, 2)
+    magnitudes = two[:, :N_BINS].transpose(1, 2)[None]  # [1, 2, N_FRAMES, N_BINS]
+    share = separator(magnitudes)[0].transpose(1, 2)
     if n_channels != 2:
         share = share.mean(dim=0, keepdim=True).expand(n_channels, -1, -1)
     return functional.pad(share, (0, 0, 0, magnitudes.shape[1] - N_BINS))

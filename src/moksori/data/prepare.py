@@ -222,12 +222,12 @@ class Difference:
     new: tuple[str, ...]  # sources whose sound the corpus does not have
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"{len(names)} {what}, such as {names[0]}" if len(names) > 1 else f"{names[0]} {what}"
             for what, names in (("gone or changed", self.gone), ("new or changed", self.new))
             if names
         ]
-        return "; ".join(told)
+        return "; ".join(parts)
 
 
 def difference(songs: Path, corpus: Corpus, singer: str = "") -> Difference:
@@ -556,8 +556,8 @@ class _Worker:
                 for block in part.blocks():
                     writer.write(block[:, None])
             n_bytes.append(path.stat().st_size)
-        told = {"settings": self._settings(len(parts)), "audio_sha256": clips.audio_sha256, "n_bytes": n_bytes}
-        write_json(sidecar, told | {"recordings": [dataclasses.asdict(recording) for recording in clips.recordings]})
+        header = {"settings": self._settings(len(parts)), "audio_sha256": clips.audio_sha256, "n_bytes": n_bytes}
+        write_json(sidecar, header | {"recordings": [dataclasses.asdict(recording) for recording in clips.recordings]})
 
 
 def _examples(skipped: list[Skipped]) -> str:

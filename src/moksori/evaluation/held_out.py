@@ -1,4 +1,4 @@
-"""What a model does on recordings it never saw: does it use what it is told, and does its latent keep the secret?"""
+"""Held-out figures of a model: does its decoder use its conditioning, and does its latent hide the singer?"""
 
 from __future__ import annotations
 

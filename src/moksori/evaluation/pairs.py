@@ -269,7 +269,7 @@ class Texts:
         table = rows.read(path, ("file",), ("text", "original_file"), is_open=True)
         if table and not {"text", "original_file"} & table[0].keys():
             raise DataError(f"{path}: no column text (or original_file); expected the columns file and text")
-        return cls({row["file"]: row.get("text") or _told_by(row.get("original_file", "")) for row in table})
+        return cls({row["file"]: row.get("text") or _text_in(row.get("original_file", "")) for row in table})
 
     def of(self, recording: str) -> str | None:
         """The text of a recording, by the posix path whose last two parts are `<singer>/<name>`; None if unknown."""
@@ -337,8 +337,8 @@ def _name(recording: str, target: str) -> str:
 
     It depends on nothing else, so that a conversion is found again; two hardly ever share a name.
     """
-    told_apart = zlib.crc32(f"{recording}\0{target}".encode())
-    return f"{_slug(PurePosixPath(recording).stem)}-to-{_slug(target)}-{told_apart:08x}"
+    checksum = zlib.crc32(f"{recording}\0{target}".encode())
+    return f"{_slug(PurePosixPath(recording).stem)}-to-{_slug(target)}-{checksum:08x}"
 
 
 def _slug(text: str) -> str:
@@ -349,5 +349,5 @@ def _ending(name: str) -> str:
     return "/".join(PurePosixPath(name).parts[-2:])
 
 
-def _told_by(original_file: str) -> str:
+def _text_in(original_file: str) -> str:
     return PurePosixPath(original_file).stem

@@ -42,7 +42,7 @@ class Settings(Protocol):
 
     @property
     def melody_hop_samples(self) -> int:
-        """How often the model is told pitch and level; 0: it is not, and hears for itself."""
+        """Hop of the melody conditioning (pitch and level), in samples; 0 where there is none."""
 
     @property
     def has_detail(self) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from moksori.models import conditions
 from moksori.models.conditions import Conditioning
 from moksori.models.singers import SingerTable
 from moksori.models.wavenet import WaveNet, WaveNetConfig
+from moksori.settings import FormerName
 
 N_MELODY_ROWS = 2  # f0 and level, the first rows of the local features
 
@@ -36,7 +38,8 @@ class SoloConfig:
     sample_rate: int = 16_000  # Hz
     hop_samples: int = 160  # how often the local conditioning changes
     singer_channels: int = 0  # width of a singer's vector, the global conditioning; 0: none
-    is_told_melody: bool = False  # local conditioning: pitch and loudness
+    # local conditioning: pitch and loudness
+    is_melody_conditioned: Annotated[bool, FormerName("is_told_melody")] = False
     mel_window_samples: int = 0  # local conditioning: the log-mel of this window, one of `features.WINDOWS`; 0: none
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
 
@@ -56,7 +59,7 @@ class SoloConfig:
     @property
     def has_local_conditioning(self) -> bool:
         """Whether there is local conditioning, which comes from a recording."""
-        return self.is_told_melody or self.mel_window_samples > 0
+        return self.is_melody_conditioned or self.mel_window_samples > 0
 
     @property
     def has_global_conditioning(self) -> bool:
@@ -71,7 +74,7 @@ class SoloConfig:
     @property
     def condition_channels(self) -> int:
         """Width of the conditioning, all kinds together."""
-        return self.singer_channels + conditions.MELODY_CHANNELS * self.is_told_melody + self.n_mels
+        return self.singer_channels + conditions.MELODY_CHANNELS * self.is_melody_conditioned + self.n_mels
 
     @property
     def features(self) -> FeatureConfig:
@@ -85,8 +88,8 @@ class SoloConfig:
 
     @property
     def melody_hop_samples(self) -> int:
-        """How often the melody is told; 0: it is not."""
-        return self.hop_samples if self.is_told_melody else 0
+        """Hop of the melody conditioning, in samples; 0 where there is none."""
+        return self.hop_samples if self.is_melody_conditioned else 0
 
     @property
     def has_detail(self) -> bool:
@@ -136,7 +139,7 @@ class Solo(nn.Module):
                 f"this WaveNet is conditioned on {n_rows} rows of a recording, not {local_features.shape[1]}"
             )
         parts = []
-        if config.is_told_melody:
+        if config.is_melody_conditioned:
             parts.append(conditions.melody(local_features[:, 0], local_features[:, 1]))
         if config.n_mels:
             parts.append(conditions.mel(local_features[:, N_MELODY_ROWS:]))

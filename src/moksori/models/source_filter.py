@@ -116,8 +116,8 @@ class SourceFilterDecoder(nn.Module):
         share = gain[:, None, None]
         mean = shapes.by_frame(voice[:, :, None], f0_hz)
         detail = share * (passing - mean)
-        told_gain = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, passing.shape[2])
-        correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), detail, told_gain], learned)
+        gain_channel = (2.0 * gain - 1.0)[:, None, None].expand(-1, 1, passing.shape[2])
+        correction = self._net(z, [conditions.melody(f0_hz, level_dbfs), detail, gain_channel], learned)
         smooth = torch.cat([shapes.smooth(part, _N_CORRECTED) for part in correction.chunk(2, dim=1)], dim=1)
         return mean + detail + smooth + (1 - share) * (correction - smooth)
 

@@ -59,7 +59,7 @@ class SourceFilterModelConfig:
 
     @property
     def melody_hop_samples(self) -> int:
-        """How often the melody is told: with every frame."""
+        """Hop of the melody conditioning, in samples: that of the features."""
         return self.hop_samples
 
     @property
@@ -166,7 +166,7 @@ class SourceFilterModel(nn.Module):
     def controls_of(
         self, z: Tensor, shape: Tensor, level: Tensor, f0_hz: Tensor, mean: Tensor, singer_vectors: Tensor, gain: Tensor
     ) -> Controls:
-        """What to sing, with a detail path: of what `heard_of` was told, at a gain `[B]` in [0, 1]."""
+        """Controls with a detail path: of the excerpts that `encoder_input_of` is of, at a gain `[B]` in [0, 1]."""
         passing = shapes.coloured(shape, f0_hz, shapes.colour(mean, self._voice(singer_vectors)))
         sung = self.decoder.corrected(z, f0_hz, conditions.dbfs(level), singer_vectors, passing, gain)
         log_envelopes = shapes.log_envelopes(sung, level, f0_hz, self.config.features.envelope)

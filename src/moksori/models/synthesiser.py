@@ -235,8 +235,8 @@ def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, track: O
     ends = torch.cat([amplitude[:, 1:], amplitude[:, -1:]], dim=1)
     along = torch.arange(hop).to(amplitude) / hop
     amplitudes = (amplitude[..., None] * (1 - along) + ends[..., None] * along).flatten(1)  # [K, T]
-    turns = torch.frac(number * cycles + torch.remainder(0.37 * number * (number - 1), 1.0)).to(amplitude)
-    return (amplitudes * torch.cos(2.0 * math.pi * turns)).sum(dim=0)
+    phase_cycles = torch.frac(number * cycles + torch.remainder(0.37 * number * (number - 1), 1.0)).to(amplitude)
+    return (amplitudes * torch.cos(2.0 * math.pi * phase_cycles)).sum(dim=0)
 
 
 def _read(power: Tensor, frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:

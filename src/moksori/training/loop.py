@@ -150,7 +150,7 @@ class Trainer:
         else:
             self._write_model()  # a kill may have come between a state and its model file
         self._times = dict.fromkeys(("save", "sample", "score"), self._look_at_the_clock())
-        saved_step, rollbacks, astray_at = counters.step, 0, 0
+        saved_step, rollbacks, diverged_at = counters.step, 0, 0
 
         def is_over() -> bool:
             counters.seconds = before + self._look_at_the_clock() - began
@@ -168,9 +168,9 @@ class Trainer:
                 self._tell(Stepped(counters.step, phase, before + self.clock() - began))
                 if self._observe():
                     saved_step = counters.step
-                    rollbacks = rollbacks if saved_step <= astray_at else 0  # it came past the bad place
+                    rollbacks = rollbacks if saved_step <= diverged_at else 0  # it came past the bad place
             except Diverged as reason:
-                rollbacks, astray_at = rollbacks + 1, max(astray_at, counters.step)
+                rollbacks, diverged_at = rollbacks + 1, max(diverged_at, counters.step)
                 self._roll_back(str(reason), rollbacks)
                 saved_step = counters.step
         if counters.step != saved_step:
@@ -349,7 +349,7 @@ class Trainer:
         checkpoint.write_model(self.folder.model, self._handed_out(), provenance)
 
     def _roll_back(self, reason: str, rollbacks: int) -> None:
-        astray_at, attempt = self.counters.step, self.counters.attempt
+        diverged_at, attempt = self.counters.step, self.counters.attempt
         if rollbacks == _PATIENCE and self.ranks.is_writer:
             self.folder.discard_newest_state()
         self._resume()
@@ -360,7 +360,7 @@ class Trainer:
                 "set optimiser.clip_value to 1.0, and train into a new folder"
             )
         self.counters.attempt = attempt + 1
-        self._tell(RolledBack(astray_at, self.counters.step, reason))
+        self._tell(RolledBack(diverged_at, self.counters.step, reason))
 
     def _resume(self) -> list[str] | None:
         """Take up the newest whole state on disk; warnings about damaged ones, or None if there is no state."""

@@ -36,7 +36,7 @@ from moksori.training.shards import Team
 
 DATA = "data"  # of a run's folder: what is prepared of raw recordings
 _CALIBRATION_SEGMENTS = 16
-_HEARD_SINGERS = 256  # of a larger corpus so many, evenly spread, are validated: time and memory do not grow with it
+_MOST_VALIDATED = 256  # of a larger corpus so many, evenly spread, are validated: time and memory do not grow with it
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def _begun(folder: RunFolder, corpus: Corpus, recipe: Recipe, options: RunOption
         torch.manual_seed(options.seed)  # the weights' first values; nothing else draws from the global generator
         if not recipe.base:
             return kinds.build(recipe.model, corpus.singers).to(options.device), Identity(*who)
-        if told := folder.began_from():  # the voice that it began from need not be there any more
-            line, others = told
+        if origin := folder.began_from():  # the voice that it began from need not be there any more
+            line, others = origin
             model = kinds.build(recipe.model, [*corpus.singers, *others])
         else:
             base = warm_start.load(recipe.base)
@@ -215,7 +215,7 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
     def held_out(n_samples: int, per_singer: int, most_singers: int) -> list[Segment]:
         return medium.table(corpus, "validation", n_samples).fixed_items(per_singer, most_singers)
 
-    scored = held_out(recipe.segment_samples, loop.validation_segments, _HEARD_SINGERS)
+    scored = held_out(recipe.segment_samples, loop.validation_segments, _MOST_VALIDATED)
     chosen = held_out(math.ceil(loop.sample_seconds * rate / hop) * hop, 1, loop.sample_pairs)
 
     def figures() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A teacher of words: a conversion shall be heard as its source is, by the encoder of a recogniser of speech.
+"""Perceptual loss of words: a conversion shall have the features of its source in the encoder of a speech recogniser.
 
     source's envelopes at the conversion's pitch --expected log-mel--> Whisper's encoder --> frames ---.
     conversion's envelopes ------------------------expected log-mel--> Whisper's encoder --> frames --- angle
@@ -69,9 +69,9 @@ class WordsTeacher:
         return torch.stack(angles).mean()
 
     def _listen(self, controls: Controls, expectation: WhisperExpectation, n_clips: int) -> list[Tensor]:
-        heard = Controls(
+        selected = Controls(
             controls.f0_hz[:n_clips], controls.harmonics[:n_clips].float(), controls.noise[:n_clips].float()
         )
         wanted = [round(depth * self._encoder.n_layers) - 1 for depth in _LAYERS]
-        frames = self._encoder.layers(expectation.of(heard), wanted)
+        frames = self._encoder.layers(expectation.of(selected), wanted)
         return [layer - layer.mean(dim=1, keepdim=True) for layer in frames]

@@ -35,6 +35,14 @@ REPORT = Report(
 )
 
 
+def test_a_report_whose_items_say_what_was_heard_is_read_as_before(tmp_path: Path) -> None:
+    path = report.save(REPORT, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert '"predicted"' in text
+    path.write_text(text.replace('"predicted"', '"heard"'), encoding="utf-8")
+    assert report.load(path) == REPORT
+
+
 def test_what_is_saved_is_loaded_from_the_file_and_from_its_folder(tmp_path: Path) -> None:
     path = report.save(REPORT, tmp_path)
     assert report.load(path) == report.load(tmp_path) == REPORT

@@ -143,7 +143,7 @@ def test_a_pool_is_as_large_as_the_recipe_says_and_sung_once_for_each_refresh(
     for step in (10, 11, 12, 13, 18, 19, 20, 21, 26):
         phase.batch(step, 0)
     assert sung == [8, 8, 8]  # 2 batches of 4 clips, in one lockstep batch, before steps 10, 18 and 26
-    assert phase.tensors()["heard"].shape[:2] == (2, 4)
+    assert phase.tensors()["inputs"].shape[:2] == (2, 4)
 
 
 def test_every_virtual_singer_has_another_singer_in_it(

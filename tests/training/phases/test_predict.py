@@ -29,7 +29,7 @@ from moksori.training.recipe import Recipe
 FORMS = {
     "nothing": {},
     "singer": {"singer_channels": 3},
-    "melody": {"is_told_melody": True},
+    "melody": {"is_melody_conditioned": True},
     "mel and singer": {"singer_channels": 3, "mel_window_samples": 512},
 }
 
@@ -106,7 +106,7 @@ def test_held_out_figures_are_means_with_the_conditioning_of_itself_and_of_anoth
         sample_rate=8000,
         hop_samples=80,
         singer_channels=2,
-        is_told_melody=True,
+        is_melody_conditioned=True,
         decoder=WaveNetConfig(blocks=1, layers=2, residual_channels=4, skip_channels=4),
     )
     model = Solo(config, ["a", "b"])

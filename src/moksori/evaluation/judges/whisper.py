@@ -86,8 +86,8 @@ class Whisper:
             mel = self._engine.StorageView.from_array(whisper_mel.log_mel(sound)[None])
             piece = self._model.encode(mel, to_cpu=True)
             pieces.append(piece)
-            heard = np.array(piece, np.float32, copy=True)[0]  # [1500, width]
-            frames.append(heard[: max(1, len(sound) * _FRAMES_PER_SECOND // _RATE)])
+            encoded = np.array(piece, np.float32, copy=True)[0]  # [1500, width]
+            frames.append(encoded[: max(1, len(sound) * _FRAMES_PER_SECOND // _RATE)])
             seconds.append(len(sound) / _RATE)
         joined = np.concatenate(frames)[lead:]
         return Encoding(tuple(pieces), joined, _is_sung(samples)[lead : lead + len(joined)], tuple(seconds))

@@ -27,7 +27,7 @@ def letters(text: str) -> str:
     return "".join(letter for letter in plain if unicodedata.category(letter)[0] in "LNM")
 
 
-def error_rate(heard: str, expected: str) -> float | None:
+def error_rate(transcript: str, expected: str) -> float | None:
     """Share of the expected letters that are wrong, missing or too many, at most 1; None if nothing is expected.
 
     A recogniser that loses itself repeats a word for ever: that is all wrong, not more than all.
@@ -40,7 +40,7 @@ def error_rate(heard: str, expected: str) -> float | None:
     wanted = letters(expected)
     if not wanted:
         return None
-    return min(1.0, edit_distance(letters(heard), wanted) / len(wanted))
+    return min(1.0, edit_distance(letters(transcript), wanted) / len(wanted))
 
 
 def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:

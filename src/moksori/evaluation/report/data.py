@@ -10,7 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 from moksori import atomic, settings
 from moksori.errors import DataError, UserError
@@ -160,7 +160,7 @@ class Item:
     target_singer: str
     transpose_semitones: float
     scores: dict[str, float]  # by metric; what is not defined for it is left out
-    heard: dict[str, str]  # judge -> the singer it names
+    predicted: Annotated[dict[str, str], settings.FormerName("heard")]  # judge -> the singer that it names
     files: dict[str, str] = field(default_factory=dict)  # "source", "conversion" ... -> path below the report's folder
     texts: dict[str, str] = field(default_factory=dict)  # "source", "conversion" -> what Whisper reads in it
 
@@ -174,10 +174,10 @@ class Item:
 class Judge:
     """Who said who is singing, and how often it is right about real recordings that it never heard."""
 
-    name: str  # key of `Report.confusion` and `Item.heard`
+    name: str  # key of `Report.confusion` and `Item.predicted`
     description: str
     real_accuracy: Figure | None  # on held-out real recordings; None where there were none
-    real_confusion: list[list[int]]  # singer x heard, of the same recordings
+    real_confusion: list[list[int]]  # singer x predicted, of the same recordings
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Report:
     judges: list[Judge]
     rows: list[Row]
     items: list[Item]
-    confusion: dict[str, list[list[int]]]  # judge -> conversions, target x heard, in the order of `singers`
+    confusion: dict[str, list[list[int]]]  # judge -> conversions, target x predicted, in the order of `singers`
     verdict: list[str]  # sentences for a musician, the most important first
     notes: list[str]  # how the figures were made, and what they cannot say
     model: dict[str, Any]  # what is known about the model; empty for conversions of others

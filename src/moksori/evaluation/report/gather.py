@@ -103,7 +103,7 @@ def _of_row(items: Sequence[Item], name: str) -> list[Item]:
 
 def _judge(name: str, description: str, truth: Sequence[Item], singers: Sequence[str], seed: int) -> Judge:
     """A classifier with its accuracy on real recordings; None where there are none."""
-    is_right = [float(item.heard[name] == item.target_singer) for item in truth]
+    is_right = [float(item.predicted[name] == item.target_singer) for item in truth]
     accuracy = bootstrap.clustered(is_right, [item.recording for item in truth], seed) if truth else None
     return Judge(name, description, accuracy, _confusion(truth, name, singers))
 
@@ -112,7 +112,7 @@ def _confusion(items: Sequence[Item], judge: str, singers: Sequence[str]) -> lis
     """Counts, target x named, in the order of the singers."""
     counts = np.zeros((len(singers), len(singers)), int)
     for item in items:
-        counts[singers.index(item.target_singer), singers.index(item.heard[judge])] += 1
+        counts[singers.index(item.target_singer), singers.index(item.predicted[judge])] += 1
     return [[int(count) for count in row] for row in counts]
 
 

@@ -61,16 +61,16 @@ def _train_on(report: Report, say: Words) -> list[str]:
             budget=horizon.budget_text(whole),
         )
     if wanted == loop.usable_steps:
-        told_so = say(
+        advice = say(
             "Train on: recipe {recipe} needs about {wanted} steps until it is usable, this voice has {steps}.", **values
         )
     else:
-        told_so = say(
+        advice = say(
             "Train on: recipe {recipe} had about {wanted} steps for the figures that are shown of it, this voice has "
             "{steps}.",
             **values,
         )
-    return [told_so + when]
+    return [advice + when]
 
 
 def _record(report: Report, say: Words) -> list[str]:

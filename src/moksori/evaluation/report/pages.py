@@ -279,20 +279,25 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
     """Up to `count` items in their order; each choice is of the row, then of the singers, that had fewest turns."""
     left = list(range(len(items)))
     chosen: list[int] = []
-    turns: Counter[tuple[str, ...]] = Counter()
+    n_chosen: Counter[tuple[str, ...]] = Counter()
 
     def rank(index: int) -> tuple[int, int, int, int]:
         item = items[index]
-        source, target = turns["source", item.source_singer], turns["target", item.target_singer]
-        return turns["row", item.row], source + target, turns["pair", item.source_singer, item.target_singer], index
+        source, target = n_chosen["source", item.source_singer], n_chosen["target", item.target_singer]
+        return (
+            n_chosen["row", item.row],
+            source + target,
+            n_chosen["pair", item.source_singer, item.target_singer],
+            index,
+        )
 
     while left and len(chosen) < count:
         index = min(left, key=rank)
         left.remove(index)
         chosen.append(index)
         item = items[index]
-        turns.update([("row", item.row), ("source", item.source_singer), ("target", item.target_singer)])
-        turns["pair", item.source_singer, item.target_singer] += 1
+        n_chosen.update([("row", item.row), ("source", item.source_singer), ("target", item.target_singer)])
+        n_chosen["pair", item.source_singer, item.target_singer] += 1
     return [items[index] for index in sorted(chosen)]
 
 

@@ -14,7 +14,7 @@ from moksori.language import ENGLISH, Words
 # A judge that is wrong about a tenth of real recordings cannot tell a good voice from a fair one.
 _RELIABLE_JUDGE = 0.9
 # Of real recordings nearly all are named rightly; a voice that is heard in nine of ten clips is there.
-_HEARD, _PARTLY_HEARD = 0.9, 0.5
+_IDENTIFIED, _PARTLY_IDENTIFIED = 0.9, 0.5
 # Published figures: .71 for the first system of this kind, .97 for one that is told the pitch.
 _IN_TUNE, _PARTLY_IN_TUNE = 0.95, 0.7
 _WORDS_KEPT_POINTS = 0.1  # vowels found as well as in real recordings, but for ten of a hundred
@@ -96,11 +96,11 @@ def _who(converted: Row, truth: Row | None, say: Words, *, is_sure: bool) -> str
     kept = say(", and as the source in {share}", share=_share(leak)) if leak else ""
     if not is_sure:
         head = say("Whose voice it is cannot be told for sure. ")
-    elif leak and leak.mean > 0.5 and identified.mean < _PARTLY_HEARD:
+    elif leak and leak.mean > 0.5 and identified.mean < _PARTLY_IDENTIFIED:
         head = say("Nothing was converted: the source singer is still heard. ")
-    elif identified.mean >= _HEARD:
+    elif identified.mean >= _IDENTIFIED:
         head = say("The voice is the target's. ")
-    elif identified.mean >= _PARTLY_HEARD:
+    elif identified.mean >= _PARTLY_IDENTIFIED:
         head = say("The voice is often the target's, but not reliably. ")
     else:
         head = say("The voice is not the target's. ")
@@ -166,16 +166,16 @@ def _letters(by_name: Mapping[str, Row], say: Words) -> str:
         if wrong is None:
             continue
         if is_of_strangers:
-            told = say("Whisper reads {share} of the letters of songs by strangers otherwise", share=_share(wrong))
+            finding = say("Whisper reads {share} of the letters of songs by strangers otherwise", share=_share(wrong))
         else:
-            told = say("Whisper reads {share} of the letters otherwise", share=_share(wrong))
+            finding = say("Whisper reads {share} of the letters otherwise", share=_share(wrong))
         if moved is None:
-            return say("Words: {told}; nobody knows how many a change of pitch alone would cost.", told=told)
+            return say("Words: {finding}; nobody knows how many a change of pitch alone would cost.", finding=finding)
         beside = say(" (the source moved in pitch only: {share})", share=_share(moved))
         if moved.mean > _UNREADABLE:
-            return say("Words: Whisper cannot judge them here: {told}{beside}.", told=told, beside=beside)
+            return say("Words: Whisper cannot judge them here: {finding}{beside}.", finding=finding, beside=beside)
         is_kept = wrong.mean - moved.mean <= _LETTERS_KEPT
-        return f"{say('Words kept') if is_kept else say('Words suffer')}: {told}{beside}."
+        return f"{say('Words kept') if is_kept else say('Words suffer')}: {finding}{beside}."
     return ""
 
 
@@ -224,7 +224,7 @@ def _weakest(
         return ""
     index, row = min(rows, key=lambda indexed: indexed[1][indexed[0]] / sum(indexed[1]))
     share = row[index] / sum(row)
-    if share >= _HEARD or not any(row[index] for index, row in rows):
+    if share >= _IDENTIFIED or not any(row[index] for index, row in rows):
         return ""
     identified, count = max(
         ((other, count) for other, count in enumerate(row) if other != index), key=lambda found: found[1]

@@ -107,16 +107,16 @@ def _padded(weights: Weights, block: int) -> Weights:
     """The same net with widths that are powers of two and at least a block; what is added is 0 and stays 0."""
     (kernel_size, narrow), n_skips = weights.first.shape, len(weights.hidden)
     width, skip = (max(block, 1 << (size - 1).bit_length()) for size in (narrow, n_skips))
-    n_told = len(weights.hidden_condition)
+    n_condition = len(weights.hidden_condition)
 
     def pad_layer(layer: Layer) -> Layer:
         # What goes to the sigmoid and what goes to the tanh is padded apart.
         taps = layer.taps.reshape(kernel_size, narrow, 2, narrow)
-        condition = layer.condition.reshape(n_told, 2, narrow)
+        condition = layer.condition.reshape(n_condition, 2, narrow)
         return replace(
             layer,
             taps=_widened(taps, kernel_size, width, 2, width).reshape(kernel_size * width, 2 * width),
-            condition=_widened(condition, n_told, 2, width).reshape(n_told, 2 * width),
+            condition=_widened(condition, n_condition, 2, width).reshape(n_condition, 2 * width),
             bias=_widened(layer.bias.reshape(2, narrow), 2, width).flatten(),
             residual=_widened(layer.residual, width, width),
             residual_bias=_widened(layer.residual_bias, width),
@@ -132,7 +132,7 @@ def _padded(weights: Weights, block: int) -> Weights:
         skips=_widened(sources, len(sources), width, skip).flatten(0, 1),
         skips_bias=_widened(weights.skips_bias, skip),
         hidden=_widened(weights.hidden, skip, skip),
-        hidden_condition=_widened(weights.hidden_condition, n_told, skip),
+        hidden_condition=_widened(weights.hidden_condition, n_condition, skip),
         hidden_bias=_widened(weights.hidden_bias, skip),
         logits=_widened(weights.logits, skip, mulaw.N_CODES),
         logits_bias=weights.logits_bias.float(),

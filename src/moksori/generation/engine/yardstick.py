@@ -71,7 +71,7 @@ def _whole_tile(arithmetic: Arithmetic, lanes: int, n_streams: int) -> Any:
 @functools.cache
 def _bare(arithmetic: Arithmetic, lanes: int) -> Any:
     @intrinsic
-    def turns(typing, operands, n):
+    def rounds(typing, operands, n):
         signature = types.void(operands, types.int64)
 
         def generate(context, builder, signature, arguments):
@@ -83,7 +83,7 @@ def _bare(arithmetic: Arithmetic, lanes: int) -> Any:
 
     @njit(nogil=True)
     def run(operands, n):
-        turns(operands, n)
+        rounds(operands, n)
 
     return run
 

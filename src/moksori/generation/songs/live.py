@@ -106,8 +106,8 @@ class LiveSong:
             self._past_frames
         )  # features of the last frames, the last measured one at the end
         self._n_measured = 0
-        self._said: list[_Said] = []  # not sounded yet, behind the last few that were
-        self._n_said = self._n_sounded = 0
+        self._controls: list[_ControlFrame] = []  # not sounded yet, behind the last few that were
+        self._n_controls = self._n_sounded = 0
         self._cycles = 0.0  # of the fundamental, up to the next frame to sound
 
     @property
@@ -146,7 +146,7 @@ class LiveSong:
         self._n_samples += len(block)
         until = self._n_samples // hop - self._window_frames  # frames whose windows have come
         self._measure(max(0, until - self._n_measured))
-        self._say(max(0, until - self._config.ahead_frames) - self._n_said)
+        self._predict(max(0, until - self._config.ahead_frames) - self._n_controls)
         return np.asarray(self._sound() / ramp)
 
     def _silence(self, n_frames: int) -> Tensor:
@@ -162,8 +162,8 @@ class LiveSong:
         self._levels = [*self._levels, *dbfs[dbfs > -60.0].tolist()][-3000:]
         if self._levels:
             trust = min(1.0, len(self._levels) / _REST_FRAMES)
-            heard = level.sung_level_dbfs(np.array(self._levels))
-            wanted = trust * float(np.clip(self._level_dbfs - heard, -40.0, 40.0))
+            sung_dbfs = level.sung_level_dbfs(np.array(self._levels))
+            wanted = trust * float(np.clip(self._level_dbfs - sung_dbfs, -40.0, 40.0))
             self._gain_db += float(np.clip(wanted - self._gain_db, -0.5, 0.5))
 
     def _measure(self, n_frames: int) -> None:
@@ -184,15 +184,15 @@ class LiveSong:
         start = len(self._samples) - (self._n_samples - (first - before) * hop)
         found = envelopes.measure(self._samples[start:], f0_hz, config.features.envelope, refine=False)
         kept = envelopes.Envelopes(f0_hz[before:], found.harmonics[:, before:], found.noise[:, before:])
-        told = features.of_envelopes(kept, config.features)
+        excerpt = features.of_envelopes(kept, config.features)
         if self._given_mean is None:
-            self._mean.push(*features.shape_of(told, config.features), features.f0_hz(told))
+            self._mean.push(*features.shape_of(excerpt, config.features), features.f0_hz(excerpt))
         self._f0_hz = self._f0_hz[-self._past_frames - self._config.block_frames :]
-        self._excerpt = torch.cat([self._excerpt, told], dim=1)
+        self._excerpt = torch.cat([self._excerpt, excerpt], dim=1)
         self._n_measured += n_frames
 
-    def _say(self, n_frames: int) -> None:
-        """Say the controls of the next frames, of all that was measured; whole latent frames before them are heard."""
+    def _predict(self, n_frames: int) -> None:
+        """Predict the controls of the next frames from all that was measured; only whole latent frames are encoded."""
         if n_frames <= 0:
             return
         pool = self._model.config.encoder.pool_frames
@@ -202,19 +202,19 @@ class LiveSong:
         excerpt = features.excerpt(self._excerpt[:, cut and pool - cut :], self._mean_shape())
         offset = begin + (cut and pool - cut)
         sung_hz = features.f0_hz(excerpt) * self._ratio
-        told = features.with_gain(features.with_f0(excerpt, sung_hz)[None], self._gain)
-        z = self._model.encode(told)
+        excerpt = features.with_gain(features.with_f0(excerpt, sung_hz)[None], self._gain)
+        z = self._model.encode(excerpt)
         # The decoder hears less far back than the encoder: what lies before is of no use to it.
-        left_out = max(0, self._n_said - offset - self._model.config.decoder.context_frames) // pool * pool
-        controls = self._model.controls(z[:, :, left_out // pool :], told[:, :, left_out:], self._vector[None])
+        left_out = max(0, self._n_controls - offset - self._model.config.decoder.context_frames) // pool * pool
+        controls = self._model.controls(z[:, :, left_out // pool :], excerpt[:, :, left_out:], self._vector[None])
         both = functional.pad(torch.cat([controls.harmonics, controls.noise], dim=1)[0], (left_out, 0))
-        for place in range(self._n_said - offset, self._n_said - offset + n_frames):
+        for place in range(self._n_controls - offset, self._n_controls - offset + n_frames):
             # An unvoiced frame has the pitch of the note that comes, if it is heard already, else of the one that was.
             coming = sung_hz[place:][sung_hz[place:] > 0]
-            before = self._said[-1].held_hz if self._said else 220.0
+            before = self._controls[-1].held_hz if self._controls else 220.0
             held_hz = max(float(coming[0]) if len(coming) else before, synthesiser.LOWEST_HZ)
-            self._said.append(_Said(float(sung_hz[place]), held_hz, both[:, place]))
-        self._n_said += n_frames
+            self._controls.append(_ControlFrame(float(sung_hz[place]), held_hz, both[:, place]))
+        self._n_controls += n_frames
         self._excerpt = self._excerpt[:, -(self._past_frames + self._config.ahead_frames) :]
 
     def _mean_shape(self) -> Tensor:
@@ -231,29 +231,29 @@ class LiveSong:
         """The sound of the frames that are due, `[block_samples]`; silence before the first."""
         config, hop = self._model.config, self._model.config.hop_samples
         due = self._config.block_frames
-        n_ready = self._n_said - SOUND_FRAMES - self._n_sounded
+        n_ready = self._n_controls - SOUND_FRAMES - self._n_sounded
         n_silent = due - max(0, min(due, n_ready))
         n_frames = due - n_silent
         if not n_frames:
             return np.zeros(due * hop, np.float32)
         n_before = min(self._n_sounded, _KEPT_FRAMES)
-        window = self._said[: n_before + n_frames + SOUND_FRAMES]
+        window = self._controls[: n_before + n_frames + SOUND_FRAMES]
         f0_hz = torch.tensor([[one.f0_hz for one in window]])
         bands = torch.stack([one.bands for one in window], dim=1)[None]
         controls = Controls(f0_hz, *bands.chunk(2, dim=1))
-        told = synthesiser.oscillation(torch.tensor([one.held_hz for one in window]), config.synthesiser)
-        told = Oscillation(told.pitch_hz, told.cycles + (self._cycles - told.cycles[n_before]))
+        track = synthesiser.oscillation(torch.tensor([one.held_hz for one in window]), config.synthesiser)
+        track = Oscillation(track.pitch_hz, track.cycles + (self._cycles - track.cycles[n_before]))
         white = sampling.white_noise(self._seed, 0, (self._n_sounded - n_before) * hop, len(window) * hop)
-        sound = synthesiser.render_few(controls, config.synthesiser, told, white, n_before)
-        self._cycles = float(told.cycles[n_before + n_frames]) % 1.0
+        sound = synthesiser.render_few(controls, config.synthesiser, track, white, n_before)
+        self._cycles = float(track.cycles[n_before + n_frames]) % 1.0
         self._n_sounded += n_frames
-        self._said = self._said[n_before + n_frames - min(self._n_sounded, _KEPT_FRAMES) :]
+        self._controls = self._controls[n_before + n_frames - min(self._n_sounded, _KEPT_FRAMES) :]
         return np.concatenate([np.zeros(n_silent * hop, np.float32), sound.numpy()])
 
 
 @dataclass(frozen=True, eq=False)
-class _Said:
-    """What one frame sings."""
+class _ControlFrame:
+    """The synthesiser's controls of one frame."""
 
     f0_hz: float  # 0 where unvoiced
     held_hz: float  # of the oscillators

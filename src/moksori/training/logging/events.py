@@ -21,7 +21,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step was taken; told of each, so that a slow machine shows signs of life."""
+    """A step was taken; an event for each, so that a slow machine shows signs of life."""
 
     step: int  # steps taken so far
     phase: str  # whose the step was
@@ -77,7 +77,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Training went astray and was taken back to the last good state."""
+    """Training diverged and was rolled back to the last good state."""
 
     step: int  # at which it went astray
     to_step: int

@@ -35,6 +35,9 @@ class Translated(Batch):
     inputs: Tensor  # of the encoder: like the clips
 
 
+_FORMER_NAMES = {"heard": "inputs"}
+
+
 class BackTranslation:
     """Learns from a pool of translated clips; the pool is what it keeps between steps."""
 
@@ -46,7 +49,7 @@ class BackTranslation:
         self._batches = batches
         self._schedule = schedule
         self._team = team or Team(1, medium.singers.table.weight.device)
-        self._pool: dict[str, Tensor] = {}  # clips, singer, heard (the inputs, in files): [pool_batches, B, ...]
+        self._pool: dict[str, Tensor] = {}  # clips, singer, inputs: [pool_batches, B, ...]
 
     def batch(self, step: int, attempt: int) -> Translated:
         """The translated batch of a step; sings a new pool first where one is due.
@@ -60,7 +63,7 @@ class BackTranslation:
         if not self._pool or place is None:
             raise ValueError(f"step {step} has no pool to learn from")
         index, rows = place % self._schedule.config.pool_batches, self._batches.rows
-        return Translated(*(self._pool[name][index][rows.start : rows.stop] for name in ("clips", "singer", "heard")))
+        return Translated(*(self._pool[name][index][rows.start : rows.stop] for name in ("clips", "singer", "inputs")))
 
     def updates(self, batch: Translated, step: int, generator: torch.Generator) -> Iterator[Update]:
         """One update: rebuild the true clip from the translated one, with the true singer's vector.
@@ -78,8 +81,8 @@ class BackTranslation:
         return dict(self._pool)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up the pool."""
-        self._pool = dict(tensors)
+        """Take up the pool; states of earlier versions call the encoder's inputs otherwise."""
+        self._pool = {_FORMER_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
 
     def _sing(self, step: int, attempt: int) -> dict[str, Tensor]:
         """Let virtual singers sing a pool's worth of batches, all clips in lockstep; a function of its arguments.
@@ -98,7 +101,7 @@ class BackTranslation:
         clips = torch.cat(read)
         chance = np.random.default_rng(np.random.SeedSequence(batches.seed, spawn_key=(step, attempt, 2)))
         inputs_of_encoder = self.translate(clips, singer, chance, own.start)
-        pool = {"clips": ranks.joined(clips), "singer": singer, "heard": ranks.joined(inputs_of_encoder)}
+        pool = {"clips": ranks.joined(clips), "singer": singer, "inputs": ranks.joined(inputs_of_encoder)}
         return {name: torch.unflatten(tensor, 0, (len(steps), -1)) for name, tensor in pool.items()}
 
     def translate(self, clips: Tensor, singer: Tensor, chance: np.random.Generator, place: int = 0) -> Tensor:

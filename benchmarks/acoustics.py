@@ -1,10 +1,10 @@
 """How surely several voices, backing and rooms are noticed, and how seldom they are where there are none.
 
-    python benchmarks/hearing.py SONG... [--seconds 20]
+    python benchmarks/acoustics.py SONG... [--seconds 20]
 
 Songs of one dry voice are heard as they are; two by two, as loud or 6 dB apart; with the rendered backing of
 `benchmarks/separation.py`; and in rooms made of decaying noise, 6 dB under the voice. Printed are medians, and how many
-of them are told of (`conversion/hearing.py`).
+of them are told of (`conversion/acoustics.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import separation
 from moksori.audio import files, resample
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchTracker
-from moksori.conversion import hearing
+from moksori.conversion import acoustics
 
 RATE = separation.RATE
 Curve = npt.NDArray[np.float64]
@@ -69,7 +69,7 @@ def main() -> None:
         found = []
         for sound in sounds:
             clip = Clip((0.3 * sound).astype(np.float32), RATE)
-            found.append(hearing.heard(iter([clip.samples]), RATE, tracker.track(clip)))
+            found.append(acoustics.estimate(iter([clip.samples]), RATE, tracker.track(clip)))
         falls = [one.steepest_fall_db for one in found if one.steepest_fall_db is not None]
         cells = (
             name,

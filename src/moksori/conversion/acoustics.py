@@ -1,4 +1,4 @@
-"""What stands beside one dry voice in a recording: a second pitch, a room. Heard beforehand, so that it can be said.
+"""Acoustics of a recording: polyphony and reverberation, estimated before it is converted, so that a user is warned.
 
 Both are measured on at most two minutes, and the pitch on some hundred frames of them: enough to tell a third of the
 singing from none.
@@ -23,8 +23,8 @@ _N_FRAMES = 300  # with a pitch, at most, that are looked at
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard."""
+class Acoustics:
+    """Estimates of polyphony and reverberation."""
 
     second_pitch_share: float  # of the frames with a pitch, 0..1
     steepest_fall_db: float | None  # see `audio.reverberation`; None where there is too little sound
@@ -40,8 +40,8 @@ class Heard:
         return self.steepest_fall_db is not None and self.steepest_fall_db < LEAST_FALL_DB
 
 
-def heard(blocks: Iterator[Samples], sample_rate: int, track: PitchTrack) -> Heard:
-    """Listen to a recording.
+def estimate(blocks: Iterator[Samples], sample_rate: int, track: PitchTrack) -> Acoustics:
+    """Estimate polyphony and reverberation of a recording.
 
     Args:
         blocks: from its beginning, mono `[n]` each; no more are taken than needed.
@@ -55,14 +55,14 @@ def heard(blocks: Iterator[Samples], sample_rate: int, track: PitchTrack) -> Hea
     left_out = np.setdiff1d(voiced, voiced[:: 1 + len(voiced) // _N_FRAMES])
     f0_hz[left_out] = 0.0
     share = polyphony.second_pitch_share(samples, f0_hz, hop, sample_rate)
-    return Heard(share, reverberation.steepest_fall_db(samples, sample_rate))
+    return Acoustics(share, reverberation.steepest_fall_db(samples, sample_rate))
 
 
-def remarks(found: Heard, *, is_separated: bool) -> list[str]:
+def remarks(found: Acoustics, *, is_separated: bool) -> list[str]:
     """The same in words, where there is something to say.
 
     Args:
-        found: what was heard.
+        found: the estimates.
         is_separated: it is a voice that was taken out of a mix.
     """
     said = []
