@@ -73,6 +73,6 @@ def test_the_shipped_voice_has_presets_that_options_take_and_keeps_no_others() -
     assert set(shipped) == {"clear", "alike"}
     for preset in shipped.values():
         assert preset.about
-        ConvertOptions(**preset.wishes)
+        ConvertOptions(**preset.options)
     with pytest.raises(UserError, match="copy it"):
         presets.keep("mine", Preset(), None)

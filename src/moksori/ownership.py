@@ -98,7 +98,7 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def announce(folder: Path, names: Iterable[str]) -> None:
-    """Note names under which files are about to be written; what lies there until `vouch` is told of it is ours.
+    """Note names under which files are about to be written; what lies there until `vouch` is called for it is ours.
 
     So a process may be killed in between.
 
@@ -124,7 +124,7 @@ def vouch(folder: Path, names: Iterable[str]) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is as it was when `vouch` was told of it, or was announced and nothing is known of it since."""
+    """Whether a file is as it was when `vouch` was called for it, or was announced and nothing is known of it since."""
     try:
         return _vouched(path.parent).get(path.name) in ("", _sum(path))
     except OSError:

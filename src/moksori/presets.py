@@ -1,4 +1,4 @@
-"""Presets of a voice: wishes of a conversion under a name, in a TOML file beside the model.
+"""Presets of a voice: options of a conversion under a name, in a TOML file beside the model.
 
     voice.safetensors    the voice
     voice.presets.toml   its presets; `presets.toml` in the folder of a training run
@@ -35,7 +35,7 @@ _LONGEST = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Preset:
-    """Wishes of a conversion; None where a preset says nothing."""
+    """Options of a conversion; None where a preset says nothing."""
 
     about: str = ""  # for people
     singer: str | None = None  # one, or several with commas between
@@ -54,13 +54,13 @@ class Preset:
             raise ValueError("singer and mix both say who sings; leave one of them out")
 
     @property
-    def wishes(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What it says, by the names of the options of `moksori convert`."""
         said = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in said.items() if name != "about" and value is not None}
 
 
-WISHES = tuple(field.name for field in dataclasses.fields(Preset) if field.name not in ("about", "singer"))
+OPTIONS = tuple(field.name for field in dataclasses.fields(Preset) if field.name not in ("about", "singer"))
 """What a preset may say beside who sings, by the names of options."""
 
 
@@ -99,7 +99,7 @@ def parse(text: str, where: str) -> dict[str, Preset]:
     Raises:
         UserError: naming `where`, the preset and the key.
 
-    >>> parse('[stage]\\ntranspose = "nearest"', "here")["stage"].wishes
+    >>> parse('[stage]\\ntranspose = "nearest"', "here")["stage"].options
     {'transpose': 'nearest'}
     """
     try:
@@ -189,7 +189,7 @@ def text(name: str, preset: Preset) -> str:
     singer = "minho"
     detail = 0.9
     """
-    said = ({"about": preset.about} if preset.about else {}) | preset.wishes
+    said = ({"about": preset.about} if preset.about else {}) | preset.options
     lines = [f"{key} = {_toml(value)}" for key, value in said.items()]
     return "\n".join([f"[{_toml(name) if not _is_bare(name) else name}]", *lines]) + "\n"
 

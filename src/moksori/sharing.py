@@ -198,7 +198,7 @@ def _range(bounds: pitch.PitchRange) -> str:
 
 
 def _checked(package: Path) -> dict[str, bytes]:
-    """The files of a package, all of them with the sums that are told."""
+    """The files of a package, with their checksums verified."""
     files = _read(package)
     try:
         manifest = json.loads(files.pop(MANIFEST))

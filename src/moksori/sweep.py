@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 Notify = Callable[[str], None]
-"""Is told what is going on, a line at a time."""
+"""Callback for progress, a line at a time."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from tiny_recipes import TINY_SWIFT
 
 from moksori import checkpoint
-from moksori.cli.train import Asked
+from moksori.cli.train import Request
 from moksori.cli.train import train as train_verb
 from moksori.data.corpus import Corpus
 from moksori.training import recipe as recipes
@@ -133,7 +133,7 @@ def test_a_run_keeps_the_threads_that_it_began_with(
 
     def go_on(n_cores: int, max_steps: int) -> int:
         monkeypatch.setattr("moksori.data.threads.n_cores", lambda: n_cores)
-        asked = Asked(tiny_corpus.folder, tmp_path / "run", None, max_steps, 0, "cpu", "", as_json=True)
+        asked = Request(tiny_corpus.folder, tmp_path / "run", None, max_steps, 0, "cpu", "", as_json=True)
         monkeypatch.setattr("moksori.cli.train._stop_on_signal", lambda stop: None)
         train_verb(asked, recipes.load(str(tmp_path / "recipe.toml")))
         return torch.get_num_threads()

@@ -19,7 +19,7 @@ _FADE_SECONDS = 0.02
 
 
 def shares(f0_hz: npt.NDArray[np.float64], hop_seconds: float) -> npt.NDArray[np.float64]:
-    """How much of the source is heard at each frame: 1 within breaths, 0 elsewhere, `[F]`.
+    """Gain of the source at each frame: 1 within breaths, 0 elsewhere, `[F]`.
 
     Args:
         f0_hz: of the source, 0 where unvoiced; a song without any pitch has no breaths, but noise, and is converted.

@@ -499,7 +499,7 @@ class _JoinedFile:
                     yield block
 
     def _unfit(self, span: Span) -> tuple[str, ...]:
-        """Why a later span is not heard."""
+        """Why a later span is left out."""
         try:
             with contextlib.closing(_open_span(self._path, span)) as source:
                 rate = source.sample_rate

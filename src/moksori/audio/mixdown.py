@@ -98,7 +98,7 @@ class MixdownSurvey:
                 self._look(np.pad(piece, ((0, self._window - len(piece)), (0, 0))))
 
     def result(self) -> Mixdown:
-        """What to do, as far as the recording was heard."""
+        """The mixdown, of what was pushed so far."""
         scale, remarks = self._scaled()
         channel = None
         if self._n > 1 and self._stretches and self._is_better_alone(best := int(self._voiced.argmax())):

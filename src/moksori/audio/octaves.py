@@ -1,4 +1,4 @@
-"""Octave errors of a pitch tracker, told by the sound: a voice that was taken an octave too low has no odd harmonics.
+"""Octave errors of a pitch tracker, detected in the sound: a voice taken an octave too low has no odd harmonics.
 
     tracked     f    2f    3f    4f    5f    6f      odd harmonics are empty:
     in the sound     |           |           |       what is sung is 2f

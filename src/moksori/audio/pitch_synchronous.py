@@ -59,7 +59,7 @@ def spectra(
 
 
 def turned(here: Spectra, there: Spectra, cycles: Curve) -> Spectra:
-    """How much further harmonics turned between two places than their pitch as told says: products, `[n, K]`.
+    """Phase advance of harmonics between two places beyond that of the given pitch: products, `[n, K]`.
 
     The angle is what is left; the magnitude is that of both together. Zero angles mean that the pitch is right.
 

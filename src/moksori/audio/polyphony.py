@@ -23,7 +23,7 @@ _LEAST_FRAMES = 25
 
 
 def second_pitch_share(samples: Samples, f0_hz: npt.NDArray[np.float64], hop_samples: int, sample_rate: int) -> float:
-    """The share of the voiced frames in which a second pitch is heard, 0..1; 0 where hardly anything is voiced.
+    """The share of the voiced frames that have a second pitch, 0..1; 0 where hardly anything is voiced.
 
     Args:
         samples: `[T]`.

@@ -1,4 +1,4 @@
-"""What `--ray` does: who works, what is told of it on the way, and what has failed in the end."""
+"""Conversion of a catalogue by a pool of workers (`--ray`): the pool, its progress, and what has failed in the end."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SOME_FAILED = 7
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a catalogue, besides how to convert."""
+class Request:
+    """Options of a catalogue on the command line, besides how to convert."""
 
     output: str | None
     ray: str  # auto, local, off, or a cluster's address
@@ -96,7 +96,7 @@ def convert(
     model: Path | None,
     voices: Mapping[str, Mapping[str, float]],
     options: ConvertOptions,
-    asked: Asked,
+    request: Request,
     device: str,
 ) -> None:
     """Convert every song below some places into every voice.
@@ -107,24 +107,24 @@ def convert(
     """
     from moksori.conversion import catalogue
 
-    if asked.output is None:
+    if request.output is None:
         raise UserError("a catalogue needs -o OUT, the folder or the URL for the results")
-    out, is_here = Place.of(asked.output), asked.ray == OFF
+    out, is_here = Place.of(request.output), request.ray == OFF
     if out.is_file():
         raise UserError(f"{out}: is a file; name a folder, or a URL to put results below")
     jobs, refused = catalogue.jobs_for(given, out, voices, _renamed)
     backend = voice.backend_name(options.backend)
     made = {label: catalogue.made_by(voice.fingerprint, shares, options, backend) for label, shares in voices.items()}
-    plan = catalogue.plan(jobs, out, made, force=asked.force)
+    plan = catalogue.plan(jobs, out, made, force=request.force)
     out.remove_parts()
     if plan.n_done:
         console.say(f"{plan.n_done} of {len(jobs)} are there already")
     folders = [place.root for place in [*given, out] if not place.is_url and Path(place.root).is_dir()]
     kit = catalogue.Kit(_content(model), device, out, options, tuple(folders) if not is_here else ())
     # Threads of one process share its voice: one that samples codes spreads its streams over the cores by itself.
-    workers = 1 if is_here and backend and not asked.workers else asked.workers
+    workers = 1 if is_here and backend and not request.workers else request.workers
     failures, results = [*refused], sys.stdout  # Ray has it while it works
-    with pool(asked.ray, workers, is_on_gpu=device.startswith("cuda")) as who, console.counted("converting") as tell:
+    with pool(request.ray, workers, is_on_gpu=device.startswith("cuda")) as who, console.counted("converting") as tell:
         n_done, together = plan.n_done, catalogue.songs_together(voice)
         for job, outcome in catalogue.convert(who, kit, plan.todo, together=together):
             n_done += 1
@@ -132,13 +132,17 @@ def convert(
             if isinstance(outcome, UserError):
                 failures.append((job.where, str(outcome)))
                 _print(
-                    results, asked.as_json, {"source": job.where, "error": str(outcome)}, f"failed: {outcome}", err=True
+                    results,
+                    request.as_json,
+                    {"source": job.where, "error": str(outcome)},
+                    f"failed: {outcome}",
+                    err=True,
                 )
                 continue
             seconds = outcome.n_samples / outcome.sample_rate
             row = {"source": job.where, "result": out.where(job.result), **dataclasses.asdict(outcome)}
             text = f"{job.where} -> {out.where(job.result)} ({console.duration_text(seconds)} of sound)"
-            _print(results, asked.as_json, row, text)
+            _print(results, request.as_json, row, text)
     out.remove_parts()  # of workers that were killed
     rows = [json.dumps({"source": source, "error": error}, ensure_ascii=False) for source, error in failures]
     if rows:

@@ -110,7 +110,7 @@ def counted(what: str) -> Iterator[OnProgress]:
 
 
 class _Lines:
-    """What a plain stream is told of a long work now and then, so that nobody takes it for stuck."""
+    """Progress on a plain stream: a line now and then, so that nobody takes long work for stuck."""
 
     def __init__(self) -> None:
         self._next_seconds = time.monotonic() + _LINE_SECONDS

@@ -251,10 +251,10 @@ def command(
         repair_octaves=repair_octaves,
     )
     if is_catalogue:
-        asked = catalogue.Asked(results, ray or catalogue.OFF, workers, force, as_json)
+        request = catalogue.Request(results, ray or catalogue.OFF, workers, force, as_json)
         by_label = {_label(shares): shares for shares in voices}
         catalogue.convert(
-            [Place.of(source) for source in sources], voice, model, by_label, options, asked, chosen_device
+            [Place.of(source) for source in sources], voice, model, by_label, options, request, chosen_device
         )
         return
     if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
@@ -340,7 +340,7 @@ def command(
 def _with_preset(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call, where those that nobody typed are as the preset has them."""
     context: typer.Context = given["context"]
-    kept = presets.named(given["preset"], given["model"]).wishes
+    kept = presets.named(given["preset"], given["model"]).options
     sources = {name: context.get_parameter_source(name) for name in given}
     typed = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     if "singer" in kept:
@@ -355,10 +355,10 @@ def _keep_preset(name: str, model: Path | None, given: dict[str, Any], force: bo
     import inspect
 
     usual = {word: parameter.default for word, parameter in inspect.signature(command).parameters.items()}
-    wishes = {word: given[word] for word in presets.WISHES if word in given and given[word] != usual[word]}
+    chosen = {word: given[word] for word in presets.OPTIONS if word in given and given[word] != usual[word]}
     if given["singers"]:
-        wishes["singer"] = ",".join(given["singers"])
-    place = presets.keep(name, presets.Preset(**wishes), model, is_replaced=force)
+        chosen["singer"] = ",".join(given["singers"])
+    place = presets.keep(name, presets.Preset(**chosen), model, is_replaced=force)
     console.say(f"preset {name}: {place}")
 
 
@@ -452,7 +452,7 @@ def _melody_places(
 
 
 def _write_melodies(places_of: dict[Path, Path], voice: Voice, options: ConvertOptions) -> None:
-    """Write what is heard of each song, before it is sung; one that cannot be read is left to the conversion."""
+    """Write the tracked melody of each song, before it is sung; one that cannot be read is left to the conversion."""
     from moksori.audio import f0_file
     from moksori.errors import AudioFileError
 

@@ -78,12 +78,12 @@ def _kind(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _said(preset: Preset) -> dict[str, Any]:
-    return {**({"about": preset.about} if preset.about else {}), **preset.wishes}
+    return {**({"about": preset.about} if preset.about else {}), **preset.options}
 
 
 def _preset_text(said: dict[str, Any]) -> str:
-    wishes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items() if name != "about")
-    return f"{wishes or 'as usual'}{' (' + said['about'] + ')' if 'about' in said else ''}"
+    options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items() if name != "about")
+    return f"{options or 'as usual'}{' (' + said['about'] + ')' if 'about' in said else ''}"
 
 
 def _range_text(bounds: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Singers of a model by name, read from the head of its file: a slip of the pen is told before torch is loaded."""
+"""Singers of a model by name, read from the head of its file: a slip of the pen is an error before torch is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from moksori.errors import UserError
 
 
 def singers_of(model: Path | None) -> list[str] | None:
-    """Who sings in a model file, a run's folder, or the shipped voice; None where that cannot be told so simply."""
+    """Who sings in a model file, a run's folder, or the shipped voice; None where the head does not say."""
     file_of = run_files.shipped_voice() if model is None else run_files.model_file(model)
     names = run_files.header_value(file_of, "singers")
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -143,7 +143,7 @@ def print_doctor(corpus: Corpus, say: Words) -> None:
 
 
 def _cells(found: SingerHealth, say: Words) -> dict[str, str]:
-    """What is told of a singer, by the heads of the columns."""
+    """The cells of a singer's row, by the heads of the columns."""
     return {
         say("minutes"): f"{found.minutes:.1f}",
         say("sung minutes") if say.language != "en" else "sung": f"{found.sung_minutes:.1f}",

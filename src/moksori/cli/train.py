@@ -116,14 +116,14 @@ def command(
 
     if with_report:
         _refuse_other_report(output)
-    asked = Asked(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say, name)
+    request = Request(source, output, budget, max_steps, seed, device, licence, as_json, until_plateau, say, name)
     is_warm = base not in (None, _NOTHING) or (base is None and _is_one_singer(source))
     chosen = recipe_of(output, recipe, "adapt" if is_warm else "swift")
     if base is not None:
         chosen = dataclasses.replace(chosen, base="" if base == _NOTHING else base)
     chosen = recipes.changed(chosen, changes or [])
     with ranks.joined(device) as (among, own_device):
-        folder, corpus = train(dataclasses.replace(asked, device=own_device), chosen, among)
+        folder, corpus = train(dataclasses.replace(request, device=own_device), chosen, among)
     if with_report and among.is_writer:
         _report(folder, corpus, texts, songs, say, as_json=as_json)
 
@@ -140,8 +140,8 @@ def refuse_slips(source: Path, budget: str | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a training run, besides its recipe."""
+class Request:
+    """Options of a training run on the command line, besides its recipe."""
 
     source: Path
     output: Path
@@ -179,11 +179,11 @@ def recipe_of(output: Path, named: str | None, usual: str) -> Recipe:
     return recipes.load(named or (str(own) if own.is_file() else usual))
 
 
-def train(asked: Asked, chosen: Recipe, among: Ranks | None = None) -> tuple[RunFolder, Corpus]:
+def train(request: Request, chosen: Recipe, among: Ranks | None = None) -> tuple[RunFolder, Corpus]:
     """Train until the budget is spent; the run's folder, and its data.
 
     Args:
-        asked: what the command line says.
+        request: what the command line says.
         chosen: the recipe.
         among: the processes that train together, of which one writes and talks.
 
@@ -194,31 +194,31 @@ def train(asked: Asked, chosen: Recipe, among: Ranks | None = None) -> tuple[Run
     from moksori.training import ranks
     from moksori.training.folder import RunFolder
 
-    _check(asked)
-    folder, among = RunFolder(asked.output), among or ranks.ALONE
+    _check(request)
+    folder, among = RunFolder(request.output), among or ranks.ALONE
     with contextlib.ExitStack() as stack:
         if among.is_writer:
             folder.refuse_foreign()  # before anything is written
             stack.enter_context(_held(folder))
-            corpus = _corpus(asked.source, folder, asked.say, asked.name, is_quiet=asked.as_json)
+            corpus = _corpus(request.source, folder, request.say, request.name, is_quiet=request.as_json)
         among.wait()
         if not among.is_writer:
-            corpus = _prepared(asked.source, folder)
+            corpus = _prepared(request.source, folder)
         if corpus.folder != folder.root / "data":
             stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
-        _train(asked, chosen, folder, corpus, among)
+        _train(request, chosen, folder, corpus, among)
     return folder, corpus
 
 
-def _check(asked: Asked) -> None:
+def _check(request: Request) -> None:
     """Refuse what can be refused before anything is done."""
     from moksori.training import run
 
-    refuse_slips(asked.source, asked.budget)
-    run.check_device(asked.device)
+    refuse_slips(request.source, request.budget)
+    run.check_device(request.device)
 
 
-def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, among: Ranks) -> None:
+def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, among: Ranks) -> None:
     """Train in a folder that is held, by the first of those who train together."""
     import torch
 
@@ -231,11 +231,11 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, amon
     from moksori.training.loop import Budget
     from moksori.training.media import base as media
 
-    output, budget, max_steps = asked.output, asked.budget, asked.max_steps
-    licence, as_json = asked.licence, asked.as_json
+    output, budget, max_steps = request.output, request.budget, request.max_steps
+    licence, as_json = request.licence, request.as_json
     seconds = console.duration_seconds(budget) if budget else float("inf")
-    chosen_device = run.check_device(asked.device)
-    if asked.until_plateau and not corpus.of("validation"):
+    chosen_device = run.check_device(request.device)
+    if request.until_plateau and not corpus.of("validation"):
         raise UserError(
             f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "
             "better; train --for a time instead, or add recordings (three or more a singer) and prepare them again"
@@ -245,15 +245,15 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, amon
     n_own = len(among.share(shards.n_parts(chosen.segments.shards, torch.device(chosen_device), among)))
     usual = max(1, threads.n_cores() // (n_own * among.local_world))
     torch.set_num_threads(int(among.broadcast(folder.threads(usual) if among.is_writer else usual)))
-    options = run.RunOptions(asked.seed, chosen_device, note, f"moksori {moksori.__version__}")
+    options = run.RunOptions(request.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress, among)
     if chosen.loop.score_every_steps and kinds.converts(chosen.model):
         trainer.scorer = _Elsewhere()
     if trainer.scorer and among.is_writer:
         with console.counted("teaching a judge") as progress:
-            trainer.scorer = scorer.gather(corpus, asked.seed, progress)
-    limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, asked.until_plateau)
+            trainer.scorer = scorer.gather(corpus, request.seed, progress)
+    limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, request.until_plateau)
     unit = media.class_of(chosen.model).unit
     _stop_on_signal(trainer.stop)
     if not among.is_writer:
@@ -269,7 +269,7 @@ def _train(asked: Asked, chosen: Recipe, folder: RunFolder, corpus: Corpus, amon
         trainer.run(limits, is_locked=True)
     finally:
         watcher.close()
-    is_plateau = asked.until_plateau and trainer.has_reached_a_plateau
+    is_plateau = request.until_plateau and trainer.has_reached_a_plateau
     _say_how_it_ended(trainer, _next_command(chosen.model, output, corpus), is_plateau=is_plateau)
     if trainer.stop.is_set():
         raise typer.Exit(130)
@@ -340,7 +340,7 @@ def _prepared(source: Path, folder: RunFolder) -> Corpus:
 
 
 class _Elsewhere:
-    """Stands for the scorer of the first process, in the others, which are told what it found."""
+    """Stands for the scorer of the first process, in the others, which get its scores."""
 
     def score(self, model: Model, provenance: Provenance) -> Score:
         """Is never asked."""

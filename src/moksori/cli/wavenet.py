@@ -57,7 +57,7 @@ def train(
     """
     training.refuse_slips(source, budget)
     chosen = conditioned(training.recipe_of(output, recipe, "wavenet"), tell)
-    training.train(training.Asked(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
+    training.train(training.Request(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
 
 
 @app.command("generate")
@@ -128,7 +128,7 @@ def generate(
 
 
 def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
-    """The recipe with what its WaveNet shall be told; None leaves it as it is.
+    """The recipe with the conditioning of its WaveNet; None leaves it as it is.
 
     Raises:
         UserError: the recipe is of another kind of model, or there is nothing of that name to be told.

@@ -31,7 +31,7 @@ from moksori.generation.songs.base import Melody
 from moksori.models.kinds import Converter
 
 GivenMelody = PitchTrack | Score
-"""A melody in the place of the one that is heard, or notes that it is brought onto."""
+"""A melody in the place of the tracked one, or notes that it is brought onto."""
 
 _ELSEWHERE_SHARE = 0.5  # of what is sung, so far from the notes given that they are hardly of this song
 _LONGER_SECONDS = 1.0  # by which a melody may outlast its recording: what editors put at the end
@@ -84,11 +84,11 @@ def analyse(
     Raises:
         UserError: the melody goes on when the recording is over, so it is of another one.
     """
-    wishes = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
-    analysis, is_low = _analysed(recording, *wishes)
+    arguments = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
+    analysis, is_low = _analysed(recording, *arguments)
     if not is_low:
         return analysis
-    again, _ = _analysed(high_passed(recording), *wishes)
+    again, _ = _analysed(high_passed(recording), *arguments)
     measured = replace(again.measured, silences=analysis.measured.silences)
     return replace(again, measured=measured, traces=analysis.traces, is_high_passed=True)
 

@@ -34,7 +34,7 @@ class Device(Protocol):
         """The rate that it will be run at, if a voice has this one."""
 
     def run(self, process: Processed, sample_rate: int, block_samples: int, until: Callable[[], bool]) -> None:
-        """Call `process` for every block until told to stop."""
+        """Call `process` for every block until stopped."""
 
 
 @dataclass

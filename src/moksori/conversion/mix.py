@@ -57,7 +57,7 @@ class Mixing:
             separation.check(separation.weights_file())
 
     def loaded(self) -> Separator | str:
-        """The nets, or the program's name; nets that are not there are told before any work."""
+        """The nets, or the program's name; missing nets are an error before any work."""
         return separation.load() if self.separator == separation.PROGRAMS[0] else self.separator
 
 
@@ -129,7 +129,7 @@ def convert_file(voice: Voice, song: SongFile, options: ConvertOptions, mixing: 
 def _take_apart(
     source: Path, places: Mapping[str, Path], separator: Separator | str, tells: Sequence[OnProgress]
 ) -> None:
-    """Write voice and backing of a mix; all who wait for them are told."""
+    """Write voice and backing of a mix, with the progress of everybody who waits for them."""
 
     def forwarded(progress: Progress) -> None:
         for tell in tells:

@@ -156,7 +156,7 @@ class Song:
 
     @property
     def source_track(self) -> PitchTrack | None:
-        """The pitch that was heard; None where nobody asked."""
+        """The tracked pitch of the source; None where it is not needed."""
         return self._analysis.source_track
 
     @property

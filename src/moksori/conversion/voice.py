@@ -143,7 +143,7 @@ class Voice(Trained[Converter]):
                 round.
         """
         sample_rate = arguments.sample_rate(sample_rate)
-        _check_wishes(options, progress, melody)
+        _check_arguments(options, progress, melody)
         found = _checked(samples)
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         options = options or ConvertOptions()
@@ -235,7 +235,7 @@ class Voice(Trained[Converter]):
     ) -> Song:
         """A recording that was analysed, and waits to be sung."""
         sample_rate = arguments.sample_rate(sample_rate)
-        _check_wishes(options, None, None)
+        _check_arguments(options, None, None)
         found, options = _checked(samples), options or ConvertOptions()
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         return Song(self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
@@ -260,7 +260,7 @@ class Voice(Trained[Converter]):
             AudioFileError: the source cannot be read, or the destination cannot be written.
             UserError: an unknown singer, a share that is not positive, or a melody that this voice cannot be given.
         """
-        _check_wishes(options, progress, melody)
+        _check_arguments(options, progress, melody)
         song = SongFile(
             arguments.path(source, "source"), arguments.path(destination, "destination"), singer, melody=melody
         )
@@ -292,7 +292,7 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: an unknown singer, a share that is not positive, or a backend that does not work here.
         """
-        _check_wishes(options, progress, None)
+        _check_arguments(options, progress, None)
         options = options or ConvertOptions()
         if isinstance(songs, SongFile):
             raise TypeError("songs is one SongFile; expected several: [SongFile(...)]")
@@ -331,7 +331,7 @@ class Voice(Trained[Converter]):
             UserError: an unknown singer, or a share that is not positive.
             ValueError: as many singers as clips are expected.
         """
-        _check_wishes(options, progress, None)
+        _check_arguments(options, progress, None)
         if isinstance(singers, str) or len(singers) != len(clips):
             raise ValueError(f"singers are {singers!r:.80}; expected one for each of {len(clips)} clips, in a list")
         for clip in clips:
@@ -351,7 +351,7 @@ class Voice(Trained[Converter]):
             return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
 
     def loudest(self, path: Path, seconds: float, options: ConvertOptions | None = None) -> Loudest:
-        """Where a song is loudest, for `part_of`; its pitch is heard if that decides how far it is moved.
+        """Where a song is loudest, for `part_of`; its pitch is tracked if that decides how far it is moved.
 
         Raises:
             AudioFileError: the song cannot be read.
@@ -363,7 +363,7 @@ class Voice(Trained[Converter]):
         )
 
     def melody_of(self, path: Path, options: ConvertOptions | None = None) -> PitchTrack:
-        """The melody that is heard in a sound file, as `--melody-out` writes it.
+        """The tracked melody of a sound file, as `--melody-out` writes it.
 
         Raises:
             AudioFileError: the file cannot be read.
@@ -482,7 +482,7 @@ def _checked(samples: npt.NDArray[np.floating]) -> Samples:
     return found
 
 
-def _check_wishes(options: object, progress: object, melody: object) -> None:
+def _check_arguments(options: object, progress: object, melody: object) -> None:
     """Refuse slips of a caller's program, before they become riddles.
 
     Raises:

@@ -54,7 +54,7 @@ def shards(n_clips: int) -> list[Shard]:
 
 
 def in_all(progress: OnProgress | None, shard: Shard, n_clips: int) -> OnProgress:
-    """Progress of a shard, told as progress in all clips."""
+    """Progress of a shard as progress in all clips."""
     return within(progress or ignored, shard.clips.start, n_clips)
 
 

@@ -1,4 +1,4 @@
-"""Layouts of data sets that people have: who sings a file, told by its path.
+"""Layouts of data sets that people have: who sings a file, by its path.
 
 A layout looks at a file's path below the folder that was given, at any depth, so that it does not matter whether the
 data set's own top folder is in it. What a layout knows to be no singing (readings, or the same sound once more) is left

@@ -254,7 +254,7 @@ def _sample_share(
     advance: Advance,
     stop: Event,
 ) -> Tensor:
-    """Codes `[B, T]` of some streams, the longest first, call by call, until told to stop."""
+    """Codes `[B, T]` of some streams, the longest first, call by call, until cancelled."""
     codes = torch.zeros(uniforms.shape, dtype=torch.int64, device=uniforms.device)
     state, previous, n_streams, position = backend.start(conditioning), None, len(lengths), 0
     while position < lengths[0] and not stop.is_set():
@@ -273,7 +273,7 @@ def _sample_share(
 
 
 class _Progress:
-    """What shares of the streams have done, told as samples of one stream of all."""
+    """Progress of the shares of the streams, in samples of one stream of all."""
 
     def __init__(self, n_samples: int, n_shares: int, on_progress: OnProgress) -> None:
         self._n_samples, self._n_shares, self._on_progress = n_samples, n_shares, on_progress

@@ -35,7 +35,7 @@ class CriticConfig:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Singers that a batch is told apart from where there are too many to score all of them at every moment.
+    """Candidate classes of a batch, where there are too many to score all of them at every moment.
 
     The batch's own are among them, and some of the others by chance, of whom each counts for several: so the sum over
     all singers that a softmax divides by is right on average.
@@ -69,7 +69,7 @@ class Critic(nn.Module):
         return {f"{layer}.{part}": 2 for layer in last for part in ("weight", "bias")}
 
     def candidates(self, singer: Tensor, generator: torch.Generator) -> Candidates | None:
-        """Whom the singers of a batch `[n]` are told apart from; None for everybody, where they are few enough."""
+        """The candidate classes of a batch of singers `[n]`; None for all, where they are few enough."""
         if self.n_singers <= MOST_SINGERS:
             return None
         own = torch.unique(singer)

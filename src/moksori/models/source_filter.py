@@ -1,4 +1,4 @@
-"""A decoder that knows the melody: it says how loud each region of the spectrum is, and never makes a wave.
+"""Decoder of the source-filter model (DDSP): latent, pitch and level in, spectral envelopes of harmonics and noise out.
 
     z, f0, level, singer --net--> envelopes of harmonics and of noise, by frame --synthesiser--> sound
 

@@ -196,7 +196,7 @@ class RunFolder:
             yield
 
     def discard_newest_state(self) -> None:
-        """Remove the newest training state, if there is one before it; it may be what leads astray."""
+        """Remove the newest training state, if there is one before it; it may be what makes training diverge."""
         newest, *older = self._states()
         if older:
             newest.unlink()

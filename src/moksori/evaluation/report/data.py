@@ -172,7 +172,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Judge:
-    """Who said who is singing, and how often it is right about real recordings that it never heard."""
+    """A singer classifier, and its accuracy on real recordings that were held out."""
 
     name: str  # key of `Report.confusion` and `Item.predicted`
     description: str

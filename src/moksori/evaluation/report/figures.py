@@ -47,17 +47,17 @@ Values = npt.NDArray[np.float64]
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], singers: Sequence[str], title: str, say: Words = ENGLISH) -> str:
-    """Who is sung for whom, as SVG: singers down the side, who is heard along the foot.
+    """Confusion matrix as SVG: target singers down the side, predicted singers along the foot.
 
     Args:
-        counts: clips, singer x heard; empty for no singers.
+        counts: clips, singer x predicted; empty for no singers.
         singers: their names, in that order.
         title: above it.
         say: in the reader's language.
 
     Returns:
         A table whose numbers are clips and whose colour is the share of the row. Behind each row stands the share that
-        is heard rightly; a row without clips has none.
+        is predicted rightly; a row without clips has none.
     """
     n = len(singers)
     table = np.asarray(counts, float).reshape(n, n)

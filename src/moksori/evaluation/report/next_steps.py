@@ -80,10 +80,10 @@ def _record(report: Report, say: Words) -> list[str]:
 
 
 def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
-    wishes = []
+    advice = []
     missing = ENOUGH_MINUTES - singer.train_minutes
     if missing > 0:
-        wishes.append(
+        advice.append(
             say(
                 "record {missing} more minutes of singing ({minutes} to learn from so far)",
                 missing=f"{max(missing, 0.1):.1f}",
@@ -92,7 +92,7 @@ def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
         )
     reach = verdict.beyond(singer, report.singers, report.items)
     if reach is not None and reach.cents > verdict.BEYOND_CENTS:
-        wishes.append(
+        advice.append(
             say(
                 "sing {asked}, which songs ask for (so far {sang})",
                 asked=verdict.span(reach.asked_hz, say),
@@ -100,9 +100,9 @@ def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
             )
         )
     elif _is_narrow(singer):
-        wishes.append(say("sing other pitches too, an octave or more"))
+        advice.append(say("sing other pitches too, an octave or more"))
     if singer.noise_dbfs is not None and singer.noise_dbfs > NOISE_DBFS:
-        wishes.append(
+        advice.append(
             say(
                 "record in a quieter room or closer to the microphone (pauses are at {noise} dBFS, {limit} is fine)",
                 noise=f"{singer.noise_dbfs:.0f}",
@@ -110,10 +110,10 @@ def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
             )
         )
     if singer.clipped_fraction > CLIPPED_FRACTION:
-        wishes.append(
+        advice.append(
             say("turn the gain down ({share} of the samples are clipped)", share=f"{singer.clipped_fraction:.2%}")
         )
-    return f"{singer.name}: {'; '.join(wishes)}." if wishes else ""
+    return f"{singer.name}: {'; '.join(advice)}." if advice else ""
 
 
 def _is_narrow(singer: SingerData) -> bool:

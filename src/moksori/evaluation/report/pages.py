@@ -251,7 +251,7 @@ def _columns(report: Report, wanted: Sequence[str]) -> tuple[list[str], list[Row
 
 
 def _confusions(report: Report, say: Words) -> list[tuple[data.Judge, Markup, Markup]]:
-    """Each judge with what it heard in conversions, and in real recordings; nothing where it was not asked."""
+    """Confusion matrices of each judge, of conversions and of real recordings; none where it was not asked."""
     singers = [singer.name for singer in report.singers]
 
     def drawn(counts: Sequence[Sequence[int]], title: str) -> Markup:

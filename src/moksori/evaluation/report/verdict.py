@@ -44,7 +44,7 @@ def write(
 
     Args:
         rows: its figures.
-        confusion: judge -> conversions, target x heard.
+        confusion: judge -> conversions, target x predicted.
         judges: our own first.
         items: what was judged.
         singers: in the order of the confusion tables.
@@ -302,7 +302,7 @@ class Reach:
 
 
 def beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[Item]) -> Reach | None:
-    """How far beyond what a target sang the notes asked for go; None where that cannot be told."""
+    """How far beyond what a target sang the notes asked for go; None where that is not known."""
     by_name = {singer.name: singer for singer in singers}
     asked_hz: list[float] = []
     for item in items:

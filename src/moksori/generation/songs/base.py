@@ -52,7 +52,7 @@ class Scheduled(Protocol):
         """Its parts in order, each made when it is asked for."""
 
     def progressed(self, n_samples: int) -> None:
-        """Told now and then that so many more samples of its parts are sung, or with 0 that another part is made.
+        """Progress callback: so many more samples of its parts are sung; 0 where another part is made.
 
         An exception that it raises ends everything.
         """

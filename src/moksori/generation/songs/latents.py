@@ -28,7 +28,7 @@ class Encode(Protocol):
     is_parallel: bool  # threads may use it side by side, in bounded memory
 
     def __call__(self, codes: Tensor, stop: Event | None = None) -> Tensor:
-        """Codes `[B, T]` -> z `[B, D, T / hop_samples]`, on any device; CancelledError if told to stop early."""
+        """Codes `[B, T]` -> z `[B, D, T / hop_samples]`, on any device; CancelledError if cancelled."""
 
 
 class TorchEncode:

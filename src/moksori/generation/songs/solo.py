@@ -34,7 +34,7 @@ class SoloSong(Song):
     needs_limit = False
 
     def __init__(self, model: Solo, request: SoloRequest, progressed: Callable[[int], None]) -> None:
-        """The model in evaluation mode, on any device; `progressed` is told of so many more samples."""
+        """The model in evaluation mode, on any device; `progressed` is called with the number of new samples."""
         self.seams = SeamCount()
         self._model, self._request, self._progressed = model, request, progressed
 

@@ -1,4 +1,4 @@
-"""Phase 1 with a critic: conversions, too, are made and judged while the model learns to rebuild.
+"""Adversarial training: phase 1 with a discriminator (critic) that judges conversions and reconstructions.
 
 Reconstruction alone never asks for a conversion; back-translation asks only what shows through it. The critic
 says outright whether a conversion sounds like a recording of its target, and the encoder listens to it again: the words

@@ -1,4 +1,4 @@
-"""Phase 2: clips sung back by virtual singers; the model learns the way home.
+"""Phase 2, back-translation: clips converted to virtual singers (mixup), from which the model learns to convert back.
 
 Phase 1 never asks the decoder for a voice that is not the source's own, so nothing there punishes a voice that leaks
 through the latent. Here the clip that the encoder hears has been sung by somebody else, and the clip to be rebuilt is
