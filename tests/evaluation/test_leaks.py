@@ -15,6 +15,7 @@ from moksori.evaluation.leaks import LATENT, SOUND, UNTRAINED, Stretches
 from moksori.models import notes
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.source_filter_model import SourceFilterModel
+from moksori.progress import Progress
 from moksori.training import recipe as recipes
 
 
@@ -47,6 +48,17 @@ def test_each_view_is_read_for_what_it_tells_and_no_more() -> None:
         assert reading.note is not None
         assert (reading.singer > 0.95) if tells_singer else (reading.singer == pytest.approx(0.5, abs=0.13)), name
         assert (reading.note > 0.9) if tells_note else (reading.note < 0.5), name
+
+
+@pytest.mark.parametrize("has_notes", [True, False])
+def test_progress_ends_with_all_probes(has_notes: bool) -> None:
+    views = _invented(20, 0)
+    taught = views if has_notes else replace(views, note=torch.full((20,), notes.NO_NOTE))
+    told: list[Progress] = []
+    found = leaks.compare(taught, views, on_progress=told.append, n_steps=1)
+    assert (found.note_chance is not None) == has_notes
+    assert [progress.done for progress in told] == list(range(1, len(told) + 1))
+    assert told[-1].share == 1.0
 
 
 def test_a_note_is_one_that_stands() -> None:

@@ -196,12 +196,14 @@ class TestTable:
             f"../outside.wav,s.wav,{target},0",
             "c.wav,s.wav,nobody,0",
             f"c.wav,s.wav,{target},high",
+            f"c.wav,s.wav,{target},nan",
+            f"c.wav,s.wav,{target},inf",
         )
         found, refused = pairs.from_table(folder, tiny_corpus, NO_TEXTS)
         assert len(found) == 1
-        assert [line.split(":")[0] for line in refused] == [f"conversions.csv, row {n}" for n in (2, 3, 4, 5)]
+        assert [line.split(":")[0] for line in refused] == [f"conversions.csv, row {n}" for n in (2, 3, 4, 5, 6, 7)]
         for line, said in zip(
-            refused, ("not there", "outside", "don't know 'nobody'", "expected semitones"), strict=True
+            refused, ("not there", "outside", "don't know 'nobody'", *3 * ["expected semitones"]), strict=True
         ):
             assert said in line
 

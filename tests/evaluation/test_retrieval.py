@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,20 @@ def test_a_neighbour_two_farther_away_counts_e_times_less() -> None:
     envelopes = np.stack([np.full(129, 1.0), np.full(129, 5.0)])[None].astype(np.float32)
     distances = np.array([[1.0, 1.0 + 2 * np.log(3.0)]], np.float32)
     np.testing.assert_allclose(retrieval._mean_of(envelopes, distances), np.full((1, 129), 2.0), rtol=1e-6)
+
+
+def test_neighbours_are_found_some_at_a_time_in_memory_that_does_not_grow_with_the_song(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    envelopes = rng.normal(size=(300, retrieval._POINTS)).astype(np.float32)
+    singer = retrieval.Pool(envelopes, rng.normal(size=(4000, retrieval._CEPSTRA)).astype(np.float32))
+    whole = retrieval._nearest(envelopes, singer)
+    monkeypatch.setattr(retrieval, "_AT_ONCE", 32)
+    tracemalloc.start()
+    pieces = retrieval._nearest(envelopes, singer)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(np.sort(whole[0], axis=1), np.sort(pieces[0], axis=1))
+    assert np.allclose(np.sort(whole[1], axis=1), np.sort(pieces[1], axis=1), atol=1e-3)
+    assert peak < 300 * 4000 * 4  # of what distances of all frames to all frames take, once

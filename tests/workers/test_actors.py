@@ -79,6 +79,14 @@ class TestOnRay:
         assert {number: found[0] for number, found in done.items()} == {n: n * n for n in range(30)}
         assert killed and sum(kit.n_times(n) for n in range(30)) in (30, 31)  # what it had begun, if anything
 
+    def test_an_error_of_the_users_ends_everything_at_the_first_attempt(
+        self, ray_here: ActorPool, tmp_path: Path
+    ) -> None:
+        kit = Squares(tmp_path, refused=1)
+        with pytest.raises(UserError, match="the store wants a password"):
+            list(ray_here.each(kit, range(3)))
+        assert kit.n_times(1) == 1
+
     def test_a_kit_that_makes_no_worker_ends_everything(self, ray_here: ActorPool) -> None:
         with pytest.raises(UserError, match="this model is damaged"):
             list(ray_here.each(Nobody(), range(3)))

@@ -99,10 +99,16 @@ def test_an_unknown_store_is_told_with_what_to_install() -> None:
 
 def test_half_written_files_of_killed_workers_are_cleaned_away(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".0123.part").write_bytes(b"half")
+    (tmp_path / "a" / ".0123456789abcdef.part").write_bytes(b"half")
+    (tmp_path / "a" / ".film.mkv.part").write_bytes(b"somebody's own")
     (tmp_path / "a" / "song.part").write_bytes(b"somebody's own")
     Place.of(tmp_path).remove_parts()
-    assert os.listdir(tmp_path / "a") == ["song.part"]
+    assert sorted(os.listdir(tmp_path / "a")) == [".film.mkv.part", "song.part"]
+
+
+def test_the_root_of_a_store_is_a_place_behind_a_url() -> None:
+    assert Place.of("memory://").is_url
+    assert Place.of("s3://bucket/songs//").root == "s3://bucket/songs"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_a_kit_that_makes_no_worker_ends_everything() -> None:
         list(ThreadPool(2).each(Nobody(), range(3)))
 
 
+def test_without_tasks_no_worker_is_made() -> None:
+    assert list(ThreadPool(2).each(Nobody(), [])) == []
+
+
+def test_an_error_of_the_users_ends_everything_at_the_first_attempt(tmp_path: Path) -> None:
+    kit = Squares(tmp_path, refused=1)
+    with pytest.raises(UserError, match="the store wants a password"):
+        list(ThreadPool(1).each(kit, range(3)))
+    assert kit.n_times(1) == 1
+
+
 def test_the_environment_says_how_many_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     here = pool.n_cores()
     monkeypatch.setenv(pool.CORES_VARIABLE, "1")

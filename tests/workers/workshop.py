@@ -21,6 +21,7 @@ class Squares:
     deadly_once: int = -1
     wrong: int = -1  # raises every time
     wrong_once: int = -1
+    refused: int = -1  # raises what a person can put right
     slow: float = 0.0
 
     def __call__(self) -> Callable[[int], tuple[int, int]]:
@@ -36,6 +37,8 @@ class Squares:
             os.kill(os.getpid(), signal.SIGKILL)
         if number == self.wrong or (number == self.wrong_once and not n_before):
             raise OSError("the store is out of reach")
+        if number == self.refused:
+            raise UserError("the store wants a password")
         time.sleep(self.slow)
         return number * number, os.getpid()
 

@@ -80,7 +80,7 @@ def read(
         model: of any singers; those of the recordings need not be among them.
         corpus: prepared recordings, some of them held out.
         seed: of the untrained encoder and of the probes.
-        on_progress: told of each probe.
+        on_progress: called after each probe.
         n_steps: of each probe.
 
     Raises:
@@ -111,12 +111,12 @@ def compare(
         taught: what probes learn from; views of the same names.
         tried: what they are tried on.
         seed: of the probes.
-        on_progress: told of each.
+        on_progress: called after each.
         n_steps: of each probe.
     """
     taught_notes, tried_notes = taught.of_notes(), tried.of_notes()
     has_notes = len(taught_notes.note) > 1 and len(tried_notes.note) > 1
-    n_works, readings = 2 * len(taught.views), {}
+    n_works, readings = (2 if has_notes else 1) * len(taught.views), {}
 
     def accuracy(name: str, by: Stretches, on: Stretches, labels: Tensor, wanted: Tensor) -> float:
         found = probe.accuracy(by.views[name], labels, on.views[name], wanted, seed, n_steps)

@@ -11,6 +11,7 @@ A pair names files; nothing is read yet. There are five ways to one:
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from moksori.audio import files
 from moksori.data import rows
-from moksori.data.corpus import Corpus
+from moksori.data.corpus import Corpus, Recording
 from moksori.data.splits import evenly
 from moksori.errors import DataError
 from moksori.evaluation.report import data as report
@@ -229,10 +230,11 @@ def from_table(folder: Path, corpus: Corpus, texts: Texts) -> tuple[list[Pair], 
             f"{', '.join(_TABLE_COLUMNS)} and perhaps {', '.join(_OPTIONAL_COLUMNS)}"
         )
     table = rows.read(tables[0], _TABLE_COLUMNS, _OPTIONAL_COLUMNS)
+    known = {recording.source: recording for recording in corpus.recordings}
     pairs, refused = [], []
     for number, row in enumerate(table, start=1):
         try:
-            pairs.append(_row_pair(number, row, folder, corpus, texts))
+            pairs.append(_row_pair(number, row, folder, corpus, known, texts))
         except DataError as error:
             refused.append(f"{tables[0].name}, row {number}: {error}")
     if not pairs:
@@ -300,8 +302,14 @@ def _take(table: Path, row: Mapping[str, str]) -> SameWords:
     return SameWords(source, row["source_singer"], target, row["target_singer"])
 
 
-def _row_pair(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus, texts: Texts) -> Pair:
-    known = {recording.source: recording for recording in corpus.recordings}
+def _row_pair(
+    number: int,
+    row: Mapping[str, str],
+    folder: Path,
+    corpus: Corpus,
+    known: Mapping[str, Recording],
+    texts: Texts,
+) -> Pair:
     recording = known.get(row["source"])
     source = corpus.clip_path(recording) if recording else folder / row["source"]
     conversion = folder / row["conversion"]
@@ -317,7 +325,9 @@ def _row_pair(number: int, row: Mapping[str, str], folder: Path, corpus: Corpus,
     try:
         transpose_semitones = float(row.get("transpose") or 0)
     except ValueError:
-        raise DataError(f"transpose is {row['transpose']!r}; expected semitones") from None
+        transpose_semitones = math.nan
+    if not math.isfinite(transpose_semitones):
+        raise DataError(f"transpose is {row['transpose']!r}; expected semitones")
     return Pair(
         f"{number:04d}-{_name(row['source'], row['target'])}",
         report.RECONSTRUCTION if singer == row["target"] else report.CONVERSION,

@@ -37,6 +37,7 @@ _LOUD_NEPERS = 4.0  # below the loudest frames: quieter ones say little of a voi
 _MOST_FRAMES = 15000  # of a target
 _LARGEST_NEPERS = 4.0  # that a frame is changed by
 _FEWEST_FRAMES = 50
+_AT_ONCE = 500  # frames of a song that are compared with all of a target: 30 MB, where a whole song takes a gigabyte
 
 Matrix = npt.NDArray[np.float32]
 
@@ -143,14 +144,15 @@ def _normalised(cepstra: Matrix, of: Matrix) -> Matrix:
 def _nearest(envelopes: Matrix, singer: Pool) -> tuple[npt.NDArray[np.int64], Matrix]:
     """Indices and distances of the 6 nearest frames of the singer, `[F, 6]` each."""
     cepstra = _cepstra(envelopes)
-    features = _normalised(cepstra, cepstra)
-    squares = (
-        np.square(features).sum(axis=1)[:, None]
-        + np.square(singer.features).sum(axis=1)
-        - 2 * features @ singer.features.T
-    )
-    places = np.argpartition(squares, _NEAREST - 1, axis=1)[:, :_NEAREST]
-    return places, np.sqrt(np.maximum(np.take_along_axis(squares, places, axis=1), 0.0))
+    features, lengths = _normalised(cepstra, cepstra), np.square(singer.features).sum(axis=1)
+    found = []
+    for start in range(0, len(features), _AT_ONCE):
+        some = features[start : start + _AT_ONCE]
+        squares = np.square(some).sum(axis=1)[:, None] + lengths - 2 * some @ singer.features.T
+        places = np.argpartition(squares, _NEAREST - 1, axis=1)[:, :_NEAREST]
+        found.append((places, np.take_along_axis(squares, places, axis=1)))
+    places, nearest = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return places, np.sqrt(np.maximum(nearest, 0.0))
 
 
 def _mean_of(envelopes: Matrix, distances: Matrix) -> Matrix:

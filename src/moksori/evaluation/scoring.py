@@ -106,9 +106,10 @@ def _pool(analyses: Analyses, corpus: Corpus, singer: str) -> retrieval.Pool | N
     for recording in corpus.of("train", singer):
         if seconds > _POOL_SECONDS:
             break
-        clip = files.read(corpus.clip_path(recording))
-        recordings.append((clip, analyses.panel.tracker.track(clip)))
-        seconds += clip.seconds
+        clip = analyses.read(corpus.clip_path(recording))
+        if clip is not None:
+            recordings.append((clip, analyses.panel.tracker.track(clip)))
+            seconds += clip.seconds
     return retrieval.pool(recordings)
 
 

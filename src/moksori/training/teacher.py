@@ -3,8 +3,8 @@
     source's envelopes at the conversion's pitch --expected log-mel--> Whisper's encoder --> frames ---.
     conversion's envelopes ------------------------expected log-mel--> Whisper's encoder --> frames --- angle
 
-Whisper was taught on speech of a hundred languages, so what its frames tell is what is said; the voice is told by what
-stays the same throughout a clip, and the mean of each clip is taken off. It is there while training only: a voice does
+Whisper was taught on speech of a hundred languages, so its frames say what is said; the voice is in what stays the
+same throughout a clip, and the mean of each clip is taken off. It is there while training only: a voice does
 not hold it, and sings without it.
 
 Source: as a perceptual loss (Johnson et al. 2016, section 3.2), through a recogniser instead of a net for images.
@@ -30,10 +30,10 @@ _SHARE = 0.75  # of a batch's clips that it listens to, for the sake of time
 
 
 class WordsTeacher:
-    """Whisper's encoder, and the way from controls to what it hears. Holds no parameters."""
+    """Perceptual loss: distance of Whisper's features of a conversion and of its source. Holds no parameters."""
 
     def __init__(self, config: SynthesiserConfig, encoder: WhisperEncoder, device: torch.device) -> None:
-        """Make the tables of what it hears.
+        """Make the tables of the expected log-mels.
 
         Raises:
             ValueError: the synthesiser's hop is not Whisper's.
@@ -54,7 +54,7 @@ class WordsTeacher:
         return cls(config, WhisperEncoder.published(NAME, device, torch.bfloat16), device)
 
     def distance(self, converted: Controls, source: Controls) -> Tensor:
-        """How far a conversion is from its source, as the teacher hears it: 0 for alike, 1 for unlike; a scalar.
+        """Mean cosine distance of features of a conversion and of its source: 0 for alike, 1 for unlike; a scalar.
 
         Args:
             converted: `[B, ...]`, F frames.

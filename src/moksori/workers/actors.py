@@ -178,6 +178,8 @@ class ActorPool:
                     continue
                 except ray.exceptions.RayTaskError as error:
                     assert task_of is not None
+                    if isinstance(error.cause, UserError):
+                        raise error.cause from None
                     lost = self._again(waiting, task_of, why(error.cause))
                     go_on(actor)
                     if lost:

@@ -53,7 +53,8 @@ class Place:
     def of(cls, text: str | Path) -> Place:
         """The place that a command line names; a folder by its absolute path, so that other processes find it."""
         plain = str(text)
-        return cls(plain.rstrip("/") if is_url(plain) else os.path.abspath(plain).rstrip("/"))
+        # Of `memory://` the slashes belong to the name.
+        return cls(re.sub(r"(?<![:/])/+$", "", plain) if is_url(plain) else os.path.abspath(plain).rstrip("/"))
 
     def __str__(self) -> str:
         """As people write it."""
@@ -195,11 +196,15 @@ class Place:
             store.rm(paths)
 
     def remove_parts(self) -> None:
-        """Delete what killed workers left half-written; only for who knows that nobody is writing here."""
+        """Delete what killed workers left half-written; only for who knows that nobody is writing here.
+
+        Hidden files of that suffix which others made, as browsers do, stay.
+        """
         if self.is_url:
             return
         for path in Path(self.root).rglob(f".*{_PART}"):
-            path.unlink(missing_ok=True)
+            if atomic.is_part(path.name):
+                path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return Path(self.root or "/", *name.split("/"))
@@ -226,8 +231,15 @@ def _protocols(store: Any) -> set[str]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name stays below the folder that it is joined to, on every system."""
-    return not any(part in ("", ".", "..") for part in name.split("/")) and "\\" not in name and "\0" not in name
+    """Whether a name stays below the folder that it is joined to, on every system: `C:x` leaves it on Windows.
+
+    >>> _is_plain("a/song.wav"), _is_plain("a/../song.wav"), _is_plain("C:song.wav"), _is_plain("12:30.wav")
+    (True, False, False, True)
+    """
+    parts = name.split("/")
+    if "\\" in name or "\0" in name or any(re.match("[A-Za-z]:", part) for part in parts):
+        return False
+    return not any(part in ("", ".", "..") for part in parts)
 
 
 def _short(name: str) -> str:

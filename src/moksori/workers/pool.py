@@ -49,7 +49,7 @@ class Pool(Protocol):
             The number of a task that is done with, as it ends, and what came of it.
 
         Raises:
-            UserError: the kit raised it: no worker can be made.
+            UserError: the kit raised it: no worker can be made; or a task did, which no other attempt would change.
         """
         ...
 
@@ -69,6 +69,8 @@ class ThreadPool:
 
     def each(self, kit: Kit[T, R], tasks: Sequence[T]) -> Iterator[tuple[int, R | Lost]]:
         """See `Pool.each`."""
+        if not tasks:
+            return
         work, n_workers = kit(), self.n_workers or n_cores()
         pool, waiting = ThreadPoolExecutor(n_workers), iter(enumerate(tasks))
         under_way: dict[Future[R | Lost], int] = {}

@@ -108,3 +108,12 @@ def test_folders_that_hold_no_whisper_are_refused(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text('{"feature_size": 128}')
     with pytest.raises(Unavailable, match="128 mel bands"):
         whisper.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{", "[80]", "80", "\xff"])
+def test_damaged_settings_beside_weights_are_told(tmp_path: Path, text: str) -> None:
+    for name in ("model.bin", "config.json", "vocabulary.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "preprocessor_config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(Unavailable, match="is damaged"):
+        whisper._from_folder(tmp_path)

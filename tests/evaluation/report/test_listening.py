@@ -50,6 +50,12 @@ def _key(folder: Path) -> list[dict[str, str]]:
 
 
 class TestMaking:
+    def test_a_file_is_no_place_for_a_test(self, told: Report, tmp_path: Path) -> None:
+        (tmp_path / "test").write_text("mine")
+        with pytest.raises(DataError, match="test: is a file; a test needs a folder of its own"):
+            _make(told, tmp_path)
+        assert (tmp_path / "test").read_text() == "mine"
+
     def test_nothing_that_is_published_tells_which_clip_is_which(self, told: Report, tmp_path: Path) -> None:
         folder = _make(told, tmp_path, repeats=2)
         published = list((folder / listening.PUBLISH).iterdir())

@@ -1,7 +1,7 @@
 """Vowel recogniser: a small convolutional net with a CTC loss, fitted on real recordings whose texts are known.
 
 Log-mels come in, and vowels go out; connectionist temporal classification (Graves et al. 2006)
-teaches it without being told when each one is sung. It never meets the model that is judged.
+teaches it without an alignment in time. It never meets the model that is judged.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from moksori.data.corpus import Corpus, Recording
 from moksori.errors import DataError
 from moksori.evaluation.judges import fitting
 from moksori.evaluation.measures import syllables
+from moksori.evaluation.measures.characters import edit_distance
 from moksori.progress import OnProgress, Progress, within
 
 _VERSION = 1  # of net and teaching
@@ -76,21 +77,7 @@ def accuracy(found: Sequence[str], expected: Sequence[str]) -> float:
     """
     if not expected:
         raise ValueError("without an expected vowel there is no share of them")
-    return max(0.0, 1.0 - edits(found, expected) / len(expected))
-
-
-def edits(first: Sequence[str], second: Sequence[str]) -> int:
-    """Fewest insertions, deletions and replacements that make one of the other (Levenshtein 1966).
-
-    >>> edits("kitten", "sitting")
-    3
-    """
-    row = list(range(len(second) + 1))
-    for number, letter in enumerate(first, start=1):
-        corner, row[0] = row[0], number
-        for column, other in enumerate(second, start=1):
-            corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (letter != other))
-    return row[-1]
+    return max(0.0, 1.0 - edit_distance(found, expected) / len(expected))
 
 
 def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: OnProgress) -> VowelRecogniser:

@@ -233,7 +233,10 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 
 def _refuse_other_features(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Refuse weights that hear another number of bands than 80 (large-v3 has 128)."""
-    settings = json.loads(contents.get("preprocessor_config.json", b"{}"))
+    try:
+        settings = dict(json.loads(contents.get("preprocessor_config.json", b"{}")))
+    except (ValueError, TypeError) as error:
+        raise Unavailable(f"{folder}: preprocessor_config.json is damaged ({error}); fetch the folder again") from None
     if settings.get("feature_size", whisper_mel.N_MELS) != whisper_mel.N_MELS:
         raise Unavailable(
             f"{folder}: hears {settings['feature_size']} mel bands, and {whisper_mel.N_MELS} are made here; "

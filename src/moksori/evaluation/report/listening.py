@@ -86,8 +86,10 @@ def make(report: Report, folder: Path, destination: Path, options: Options) -> i
         Number of trials of each rater.
 
     Raises:
-        DataError: the destination holds something, the report has no clips, or a clip cannot be read.
+        DataError: the destination is a file or holds something, the report has no clips, or a clip cannot be read.
     """
+    if destination.exists() and not destination.is_dir():
+        raise DataError(f"{destination}: is a file; a test needs a folder of its own")
     if destination.exists() and any(destination.iterdir()):
         raise DataError(f"{destination}: is not empty; a test that people have begun must not change under them")
     rng = np.random.default_rng(options.seed)
