@@ -24,6 +24,7 @@ from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser
 from moksori.evaluation.judges.singer import NetClassifier, SingerClassifier
 from moksori.evaluation.measures import melody, syllables
+from moksori.evaluation.measures.characters import edit_distance
 from moksori.evaluation.pairs import Texts
 from moksori.progress import ignored
 
@@ -61,7 +62,7 @@ def vowels(
     for recording, clip in zip(recordings, clips, strict=True):
         expected = syllables.vowels(texts.of(recording.source) or "")
         if expected:
-            n_wrong += recogniser.edits(words.recognise(clip), expected)
+            n_wrong += edit_distance(words.recognise(clip), expected)
             n_all += len(expected)
     print(f"| vowels | held-out recordings | {1 - n_wrong / n_all:.1%} of {n_all} |", flush=True)
 

@@ -125,7 +125,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="mutants of each file")
     arguments = parser.parse_args()
     import hypothesis  # noqa: F401  what is heavy is loaded before the first fork
-    import scipy.signal  # noqa: F401
     import torch
 
     torch.set_num_threads(1)

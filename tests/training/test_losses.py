@@ -36,6 +36,35 @@ def test_confusion_is_minus_the_classifier_loss() -> None:
     assert losses.confusion(logits, singer).item() == -losses.classifier(logits, singer).item()
 
 
+def test_the_note_loss_is_the_mean_over_frames_that_have_a_note() -> None:
+    logits = torch.zeros(1, 4, 3)
+    logits[0, 1, 0] = math.log(5.0)  # 5/8 on note 1, which it is; frame 1 has none; of frame 2 it can only guess
+    logits[0, 0, 1] = 100.0
+    by_hand = (-math.log(5 / 8) - math.log(1 / 4)) / 2
+    assert losses.notes(logits, torch.tensor([[1, -1, 3]])).item() == pytest.approx(by_hand, rel=1e-6)
+    one = losses.notes(logits, torch.tensor([[1, -1, -1]])).item()
+    assert one == pytest.approx(-math.log(5 / 8), rel=1e-6)
+    assert losses.notes(logits, torch.tensor([[-1, -1, -1]])).item() == 0.0
+
+
+def test_the_envelope_loss_by_hand() -> None:
+    """Two bands of harmonics, then two of noise; the last frame is 41 dB under the loudest, and does not count."""
+    true = torch.ones(2, 4, 3)
+    expected = true.clone()
+    expected[0, :2, 0] += torch.tensor([0.5, -0.1])  # harmonics of a voiced frame: 0.6 in all
+    expected[0, :2, 1] += 9.0  # of an unvoiced one, where they play no part
+    expected[0, 2:, 1] -= torch.tensor([0.2, 0.4])  # noise: 0.6 in all
+    expected[:, :, 2] += 7.0
+    is_voiced = torch.tensor([[True, False, True], [True, True, True]])
+    level_dbfs = torch.tensor([[-20.0, -59.0, -61.0], [-50.0, -89.0, -91.0]])  # each beside the loudest of its own clip
+    tones, sung = 3, 4  # frames that are voiced as well; frames that count
+    by_hand = (0.6 / tones + 0.6 / sung) / 2 / 2
+    found = losses.envelope_distance(expected, true, is_voiced, level_dbfs)
+    assert found.item() == pytest.approx(by_hand, rel=1e-5)
+    never = losses.envelope_distance(expected, true, torch.zeros_like(is_voiced), level_dbfs)
+    assert never.item() == pytest.approx(0.6 / sung / 2 / 2, rel=1e-5)  # without a voiced frame noise alone counts
+
+
 def test_losses_are_computed_in_float32_whatever_the_net_runs_in() -> None:
     logits = torch.zeros(1, 256, 2, dtype=torch.bfloat16)
     assert losses.reconstruction(logits, torch.zeros(1, 2, dtype=torch.int64)).dtype == torch.float32

@@ -66,9 +66,10 @@ def _kind(config: dict[str, Any]) -> dict[str, str]:
     """What a WaveNet by itself is conditioned on; nothing of a voice, which is what most model files are."""
     if config["kind"] != "wavenet-alone":
         return {}
+    melody = "is_melody_conditioned" if "is_melody_conditioned" in config else "is_told_melody"  # in files of before
     conditioning = {
         "who sings": config["singer_channels"],
-        "pitch and loudness": config.get("is_melody_conditioned", config.get("is_told_melody")),
+        "pitch and loudness": config[melody],
         "log-mel (a vocoder)": config["mel_window_samples"],
     }
     return {

@@ -149,7 +149,7 @@ def _nearest(envelopes: Matrix, singer: Pool) -> tuple[npt.NDArray[np.int64], Ma
     for start in range(0, len(features), _AT_ONCE):
         some = features[start : start + _AT_ONCE]
         squares = np.square(some).sum(axis=1)[:, None] + lengths - 2 * some @ singer.features.T
-        places = np.argpartition(squares, _NEAREST - 1, axis=1)[:, :_NEAREST]
+        places = np.argpartition(squares, _NEAREST - 1, axis=1)[:, :_NEAREST].copy()  # a view would keep all of it
         found.append((places, np.take_along_axis(squares, places, axis=1)))
     places, nearest = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return places, np.sqrt(np.maximum(nearest, 0.0))
