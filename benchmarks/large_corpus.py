@@ -2,17 +2,20 @@
 
     python benchmarks/large_corpus.py [--hours 10 100 1000] [--singers-an-hour 10] [--recipe small swift]
     python benchmarks/large_corpus.py --singers 10 1000 10000 100000     # a training step by the number of singers
+    python benchmarks/large_corpus.py --prepare 2500 10000 40000         # a preparation by the number of recordings
 
 The corpora are invented: a manifest of clips of a minute with 15 sung regions and 40 notes each, and caches whose files
 have the length of real ones and hold nothing (sparse files, all zeros), so no sound is computed and no disk is read.
 Every row is a process of its own: CPU seconds of the package's imports, of opening the manifest and of opening the run
 (tables, model, learners); the memory that it has then taken beside that of the imports, the files that it has mapped,
-and its memory at most; and how many rows of batches a CPU second draws and reads.
+and its memory at most; and how many rows of batches a CPU second draws and reads. A preparation is the program's own,
+of empty files, but for the worker: it measures nothing and writes no clip.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -27,41 +30,45 @@ RATE, CLIP_SECONDS, N_REGIONS, N_NOTES = 24_000, 60, 15, 40
 N_BATCHES = 50
 
 
-def write_corpus(folder: Path, n_clips: int, n_singers: int) -> Any:
-    """A manifest of invented clips, at least three of every singer, and its index."""
-    from moksori.data.corpus import CACHE, Corpus, Recording
+def invented(singer: str, source: str, sound: str, split: str) -> Any:
+    """A recording of a minute."""
+    from moksori.data.corpus import Recording
 
     length = RATE * CLIP_SECONDS
     edges = [length * i // (2 * N_REGIONS) for i in range(2 * N_REGIONS)]
-    regions = tuple(zip(edges[::2], edges[1::2], strict=True))
-    notes = tuple((300 + i, 5000) for i in range(N_NOTES))
+    return Recording(
+        singer=singer,
+        source=source,
+        path=f"clips/{source.removesuffix('.wav')}.flac",
+        split=split,
+        n_samples=length,
+        seconds=float(CLIP_SECONDS),
+        sung_seconds=CLIP_SECONDS / 2,
+        regions=tuple(zip(edges[::2], edges[1::2], strict=True)),
+        source_sha256=sound,
+        audio_sha256=sound,
+        gain_db=0.0,
+        peak_dbfs=-1.0,
+        clipped_fraction=0.0,
+        noise_dbfs=-60.0,
+        f0_low_hz=200.0,
+        f0_median_hz=300.0,
+        f0_high_hz=400.0,
+        notes=tuple((300 + i, 5000) for i in range(N_NOTES)),
+    )
+
+
+def write_corpus(folder: Path, n_clips: int, n_singers: int) -> Any:
+    """A manifest of invented clips, at least three of every singer, and its index."""
+    from moksori.data.corpus import CACHE, Corpus
+
     names = [f"singer-{i:06d}" for i in range(n_singers)]
     recordings = []
     for singer, name in enumerate(names):
         for i in range(singer, n_clips, n_singers):
             of_singer = i // n_singers
-            recordings.append(
-                Recording(
-                    singer=name,
-                    source=f"{name}/{of_singer:06d}.wav",
-                    path=f"clips/{name}/{of_singer:06d}.flac",
-                    split={0: "test", 1: "validation"}.get(of_singer, "train"),
-                    n_samples=length,
-                    seconds=float(CLIP_SECONDS),
-                    sung_seconds=CLIP_SECONDS / 2,
-                    regions=regions,
-                    source_sha256=f"{i:064d}",
-                    audio_sha256=f"{i:064d}",
-                    gain_db=0.0,
-                    peak_dbfs=-1.0,
-                    clipped_fraction=0.0,
-                    noise_dbfs=-60.0,
-                    f0_low_hz=200.0,
-                    f0_median_hz=300.0,
-                    f0_high_hz=400.0,
-                    notes=notes,
-                )
-            )
+            split = {0: "test", 1: "validation"}.get(of_singer, "train")
+            recordings.append(invented(name, f"{name}/{of_singer:06d}.wav", f"{i:064d}", split))
     corpus = Corpus(folder, RATE, -23.0, tuple(names), tuple(recordings))
     (folder / CACHE).mkdir(parents=True)
     corpus.save()
@@ -160,6 +167,23 @@ def measure_step(n_singers: int, recipe_name: str) -> dict[str, float]:
     return {"step": step.cpu_seconds(8), "parameters": float(step.n_parameters())}
 
 
+def measure_preparation(songs: Path) -> dict[str, float]:
+    """Prepare a folder of empty files, twice, in this process: the second time all splits are known."""
+    from moksori.data import prepare as preparing
+
+    def run(worker: Any, source: Any) -> Any:
+        sound = hashlib.sha256(source.name.encode()).hexdigest()
+        return preparing._Clips(source.name, sound, (invented(source.singer, source.name, sound, "train"),))
+
+    vars(preparing)["_Worker"].run = run
+    preparing.prepare(songs / "one", songs.with_name("one"))
+    before, began = memory_mb()["VmHWM"], time.process_time()
+    preparing.prepare(songs / "all", songs.with_name("data"))
+    first = {"seconds": time.process_time() - began, "first": memory_mb()["VmHWM"] - before}
+    preparing.prepare(songs / "all", songs.with_name("data"))
+    return first | {"again": memory_mb()["VmHWM"] - before}
+
+
 def in_a_process(*arguments: object) -> dict[str, float]:
     """The same in a fresh process, on one core."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -176,9 +200,14 @@ def main() -> None:
     parser.add_argument("--singers-an-hour", type=int, default=10)
     parser.add_argument("--recipe", nargs="*", default=["small", "swift"])
     parser.add_argument("--singers", type=int, nargs="*")
+    parser.add_argument("--prepare", type=int, nargs="*", help="numbers of recordings, 50 a singer")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.measure:
+    if given.measure and given.prepare is not None:
+        print(json.dumps(measure_preparation(Path(given.measure))))
+    elif given.prepare:
+        prepare(given.prepare)
+    elif given.measure:
         (recipe,) = given.recipe
         is_step = given.measure.isdecimal()
         print(json.dumps(measure_step(int(given.measure), recipe) if is_step else measure(Path(given.measure), recipe)))
@@ -190,6 +219,25 @@ def main() -> None:
                 print(f"| {recipe} | {n:,} | {found['parameters'] / 1e6:.2f} M | {found['step']:.2f} |", flush=True)
     else:
         compare(given.hours, given.singers_an_hour, given.recipe)
+
+
+def prepare(sizes: list[int]) -> None:
+    """Preparations of several sizes, one after the other."""
+    print("| recordings | manifest | CPU s | memory, first time | again |\n" + "| --- " * 5 + "|")
+    for n in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            for group, n_files in (("one", 1), ("all", n)):
+                for i in range(n_files):
+                    path = Path(name, "songs", group, f"singer-{i // 50:06d}", f"{i % 50:06d}.wav")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.touch()
+            found = in_a_process("--measure", Path(name, "songs"), "--prepare")
+            megabytes = Path(name, "data", "manifest.json").stat().st_size / 1e6
+            print(
+                f"| {n:,} | {megabytes:.0f} MB | {found['seconds']:.0f} | {found['first']:.0f} MB | "
+                f"{found['again']:.0f} MB |",
+                flush=True,
+            )
 
 
 def compare(hours: list[int], singers_an_hour: int, recipes: list[str]) -> None:

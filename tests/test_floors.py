@@ -56,7 +56,7 @@ ORDER = {
         "features transposition breaths mark live_pitch polyphony reverberation signals"
     ),
     "data": (
-        "index corpus threads layouts rights sources rows splits stretches prepare doctor augment repitch flat_cache "
+        "index corpus threads layouts rights sources rows splits stretches spool prepare doctor augment repitch flat_cache "
         "feature_cache segments excerpts batches"
     ),
     "models": (

@@ -1,7 +1,9 @@
 """The examples for clusters are what SLURM, Kubernetes and KubeRay take, as far as can be told without them.
 
-What is known here of their forms is a small part, written down below: the options of `sbatch`, and the fields of the
-KubeRay custom resource (RayJob of ray.io/v1) and of Kubernetes that the examples use. Nothing else passes.
+Kubernetes' part is held to its own schemas, as the package `kubernetes-validate` has them, strictly: an unknown field
+is an error. KubeRay's custom resource is in no package: its fields are written down below, all of RayJob of ray.io/v1
+with their types, after KubeRay's API reference; pod templates within it are Kubernetes' own. `sbatch` has no schema:
+its options are those of a list. Without the package, a form of what the examples use is all that they are held to.
 """
 
 from __future__ import annotations
@@ -103,6 +105,108 @@ def check(value: Any, form: Any, where: str = "") -> None:
         assert isinstance(text, str) and re.fullmatch(form, text), f"{where}: {value!r} is not like {form}"
 
 
+K8S_VERSIONS = ("1.25", "1.37")  # the oldest and the newest that the package knows
+
+
+def fields(*required: str, **known: Any) -> dict[str, Any]:
+    """A JSON Schema of a table that has these fields and no others."""
+    return {"type": "object", "properties": known, "required": list(required), "additionalProperties": False}
+
+
+def texts(**more: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": {"type": "string"}} | more
+
+
+TEXT, FLAG, NATURAL = {"type": "string"}, {"type": "boolean"}, {"type": "integer", "minimum": 0}
+KUBERNETES: dict[str, Any] = {"type": ["object", "array"]}  # held to the schemas of Kubernetes
+RAY_GROUP = {"rayStartParams": texts(), "template": {"type": "object"}, "resources": texts(), "labels": texts()}
+RAY_HEAD = fields("template", **RAY_GROUP, serviceType=TEXT, headService=KUBERNETES, enableIngress=FLAG)
+RAY_WORKERS = fields(
+    *("groupName", "template", "minReplicas", "maxReplicas"),
+    **RAY_GROUP,
+    groupName=TEXT,
+    suspend=FLAG,
+    replicas=NATURAL,
+    minReplicas=NATURAL,
+    maxReplicas=NATURAL,
+    numOfHosts=NATURAL,
+    idleTimeoutSeconds=NATURAL,
+    scaleStrategy=fields(workersToDelete={"type": "array", "items": TEXT}),
+)
+RAY_CLUSTER = fields(
+    "headGroupSpec",
+    headGroupSpec=RAY_HEAD,
+    workerGroupSpecs={"type": "array", "items": RAY_WORKERS},
+    rayVersion=TEXT,
+    enableInTreeAutoscaling=FLAG,
+    suspend=FLAG,
+    managedBy={"enum": ["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]},
+    headServiceAnnotations=texts(),
+    gcsFaultToleranceOptions={"type": "object"},
+    autoscalerOptions=fields(
+        resources=KUBERNETES,
+        image=TEXT,
+        imagePullPolicy=TEXT,
+        env=KUBERNETES,
+        envFrom=KUBERNETES,
+        volumeMounts=KUBERNETES,
+        securityContext=KUBERNETES,
+        idleTimeoutSeconds=NATURAL,
+        upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
+        version={"enum": ["v1", "v2"]},
+    ),
+)
+RAY_JOB = fields(
+    *("apiVersion", "kind", "metadata", "spec"),
+    apiVersion={"const": "ray.io/v1"},
+    kind={"const": "RayJob"},
+    metadata=KUBERNETES,
+    spec=fields(
+        activeDeadlineSeconds=NATURAL,
+        backoffLimit=NATURAL,
+        rayClusterSpec=RAY_CLUSTER,
+        submitterPodTemplate=KUBERNETES,
+        metadata=texts(),
+        clusterSelector=texts(),
+        submitterConfig=fields(backoffLimit=NATURAL),
+        managedBy={"enum": ["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]},
+        deletionStrategy={"type": "object"},
+        entrypoint=TEXT,
+        runtimeEnvYAML=TEXT,
+        jobId=TEXT,
+        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
+        entrypointResources=TEXT,
+        entrypointNumCpus={"type": "number"},
+        entrypointNumGpus={"type": "number"},
+        ttlSecondsAfterFinished=NATURAL,
+        shutdownAfterJobFinishes=FLAG,
+        suspend=FLAG,
+    ),
+)
+
+
+def check_schema(document: dict[str, Any]) -> None:
+    """Hold a document to its kind's whole schema.
+
+    Raises:
+        jsonschema.ValidationError: so it does not fit.
+    """
+    kubernetes = pytest.importorskip("kubernetes_validate")
+    if document["kind"] != "RayJob":
+        within = [document]
+    else:
+        import jsonschema
+
+        jsonschema.validate(document, RAY_JOB)
+        cluster = document["spec"]["rayClusterSpec"]
+        groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+        template = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": document["metadata"]}
+        within = [template | {"template": group["template"]} for group in groups]
+    for version in K8S_VERSIONS:
+        for one in within:
+            kubernetes.validate(one, version, strict=True)
+
+
 def documents(path: Path) -> list[dict[str, Any]]:
     yaml = pytest.importorskip("yaml")
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
@@ -186,6 +290,42 @@ def test_what_is_wrong_in_a_manifest_is_found(spoil: Any, message: str) -> None:
     spoil(document["spec"])
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_manifest(document)
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_a_manifest_fits_the_schema_of_its_kind(path: Path) -> None:
+    for document in documents(path):
+        check_schema(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value"),
+    [
+        ("catalogue.rayjob.yaml", "spec.entryPoint", "moksori"),
+        ("catalogue.rayjob.yaml", "spec.ttlSecondsAfterFinished", "600"),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.rayVersion", 2.6),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.headGroupSpec.template.spec.containers.0.envfrom", []),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.template.spec.containers.0.name", None),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.maxReplica", 10),
+        ("train.job.yaml", "spec.template.spec.subDomain", "moksori-train"),
+        ("train.job.yaml", "spec.completions", "2"),
+        ("train.job.yaml", "spec.template.spec.containers.0.resources.limits.memory", [64]),
+        ("train.job.yaml", "spec.template.spec.volumes.0.persistentVolumeClaim.claimName", None),
+    ],
+)
+def test_what_does_not_fit_a_schema_is_found(name: str, where: str, value: object) -> None:
+    pytest.importorskip("kubernetes_validate")
+    import jsonschema
+
+    spoiled = copy.deepcopy(documents(EXAMPLES / name)[-1])
+    *above, last = where.split(".")
+    place: Any = spoiled
+    for key in above:
+        place = place[int(key) if key.isdecimal() else key]
+    place[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        check_schema(spoiled)
 
 
 def test_there_are_examples_of_each() -> None:

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 def part_beside(path: Path) -> Path:
@@ -36,13 +37,24 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write into, which takes the place of `path` when the `with` block ends well.
+
+    Raises:
+        OSError: the disk refused; nothing is left behind.
+    """
+    with replacing(path) as part, open(part, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write(path: Path, content: bytes) -> None:
     """Put bytes under a name, so that no reader and no crash meets half a file; the old one stays until then.
 
     Raises:
         OSError: the disk refused; nothing is left behind.
     """
-    with replacing(path) as part, open(part, "wb") as file:
+    with writing(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

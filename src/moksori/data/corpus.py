@@ -16,12 +16,14 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from moksori import atomic, settings
 from moksori.audio import pitch
@@ -100,7 +102,7 @@ class Corpus:
     sample_rate: int  # Hz, of every clip
     level_dbfs: float  # sung level every clip was brought to
     singers: tuple[str, ...]  # sorted
-    recordings: Sequence[Recording]  # sorted by singer, then source; a tuple, or the `Rows` of an index
+    recordings: Sequence[Recording]  # by singer, then source; a tuple, or rows on disk, see `index.Encoded`
     skipped: tuple[Skipped, ...] = ()
     rights: tuple[tuple[str, str], ...] = ()  # singer, and what they agreed to; nobody for whom nothing is stated
 
@@ -115,9 +117,14 @@ class Corpus:
             raise DataError(f"{where}: a sample rate of {self.sample_rate} Hz")
         if isinstance(self.recordings, Rows):
             return  # they were checked when their index was made
-        if list(self.singers) != sorted({recording.singer for recording in self.recordings}) or not self.singers:
+        names: set[str] = set()
+        paths: set[str] = set()
+        for recording in self.recordings:
+            names.add(recording.singer)
+            paths.add(recording.path)
+        if list(self.singers) != sorted(names) or not self.singers:
             raise DataError(f"{where}: the singers listed are not those of the recordings; run `moksori prepare` again")
-        if len({recording.path for recording in self.recordings}) < len(self.recordings):
+        if len(paths) < len(self.recordings):
             raise DataError(f"{where}: two recordings share one clip; run `moksori prepare` again")
 
     @classmethod
@@ -173,17 +180,34 @@ class Corpus:
             "fingerprint": self.fingerprint,
             "training_ranges": {name: dataclasses.astuple(sung) for name, sung in self.training_ranges.items()},
         }
+        rows = ((recording, settings.plain(recording)) for recording in self.recordings)
         with contextlib.suppress(OSError):
-            index.write(self.folder / CACHE, key, self.columns, map(settings.plain, self.recordings), facts)
+            index.write(self.folder / CACHE, key, rows, facts, splits=SPLITS)
 
     def save(self) -> None:
-        """Write the manifest; a reader sees the old one or the new one, never half."""
-        manifest = {"version": VERSION} | settings.plain(dataclasses.replace(self, recordings=tuple(self.recordings)))
-        del manifest["folder"]
+        """Write the manifest, one recording after the other; a reader sees the old one or the new one, never half."""
+        manifest = {
+            "version": VERSION,
+            "sample_rate": self.sample_rate,
+            "level_dbfs": self.level_dbfs,
+            "singers": self.singers,
+            "recordings": [],
+            "skipped": [settings.plain(one) for one in self.skipped],
+            "rights": self.rights,
+        }
+        before, mark, after = _json(manifest).partition('\n "recordings": []')  # inner lines have two spaces or more
         path = self.folder / MANIFEST
-        write_json(path, manifest)
-        if path.stat().st_size >= LARGE_BYTES:
+        with atomic.writing(path) as file:
+            file.write((before + mark.removesuffix("[]")).encode())
+            write_rows(file, map(settings.plain, self.recordings), depth=1)
+            file.write(after.encode())
+        if self.is_large:
             self._write_index(_sha256(path))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the manifest that was saved has an index beside it."""
+        return (self.folder / MANIFEST).stat().st_size >= LARGE_BYTES
 
     @functools.cached_property
     def columns(self) -> Columns:
@@ -230,12 +254,12 @@ class Corpus:
         rows = self.recordings
         if isinstance(rows, Rows):
             return {name: PitchRange(*hz) for name, hz in rows.facts["training_ranges"].items()}
-        by_singer: dict[str, list[Recording]] = {name: [] for name in self.singers}
-        for recording in rows:
-            if recording.split == "train":
-                by_singer[recording.singer].append(recording)
-        found = {name: sung_range(own) for name, own in by_singer.items()}
-        return {name: sung for name, sung in found.items() if sung}
+        names = [sys.intern(recording.singer) for recording in rows]
+        found = {}
+        for name, numbers in itertools.groupby(sorted(range(len(rows)), key=names.__getitem__), names.__getitem__):
+            own = (rows[number] for number in numbers)
+            found[name] = sung_range(recording for recording in own if recording.split == "train")
+        return {name: sung for name in self.singers if (sung := found[name])}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -245,8 +269,17 @@ class Corpus:
         """
         if isinstance(self.recordings, Rows):
             return str(self.recordings.facts["fingerprint"])
-        rows = sorted((r.audio_sha256, r.singer, r.split, r.n_samples, r.gain_db, r.regions) for r in self.recordings)
-        return hashlib.sha256(json.dumps([self.sample_rate, rows]).encode()).hexdigest()
+        rows, whole = self.recordings, hashlib.sha256(json.dumps([self.sample_rate, []]).removesuffix("]]").encode())
+        sounds = [recording.audio_sha256 for recording in rows]
+        order = sorted(range(len(rows)), key=sounds.__getitem__)
+        comma = ""
+        for _, numbers in itertools.groupby(order, sounds.__getitem__):  # of one, unless sounds are there twice
+            own = (rows[number] for number in numbers)
+            for row in sorted((r.audio_sha256, r.singer, r.split, r.n_samples, r.gain_db, r.regions) for r in own):
+                whole.update((comma + json.dumps(row)).encode())
+                comma = ", "
+        whole.update(b"]]")
+        return whole.hexdigest()
 
 
 def check_split(split: str) -> None:
@@ -293,7 +326,20 @@ def recording_from_dict(row: object, where: str) -> Recording:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, whole or not at all; see `atomic.write`."""
-    atomic.write(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode())
+    atomic.write(path, _json(value).encode())
+
+
+def write_rows(file: IO[bytes], rows: Iterable[object], depth: int = 0) -> None:
+    """Write a list as JSON, one row after the other: the bytes of `write_json`, where it stands so many levels deep."""
+    before, inset = "[", "\n" + " " * (depth + 1)
+    for row in rows:
+        file.write(f"{before}{inset}{_json(row).replace(chr(10), inset)}".encode())  # no text of JSON breaks a line
+        before = ","
+    file.write(b"[]" if before == "[" else f"\n{' ' * depth}]".encode())
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def _from_dict(kind: type[T], row: Any, where: str, **given: object) -> T:

@@ -10,14 +10,16 @@ It says nothing that the manifest does not say, and is made anew where it is mis
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import IO, Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -63,21 +65,66 @@ class Columns:
 
     @classmethod
     def of(cls, recordings: Iterable[_Recording], singers: Sequence[str], splits: Sequence[str]) -> Columns:
-        """Columns of recordings that are in memory."""
-        rows = list(recordings)
-        by_name, by_split = ({name: i for i, name in enumerate(names)} for names in (singers, splits))
-        regions = [region for row in rows for region in row.regions]
-        return cls(
-            np.array([by_name[row.singer] for row in rows], np.int32),
-            np.array([by_split[row.split] for row in rows], np.uint8),
-            np.array([row.n_samples for row in rows], np.int64),
-            np.cumsum([0, *(len(row.regions) for row in rows)], dtype=np.int64),
-            np.array(regions, np.int64).reshape(-1, 2),
-        )
+        """Columns of recordings, each of which is looked at once."""
+        gathered = _Gathered(singers, splits)
+        regions = array("q")
+        for recording in recordings:
+            regions.extend(gathered.add(recording))
+        return cls(**gathered.columns(), regions=np.array(regions, np.int64).reshape(-1, 2))
 
 
-class Rows(Sequence[Row], Generic[Row]):
-    """The recordings of a manifest, each decoded when it is asked for; equal to the tuple of all of them.
+class _Gathered:
+    """Columns as they grow, but for the regions, which are the bulk of them."""
+
+    def __init__(self, singers: Sequence[str], splits: Sequence[str]) -> None:
+        self._by_name, self._by_split = ({name: i for i, name in enumerate(names)} for names in (singers, splits))
+        self._singer, self._split, self._n_samples, self._first_region = (array("q") for _ in range(4))
+        self._first_region.append(0)
+
+    def add(self, recording: _Recording) -> list[int]:
+        """Take in a recording; the edges of its regions, one after the other."""
+        self._singer.append(self._by_name[recording.singer])
+        self._split.append(self._by_split[recording.split])
+        self._n_samples.append(recording.n_samples)
+        self._first_region.append(self._first_region[-1] + len(recording.regions))
+        return [edge for region in recording.regions for edge in region]
+
+    def columns(self) -> dict[str, Any]:
+        """All columns but `regions`, by name."""
+        found = {"singer": self._singer, "split": self._split, "n_samples": self._n_samples}
+        found |= {"first_region": self._first_region}
+        return {name: np.array(values, _TYPES[name]) for name, values in found.items()}
+
+
+class Encoded(Sequence[Row], Generic[Row]):
+    """Rows that lie somewhere as JSON, each decoded when it is asked for; equal to the tuple of all of them."""
+
+    def __init__(self, decode: Callable[[Any], Row]) -> None:
+        self._decode = decode
+
+    def plain(self, number: int) -> Any:
+        """A row as plain data, unchecked; `number` is 0 or more."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, place: int | slice) -> Row | tuple[Row, ...]:
+        if isinstance(place, slice):
+            return tuple(self[number] for number in range(*place.indices(len(self))))
+        return self._decode(self.plain(range(len(self))[place]))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Encoded | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(own == its for own, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Rows(Encoded[Row]):
+    """The recordings of a manifest, mapped into memory.
 
     Args:
         content: all rows as JSON.
@@ -95,42 +142,34 @@ class Rows(Sequence[Row], Generic[Row]):
         columns: Columns,
         facts: Mapping[str, Any],
     ) -> None:
-        self._content, self._ends, self._decode = content, ends, decode
+        super().__init__(decode)
+        self._content, self._ends = content, ends
         self.columns, self.facts = columns, facts
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Row, ...]: ...
-    def __getitem__(self, place: int | slice) -> Row | tuple[Row, ...]:
-        if isinstance(place, slice):
-            return tuple(self[number] for number in range(*place.indices(len(self))))
-        return self._decode(self.plain(range(len(self))[place]))
-
     def plain(self, number: int) -> Any:
-        """A row as plain data, unchecked."""
+        """See `Encoded.plain`."""
         return json.loads(self._content[self._ends[number] : self._ends[number + 1]].tobytes())
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Rows | tuple):
-            return NotImplemented
-        return len(self) == len(other) and all(own == its for own, its in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
-
-
-def write(cache: Path, key: str, columns: Columns, rows: Iterable[object], facts: Mapping[str, Any]) -> None:
+def write(
+    cache: Path,
+    key: str,
+    recordings: Iterable[tuple[_Recording, object]],
+    facts: Mapping[str, Any],
+    *,
+    splits: Sequence[str],
+) -> None:
     """Write the index of a manifest, whole or not at all; those of other manifests are removed.
 
     Args:
         cache: the folder of what can be computed again.
         key: the manifest's SHA-256.
-        columns: of all recordings.
-        rows: the recordings as plain data.
-        facts: JSON.
+        recordings: each with its plain data; looked at once, one after the other.
+        facts: JSON; with the names of the `singers`.
+        splits: their names.
 
     Raises:
         OSError: the disk refused; nothing is left behind.
@@ -139,12 +178,16 @@ def write(cache: Path, key: str, columns: Columns, rows: Iterable[object], facts
     part = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     part.mkdir(parents=True)
     try:
-        encoded = [json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() for row in rows]
-        arrays = {field.name: getattr(columns, field.name) for field in fields(columns)}
-        arrays["row_ends"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        arrays["rows"] = np.frombuffer(b"".join(encoded), np.uint8)
-        for name, array in arrays.items():
-            _save(part / name, array)
+        gathered, ends = _Gathered(facts["singers"], splits), array("q", [0])
+        with _new(part / "rows") as rows, _new(part / "regions") as regions:
+            for recording, row in recordings:
+                regions.write(np.array(gathered.add(recording), _TYPES["regions"]).tobytes())
+                encoded = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+                rows.write(encoded)
+                ends.append(ends[-1] + len(encoded))
+        for name, values in (gathered.columns() | {"row_ends": np.array(ends, _TYPES["row_ends"])}).items():
+            with _new(part / name) as file:
+                file.write(values.tobytes())
         (part / _HEAD).write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
         for other in cache.glob("index-*"):
             shutil.rmtree(other, ignore_errors=True)
@@ -177,8 +220,10 @@ def _folder(cache: Path, key: str) -> Path:
     return cache / f"index-{VERSION}-{key[:16]}"
 
 
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[IO[bytes]]:
+    """A new file, which is on the disk when the `with` block ends."""
     with open(path, "xb") as file:
-        file.write(array.tobytes())
+        yield file
         file.flush()
         os.fsync(file.fileno())

@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -43,9 +43,11 @@ from moksori.data.corpus import (
     Skipped,
     recording_from_dict,
     write_json,
+    write_rows,
 )
 from moksori.data.sources import Source
-from moksori.data.splits import Listed
+from moksori.data.splits import KnownSplits, Listed
+from moksori.data.spool import Entry, Spool, Spooled, Take
 from moksori.data.threads import map_in_order
 from moksori.errors import AudioFileError, DataError, UserError
 from moksori.progress import OnProgress, Progress
@@ -146,32 +148,37 @@ def prepare(
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
         with ownership.lock(out, BUSY):
-            known = _whoever_sings(kept, {source.singer for source in found})
-            made, unfit = _make_clips(found, _Kit(out.absolute(), config, known, listed, place), progress, pool)
-            made, doubles = _without_doubles(made)
-            skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
-            recordings = _split(made, known, config, listed)
-            if not recordings:
-                raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
-            singers = tuple(sorted({recording.singer for recording in recordings}))
-            corpus = Corpus(
-                folder=out,
-                sample_rate=config.sample_rate,
-                level_dbfs=config.level_dbfs,
-                singers=singers,
-                recordings=tuple(recordings),
-                skipped=tuple(skipped),
-                rights=_rights(songs, singers, config.rights, place),
-            )
-            # First, and for ever: a recording that is away for a while comes back to its split.
-            _remember_splits(out, kept | {(r.singer, r.audio_sha256): r.split for r in corpus.recordings})
-            corpus.save()
-            _clean(corpus)
+            kit = _Kit(out.absolute(), config, kept, listed, place)
+            with Spool(out) as spool:
+                takes, unfit = _make_clips(found, kit, spool, progress, pool)
+                takes, doubles = _without_doubles(takes, found, spool)
+                skipped = sorted(skipped + unfit + doubles, key=lambda skip: (skip.source, skip.reason))
+                entries = _split(takes, found, kept, config, listed)
+                if not entries:
+                    raise DataError(f"{songs}: no recording with singing in it; {_examples(skipped)}")
+                singers = tuple(sorted({entry.singer for entry in entries}))
+                corpus = Corpus(
+                    folder=out,
+                    sample_rate=config.sample_rate,
+                    level_dbfs=config.level_dbfs,
+                    singers=singers,
+                    recordings=Spooled(spool, entries),
+                    skipped=tuple(skipped),
+                    rights=_rights(songs, singers, config.rights, place),
+                )
+                # First, and for ever: a recording that is away for a while comes back to its split.
+                for entry in entries:
+                    kept.put(entry.singer, entry.sound, entry.split)
+                _remember_splits(out, kept)
+                corpus.save()
+                _clean(corpus)
+                if not corpus.is_large:
+                    return dataclasses.replace(corpus, recordings=tuple(corpus.recordings))
+            return Corpus.load(out)
     except OSError as error:  # of writing: an OSError of reading has become a reason to skip
         raise DataError(
             f"{out}: cannot be written ({error.strerror}); free some space or choose another one"
         ) from error
-    return corpus
 
 
 def _rights(
@@ -189,7 +196,7 @@ class _Kit:
 
     out: Path
     config: PrepareConfig
-    kept: Mapping[tuple[str, str], str]  # splits of sounds that were ever here
+    kept: KnownSplits  # of sounds that were ever here
     listed: Listed | None
     place: Place | None  # where sources are fetched from; None where they are files of this machine
 
@@ -242,7 +249,7 @@ def difference(songs: Path, corpus: Corpus, singer: str = "") -> Difference:
     takes = {(r.singer, stretches.file_of(r.source)): r for r in corpus.recordings}
     known = {take: (r.source_sha256, (take[0], _sound_of_take(corpus, r))) for take, r in takes.items()}
     sounds = {sound: name for (_, name), (_, sound) in known.items()}
-    worker = _Worker(corpus.folder, PrepareConfig(corpus.sample_rate, corpus.level_dbfs), {}, None)
+    worker = _Worker(corpus.folder, PrepareConfig(corpus.sample_rate, corpus.level_dbfs), KnownSplits(), None)
     here: dict[tuple[str, str], str] = {}
     for source in found:
         source_sha256, sound = known.get((source.singer, source.name), ("", None))
@@ -269,20 +276,23 @@ def _sound_of_take(corpus: Corpus, recording: Recording) -> str:
 
 
 def _make_clips(
-    found: list[Source], kit: _Kit, progress: OnProgress | None, pool: Pool | None
-) -> tuple[list[_Clips], list[Skipped]]:
-    made: dict[int, _Clips | Skipped] = {}
+    found: list[Source], kit: _Kit, spool: Spool, progress: OnProgress | None, pool: Pool | None
+) -> tuple[dict[int, Take], list[Skipped]]:
+    """The takes by number of their source, in that order, and what was not made, with its reason."""
+    takes: dict[int, Take] = {}
+    unfit: dict[int, Skipped] = {}
     done = pool.each(kit, found) if pool else enumerate(map_in_order(kit(), found, kit.config.workers))
     for n_done, (number, result) in enumerate(done, start=1):
         source = found[number].name
-        made[number] = Skipped(source, f"given up: {result.reason}") if isinstance(result, Lost) else result
+        if isinstance(result, Skipped):
+            unfit[number] = result
+        elif isinstance(result, Lost):
+            unfit[number] = Skipped(source, f"given up: {result.reason}")
+        else:
+            takes[number] = spool.add(result.recordings, result.audio_sha256, is_cut=result.is_cut)
         if progress:
             progress(Progress(n_done, len(found), source))
-    in_order = [made[number] for number in range(len(found))]
-    return (
-        [result for result in in_order if not isinstance(result, Skipped)],
-        [result for result in in_order if isinstance(result, Skipped)],
-    )
+    return {number: takes[number] for number in sorted(takes)}, [unfit[number] for number in sorted(unfit)]
 
 
 @dataclass(frozen=True)
@@ -345,9 +355,7 @@ class _Take:
 class _Worker:
     """Turns one source into a clip; shared by all threads, and never changed."""
 
-    def __init__(
-        self, out: Path, config: PrepareConfig, kept: Mapping[tuple[str, str], str], listed: Listed | None
-    ) -> None:
+    def __init__(self, out: Path, config: PrepareConfig, kept: KnownSplits, listed: Listed | None) -> None:
         self._out = out
         self._config = config
         self._kept = kept
@@ -415,13 +423,13 @@ class _Worker:
             (only,) = clips.recordings
             is_long = stretches.is_long([(0, only.n_samples)], self._config.sample_rate, self._config.stretches)
             return not is_long or self._stays_whole(clips.source, singer, clips.audio_sha256)
-        placed = [self._kept.get((singer, r.audio_sha256), r.split) == r.split for r in clips.recordings]
+        placed = [self._kept.of(singer, r.audio_sha256) in (None, r.split) for r in clips.recordings]
         is_wanted = self._config.stretches.long_seconds > 0
         return is_wanted and all(placed) and not self._stays_whole(clips.source, singer, clips.audio_sha256)
 
     def _stays_whole(self, source: str, singer: str, audio_sha256: str) -> bool:
         is_listed = self._listed is not None and source in self._listed.splits
-        return is_listed or (singer, audio_sha256) in self._kept
+        return is_listed or self._kept.of(singer, audio_sha256) is not None
 
     def _stretches(self, source: Source, take: _Take) -> list[tuple[_Take, str]]:
         """A take as it is, or as stretches, each with its split; that of a whole take is drawn later."""
@@ -432,9 +440,10 @@ class _Worker:
             return [(take, "train")]
         pieces = stretches.cut(take.regions, take.measured, config.stretches)
         parts = [take.part(number, piece) for number, piece in enumerate(pieces)]
+        sounds = [part.audio_sha256 for part in parts]
         placed = stretches.place(
-            [part.audio_sha256 for part in parts],
-            {sound: split for (singer, sound), split in self._kept.items() if singer == source.singer},
+            sounds,
+            self._kept.among(source.singer, sounds),
             seed=config.split_seed,
             validation_share=config.validation_share,
             test_share=config.test_share,
@@ -609,44 +618,41 @@ def _check_apart(songs: Path, out: Path) -> None:
         raise DataError(f"{out}: the data folder and the songs folder {songs} lie in each other; choose another one")
 
 
-def _remember_splits(out: Path, splits_of: dict[tuple[str, str], str]) -> None:
-    write_json(out / SPLITS_FILE, sorted([*sound, split] for sound, split in splits_of.items()))
+def _remember_splits(out: Path, kept: KnownSplits) -> None:
+    with atomic.writing(out / SPLITS_FILE) as file:
+        write_rows(file, sorted(kept))
 
 
-def _remembered_splits(out: Path) -> dict[tuple[str, str], str]:
-    """Splits of all sounds that were ever here, by singer and sound.
+def _remembered_splits(out: Path) -> KnownSplits:
+    """Splits of all sounds that were ever here.
 
     Raises:
         DataError: the file is damaged.
     """
-    path = out / SPLITS_FILE
+    path, found = out / SPLITS_FILE, KnownSplits()
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        found = {(str(singer), str(sound)): str(split) for singer, sound, split in rows}
+        for singer, sound, split in json.loads(path.read_text(encoding="utf-8")):
+            found.put(str(singer), str(sound), str(split))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return KnownSplits()
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); take it from a copy, or prepare another folder") from None
-    if not set(found.values()) <= set(SPLITS):
+    if not found.names <= set(SPLITS):
         raise DataError(f"{path}: names unknown splits; take it from a copy, or prepare another folder")
     return found
 
 
-def _kept_splits(out: Path) -> dict[tuple[str, str], str]:
-    """Splits of all sounds that were ever here, by singer and sound; the manifest has the last word."""
+def _kept_splits(out: Path) -> KnownSplits:
+    """Splits of all sounds that were ever here; the manifest has the last word."""
     if not (out / MANIFEST).exists():
         return _remembered_splits(out)
     try:
-        found = {(r.singer, r.audio_sha256): r.split for r in Corpus.load(out).recordings}
-        return _remembered_splits(out) | found
+        corpus, found = Corpus.load(out), _remembered_splits(out)
+        for recording in corpus.recordings:
+            found.put(recording.singer, recording.audio_sha256, recording.split)
+        return found
     except DataError as error:
         raise DataError(f"{error} (to give up its splits and draw new ones, delete {out / MANIFEST})") from None
-
-
-def _whoever_sings(kept: Mapping[tuple[str, str], str], singers: set[str]) -> dict[tuple[str, str], str]:
-    """Splits by singer and sound, also for singers who had another name, or whose take lay in another's folder."""
-    anybodys = {sound: split for (_, sound), split in kept.items()}
-    return {(singer, sound): split for singer in singers for sound, split in anybodys.items()} | dict(kept)
 
 
 def _refuse_to_join(out: Path, config: PrepareConfig) -> None:
@@ -657,83 +663,101 @@ def _refuse_to_join(out: Path, config: PrepareConfig) -> None:
     """
     if config.stretches.long_seconds or not (out / MANIFEST).exists():
         return
-    cut = [r.source for r in Corpus.load(out).recordings if stretches.file_of(r.source) != r.source]
-    if cut:
-        raise DataError(
-            f"{out}: holds stretches of long takes ({stretches.file_of(cut[0])}), some of which are held out; prepare "
-            "whole takes into another folder"
-        )
+    for recording in Corpus.load(out).recordings:
+        if (file := stretches.file_of(recording.source)) != recording.source:
+            raise DataError(
+                f"{out}: holds stretches of long takes ({file}), some of which are held out; prepare whole takes into "
+                "another folder"
+            )
 
 
-def _without_doubles(made: list[_Clips]) -> tuple[list[_Clips], list[Skipped]]:
+def _without_doubles(
+    takes: dict[int, Take], found: list[Source], spool: Spool
+) -> tuple[dict[int, Take], list[Skipped]]:
     """Keep the first of the takes, and of the recordings, that sound the same, also across singers."""
-    first: dict[str, str] = {}
-    kept, doubles = [], []
-    for clips in made:
-        whole = first.setdefault(clips.audio_sha256, clips.source)
-        if whole != clips.source:
-            doubles.append(Skipped(clips.source, f"{SAME_SOUND} {whole}"))
+    first: dict[str, int | Entry] = {}  # by sound: the number of a take, or a stretch of one
+    kept, doubles = {}, []
+
+    def name_of(same: int | Entry) -> str:
+        return found[same].name if isinstance(same, int) else str(spool.read(same)["source"])
+
+    for number, take in takes.items():
+        whole = first.setdefault(take.sound, number)
+        if whole != number:
+            doubles.append(Skipped(found[number].name, f"{SAME_SOUND} {name_of(whole)}"))
             continue
         own = []
-        for recording in clips.recordings:
-            same = first.setdefault(recording.audio_sha256, recording.source)
-            if same in (recording.source, clips.source):
-                own.append(recording)
+        for entry in take.entries:
+            same = first.setdefault(entry.sound, entry)
+            if same is entry or same == number:
+                own.append(entry)
             else:
-                doubles.append(Skipped(recording.source, f"{SAME_SOUND} {same}"))
-        kept.append(dataclasses.replace(clips, recordings=tuple(own)))
+                doubles.append(Skipped(name_of(entry), f"{SAME_SOUND} {name_of(same)}"))
+        kept[number] = take if len(own) == len(take.entries) else dataclasses.replace(take, entries=tuple(own))
     return kept, doubles
 
 
 def _split(
-    made: list[_Clips], kept: dict[tuple[str, str], str], config: PrepareConfig, listed: Listed | None
-) -> list[Recording]:
-    """Recordings with their splits: as listed; else as drawn, of whole takes here, of stretches before."""
-    placed: dict[tuple[str, str], str] = {}
-    for clips in made:
-        is_listed = listed is not None and clips.source in listed.splits
-        if listed and is_listed:
-            placed |= {(r.singer, r.audio_sha256): listed.splits[clips.source] for r in clips.recordings}
-        elif clips.is_cut:
-            placed |= {(r.singer, r.audio_sha256): r.split for r in clips.recordings}
-    recordings = [recording for clips in made for recording in clips.recordings]
+    takes: dict[int, Take], found: list[Source], kept: KnownSplits, config: PrepareConfig, listed: Listed | None
+) -> list[Entry]:
+    """All recordings with their splits: as listed; else as drawn, of whole takes here, of stretches before."""
+    listed_splits = listed.splits if listed else {}
+    free: dict[str, dict[str, Entry]] = {}  # by singer, and sound: those whose splits are drawn here
+    entries: list[Entry] = []
+    for number, take in takes.items():
+        entries += take.entries
+        said = listed_splits.get(found[number].name)
+        for entry in take.entries:
+            if said is not None:
+                entry.split = said
+            elif not take.is_cut:
+                free.setdefault(entry.singer, {})[entry.sound] = entry
     validation_share, test_share = config.validation_share, config.test_share
     if listed:
         validation_share, test_share = listed.shares(validation_share, test_share)
-    for singer in {recording.singer for recording in recordings}:
-        own = [r.audio_sha256 for r in recordings if r.singer == singer and (singer, r.audio_sha256) not in placed]
-        of_singer = splits.split_singer(
-            own,
-            {sound: split for (name, sound), split in kept.items() if name == singer},
+    for singer, own in free.items():
+        drawn = splits.split_singer(
+            list(own),
+            kept.among(singer, own),
             seed=config.split_seed,
             validation_share=validation_share,
             test_share=test_share,
         )
-        placed |= {(singer, sound): split for sound, split in of_singer.items()}
+        for sound, split in drawn.items():
+            own[sound].split = split
     if listed:
-        listed.check_kept(placed, kept)
-        for singer in sorted({singer for singer, _ in placed}):
-            if "train" not in {split for (name, _), split in placed.items() if name == singer}:
-                raise DataError(f"{listed.path}: leaves nothing of {singer} to train on; list a recording of {singer}")
-    return [dataclasses.replace(r, split=placed[r.singer, r.audio_sha256]) for r in recordings]
+        listed.check_kept({(entry.singer, entry.sound): entry.split for entry in entries}, kept)
+        trained = {entry.singer for entry in entries if entry.split == "train"}
+        for singer in sorted({entry.singer for entry in entries} - trained):
+            raise DataError(f"{listed.path}: leaves nothing of {singer} to train on; list a recording of {singer}")
+    return entries
 
 
 def _clean(corpus: Corpus) -> None:
     """Delete clips that the manifest no longer lists, with their sidecars, and what a killed run left half-written."""
     clips = corpus.folder / CLIPS
-    listed = {corpus.folder / recording.path for recording in corpus.recordings}
-    for sidecar in clips.glob("*/*.json"):
-        if not re.search(r"-[0-9a-f]{8}$", sidecar.stem):
-            continue
-        own = re.compile(re.escape(sidecar.stem) + r"(-\d{3,})?\.flac")
-        of_source = {path for path in sidecar.parent.iterdir() if own.fullmatch(path.name)}
-        for clip in of_source - listed:
-            clip.unlink()
-        if not of_source & listed:
-            sidecar.unlink()
+    listed = {recording.path for recording in corpus.recordings}
+    for folder in filter(Path.is_dir, clips.iterdir()):
+        _clean_singer(folder, {path for path in folder.iterdir() if f"{CLIPS}/{folder.name}/{path.name}" in listed})
     for part in corpus.folder.rglob(".*.part"):
         if atomic.is_part(part.name):
             part.unlink(missing_ok=True)
     for folder in clips.iterdir():
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _clean_singer(folder: Path, listed: set[Path]) -> None:
+    """Delete a singer's clips that are not listed, where a sidecar says that they are ours, and sidecars of none."""
+    of_source: dict[str, list[Path]] = {}
+    for path in folder.iterdir():
+        if match := re.fullmatch(r"(.*-[0-9a-f]{8})(-\d{3,})?\.flac", path.name, re.DOTALL):
+            of_source.setdefault(match[1], []).append(path)
+    for sidecar in folder.glob("*.json"):
+        if not re.search(r"-[0-9a-f]{8}$", sidecar.stem):
+            continue
+        own = of_source.get(sidecar.stem, [])
+        for clip in set(own) - listed:
+            clip.unlink()
+        if not set(own) & listed:
+            sidecar.unlink()

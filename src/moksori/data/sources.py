@@ -38,7 +38,7 @@ RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt
 MAX_NAME_BYTES = 100  # leaves room for "-01234567.flac" under the 255 bytes of common file systems
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file that looks like sound, and whose it is."""
 

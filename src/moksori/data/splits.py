@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,38 @@ T = TypeVar("T")
 
 _WORDS = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train", "testing": "test"}
 _N_NAMED = 3  # recordings named in a message
+
+
+class KnownSplits:
+    """Splits of all sounds that were ever in a data folder, by singer and sound."""
+
+    def __init__(self) -> None:
+        self._of_sound: dict[str, tuple[tuple[str, str], ...]] = {}  # singers and splits, in the order they came
+        self._shared: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}  # one in memory of equals
+
+    def put(self, singer: str, sound: str, split: str) -> None:
+        """Note a split, in the place of one that was known for this singer and sound."""
+        known = dict(self._of_sound.get(sound, ())) | {singer: split}
+        rows = tuple(known.items())
+        self._of_sound[sound] = self._shared.setdefault(rows, rows)
+
+    def of(self, singer: str, sound: str) -> str | None:
+        """The split of a singer's sound; where it was another's, be it by name only, theirs; None for a new sound."""
+        known = dict(self._of_sound.get(sound, ()))
+        return known.get(singer) or next(reversed(known.values()), None)
+
+    def among(self, singer: str, sounds: Iterable[str]) -> dict[str, str]:
+        """The splits of those of a singer's sounds that are not new."""
+        return {sound: split for sound in sounds if (split := self.of(singer, sound)) is not None}
+
+    @property
+    def names(self) -> set[str]:
+        """The splits that there are."""
+        return {split for rows in self._shared for _, split in rows}
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        """Every singer, sound and split."""
+        return ((singer, sound, split) for sound, rows in self._of_sound.items() for singer, split in rows)
 
 
 @dataclass(frozen=True)
@@ -62,17 +94,17 @@ class Listed:
         known = set(self.splits.values())
         return (0.0 if "validation" in known else validation_share), (0.0 if "test" in known else test_share)
 
-    def check_kept(self, splits: Mapping[tuple[str, str], str], kept: Mapping[tuple[str, str], str]) -> None:
+    def check_kept(self, splits: Mapping[tuple[str, str], str], kept: KnownSplits) -> None:
         """Refuse to hold out what an earlier preparation of the same folder trained on, and the other way round.
 
         Args:
             splits: by singer and sound.
-            kept: the same, of earlier preparations.
+            kept: those of earlier preparations.
 
         Raises:
             DataError: so it would be.
         """
-        moved = sum(kept.get(sound, split) != split for sound, split in splits.items())
+        moved = sum(kept.of(*sound) not in (None, split) for sound, split in splits.items())
         if moved:
             raise DataError(
                 f"{self.path}: {moved} recordings were for something else when this folder was prepared before, and a "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from threading import Event
 from typing import TypeVar
 
 from moksori.workers import pool
+
+_MOST_AHEAD = 256  # items begun, or done and not yet taken: their results are held in memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,8 +35,13 @@ def map_in_order(work: Callable[[T], R], items: Iterable[T], workers: int, stop:
     ['DO', 'RE', 'MI']
     """
     threads = ThreadPoolExecutor(workers or n_cores())
+    waiting, begun = iter(items), deque[Future[R]]()
     try:
-        yield from threads.map(work, items)
+        while True:
+            begun.extend(threads.submit(work, item) for item in islice(waiting, _MOST_AHEAD - len(begun)))
+            if not begun:
+                return
+            yield begun.popleft().result()
     finally:
         if stop is not None:
             stop.set()
