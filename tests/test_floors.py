@@ -56,8 +56,8 @@ ORDER = {
         "features transposition breaths mark live_pitch polyphony reverberation signals"
     ),
     "data": (
-        "index corpus threads layouts rights sources rows splits stretches spool prepare doctor augment repitch flat_cache "
-        "feature_cache segments excerpts batches"
+        "index corpus threads layouts rights sources rows splits stretches spool prepare doctor augment repitch "
+        "flat_cache feature_cache segments excerpts batches"
     ),
     "models": (
         "conditions layers notes mel_encoder encoder separator wavenet synthesiser source_filter expectation "
