@@ -18,6 +18,11 @@ def test_notes_beyond_the_ends_count_as_the_nearest() -> None:
     assert notes.of(torch.tensor([[40.0, 1900.0]]), 2).tolist() == [[0, notes.N_NOTES - 1]]
 
 
+def test_a_note_begins_and_ends_a_quarter_tone_from_its_middle() -> None:
+    cents = torch.tensor([[-51.0, -49.0, 49.0, 51.0]])
+    assert notes.of(440.0 * 2 ** (cents / 1200), 4).tolist() == [[68 - 36, 69 - 36, 69 - 36, 70 - 36]]
+
+
 def test_it_learns_to_read_notes() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -24,7 +24,7 @@ from moksori.audio.files import AudioInfo, Encoding
 from moksori.conversion import acoustics, analysis
 from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
-from moksori.conversion.song import Instrument, Song
+from moksori.conversion.song import Session, Song
 from moksori.data import threads
 from moksori.errors import UserError
 from moksori.generation.songs import scheduler
@@ -87,11 +87,11 @@ class Outcomes(Iterator[Outcome]):
             )
 
 
-def sing(openers: Iterable[Opener[Song]], instrument: Instrument, temperature: float) -> Iterator[Singing]:
+def sing(openers: Iterable[Opener[Song]], session: Session, temperature: float) -> Iterator[Singing]:
     """Songs in order with the codes of their parts; see `scheduler.sing`."""
-    if instrument.backend is None:
+    if session.backend is None:
         return ((Slot(opener), iter(())) for opener in openers)
-    return scheduler.sing(openers, instrument.backend, temperature)
+    return scheduler.sing(openers, session.backend, temperature)
 
 
 def whole(slot: Slot[Song], codes: Iterator[Codes]) -> Samples:
@@ -100,7 +100,7 @@ def whole(slot: Slot[Song], codes: Iterator[Codes]) -> Samples:
 
 
 def convert_files(
-    instrument: Instrument, songs: Sequence[SongFile], options: ConvertOptions, progress: OnProgress | None
+    session: Session, songs: Sequence[SongFile], options: ConvertOptions, progress: OnProgress | None
 ) -> Iterator[tuple[int, Report | UserError]]:
     """Sound files, side by side; see `Voice.convert_files`."""
     plans: dict[int, tuple[AudioInfo, Encoding]] = {}
@@ -117,7 +117,7 @@ def convert_files(
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
         own = None if progress is None else numbered(progress, number)
         recording = Recording(lambda: _until(stop, _blocks_of(song, rate)), rate, plans[number][1].is_float)
-        return functools.partial(Song, instrument, recording, song.singer, how, own, song.melody)
+        return functools.partial(Song, session, recording, song.singer, how, own, song.melody)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered
@@ -129,15 +129,15 @@ def convert_files(
             return number, error
 
     openers = [opener(number) for number in order]
-    slots = zip(order, sing(openers, instrument, options.temperature), strict=True)
+    slots = zip(order, sing(openers, session, options.temperature), strict=True)
     try:
-        yield from _each(outcome, slots, len(order), instrument, stop)
+        yield from _each(outcome, slots, len(order), session, stop)
     finally:
         stop.set()  # songs that were being opened beside are of no use any more
 
 
 def convert_clips(
-    instrument: Instrument,
+    session: Session,
     clips: Sequence[Clip],
     singers: Sequence[str | Mapping[str, float]],
     options: Sequence[ConvertOptions],
@@ -146,7 +146,7 @@ def convert_clips(
     """Short clips, side by side; see `Voice.convert_clips`.
 
     Args:
-        instrument: what to sing them with.
+        session: what to sing them with.
         clips: N sounds.
         singers: who sings each.
         options: how to convert each; of one temperature.
@@ -157,13 +157,13 @@ def convert_clips(
     def opener(clip: Clip, singer: str | Mapping[str, float], how: ConvertOptions, number: int) -> Opener[Song]:
         own = None if in_all is None else numbered(in_all, number)
         recording = Recording(lambda: iter([clip.samples]), clip.sample_rate)
-        return functools.partial(Song, instrument, recording, singer, how, own)
+        return functools.partial(Song, session, recording, singer, how, own)
 
     openers = [opener(*job) for job in zip(clips, singers, options, range(len(clips)), strict=True)]
     order = sorted(range(len(clips)), key=lambda number: clips[number].seconds)  # as in `convert_files`
     temperature = options[0].temperature if options else 1.0
-    slots = zip(order, sing([openers[number] for number in order], instrument, temperature), strict=True)
-    sung = dict(_each(lambda slot: (slot[0], whole(*slot[1])), slots, len(order), instrument))
+    slots = zip(order, sing([openers[number] for number in order], session, temperature), strict=True)
+    sung = dict(_each(lambda slot: (slot[0], whole(*slot[1])), slots, len(order), session))
     return [Clip(sung[number], clip.sample_rate) for number, clip in enumerate(clips)]
 
 
@@ -171,11 +171,11 @@ def _each(
     work: Callable[[_Numbered], R],
     slots: Iterable[_Numbered],
     n_songs: int,
-    instrument: Instrument,
+    session: Session,
     stop: Event | None = None,
 ) -> Iterator[R]:
     """Do the same with every song's slot, in order; where songs share no streams, each on a core of its own."""
-    if instrument.backend is None and n_songs > 1:
+    if session.backend is None and n_songs > 1:
         return threads.map_in_order(work, slots, workers=0, stop=stop)
     return map(work, slots)
 

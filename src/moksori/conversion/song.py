@@ -57,7 +57,7 @@ _FADE_SECONDS = 0.02  # at the edges of digital silence
 
 
 @dataclass(frozen=True)
-class Instrument:
+class Session:
     """Inference session: a model with all that songs are sung with."""
 
     model: Converter
@@ -73,7 +73,7 @@ class Song:
     """A recording that was analysed, and is ready to be sung; see `generation.songs.base.Scheduled`.
 
     Args:
-        instrument: what to sing it with.
+        session: what to sing it with.
         recording: is read here for the first time, and again while it is sung.
         singer: a name, or a mix of singers.
         options: how to convert.
@@ -88,20 +88,20 @@ class Song:
 
     def __init__(
         self,
-        instrument: Instrument,
+        session: Session,
         recording: Recording,
         singer: str | Mapping[str, float],
         options: ConvertOptions,
         progress: OnProgress | None = None,
         melody: GivenMelody | None = None,
     ) -> None:
-        model, provenance = instrument.model, instrument.provenance
+        model, provenance = session.model, session.provenance
         vector = model.singers.vector(singer)  # refuses before any work, and before `analysis` relies on the shares
         config, is_conditioned = model.config, analysis.is_pitch_conditioned(model)
         if not is_conditioned:
             analysis.refuse_melody(melody)
             analysis.refuse_repair(options)
-        tracker = instrument.tracker if is_conditioned or options.keep_breaths else None
+        tracker = session.tracker if is_conditioned or options.keep_breaths else None
         levels = analysis.melody_config(model) if is_conditioned and kinds.samples_codes(model) else None
         self._analysis = analysed = analysis.analyse(
             _attended(recording, progress),
@@ -143,7 +143,7 @@ class Song:
                 conditioning,
                 options.detail,
                 options.chunks,
-                instrument.encode,
+                session.encode,
                 progress,
             )
         )

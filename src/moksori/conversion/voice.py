@@ -32,7 +32,7 @@ from moksori.conversion.instant import Takes
 from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
-from moksori.conversion.song import Instrument, Song
+from moksori.conversion.song import Session, Song
 from moksori.errors import AudioFileError, ModelFileError, UserError
 from moksori.generation import generator
 from moksori.generation.songs import latents
@@ -52,10 +52,10 @@ class Voice(Trained[Converter]):
     def __init__(self, model: Converter, provenance: Provenance) -> None:
         super().__init__(model, provenance)
         self._tracker = PitchTracker()
-        self._made: Instrument | None = None  # the one asked for last
+        self._made: Session | None = None  # the one asked for last
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy, also in another process, makes its instrument anew."""
+        """A copy, also in another process, makes its session anew."""
         return self.__dict__ | {"_made": None}
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class Voice(Trained[Converter]):
         Raises:
             UserError: no backend of that name, it does not work here, or the voice samples no codes and needs none.
         """
-        return self._instrument(asked).backend_name
+        return self._session(asked).backend_name
 
     @property
     def fingerprint(self) -> str:
@@ -147,10 +147,10 @@ class Voice(Trained[Converter]):
         found = _checked(samples)
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
         options = options or ConvertOptions()
-        instrument, recording = self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate)
-        opener = functools.partial(Song, instrument, recording, singer, options, progress, melody)
+        session, recording = self._session(options.backend), Recording(lambda: iter([mono]), sample_rate)
+        opener = functools.partial(Song, session, recording, singer, options, progress, melody)
         with checkpoint.in_float32():
-            (converted,) = (many.whole(*slot) for slot in many.sing([opener], instrument, options.temperature))
+            (converted,) = (many.whole(*slot) for slot in many.sing([opener], session, options.temperature))
         return converted if found.ndim == 1 else np.repeat(converted[:, None], found.shape[1], axis=1)
 
     def like(self, takes: str | Path, *, name: str = "", licence_note: str = "") -> Voice:
@@ -238,7 +238,7 @@ class Voice(Trained[Converter]):
         _check_arguments(options, None, None)
         found, options = _checked(samples), options or ConvertOptions()
         mono = _mono(found if found.ndim == 2 else found[:, None], sample_rate)
-        return Song(self._instrument(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
+        return Song(self._session(options.backend), Recording(lambda: iter([mono]), sample_rate), singer, options)
 
     def convert_file(
         self,
@@ -301,7 +301,7 @@ class Voice(Trained[Converter]):
             if not isinstance(song, SongFile):
                 raise TypeError(f"songs hold {song!r:.80}; expected SongFile(source, destination, singer)")
             self.vector(song.singer)  # an unknown singer is told before any work
-        return Outcomes(many.convert_files(self._instrument(options.backend), songs, options, progress), len(songs))
+        return Outcomes(many.convert_files(self._session(options.backend), songs, options, progress), len(songs))
 
     def convert_clips(
         self,
@@ -348,7 +348,7 @@ class Voice(Trained[Converter]):
         for clip in clips:
             _mono(clip.samples[:, None], clip.sample_rate)  # and so is a scale that no sound has
         with checkpoint.in_float32():
-            return many.convert_clips(self._instrument(options.backend), clips, singers, hows, progress)
+            return many.convert_clips(self._session(options.backend), clips, singers, hows, progress)
 
     def loudest(self, path: Path, seconds: float, options: ConvertOptions | None = None) -> Loudest:
         """Where a song is loudest, for `part_of`; its pitch is tracked if that decides how far it is moved.
@@ -432,7 +432,7 @@ class Voice(Trained[Converter]):
         """
         return self._model.singers.vector(singer)
 
-    def _instrument(self, asked: str) -> Instrument:
+    def _session(self, asked: str) -> Session:
         """What songs are sung with on a backend, see `backend_name`: made once, since that may take half a second."""
         generator.check_name(asked)
         model, provenance = self._model, self.provenance
@@ -442,7 +442,7 @@ class Voice(Trained[Converter]):
                     f"this voice samples no codes, so there is nothing for backend {asked} to compute; leave --backend "
                     "out, or take a voice of recipe paper, melody or small"
                 )
-            return Instrument(model, provenance, self._tracker)
+            return Session(model, provenance, self._tracker)
         name = generator.usual_backend(model.decoder) if asked == generator.AUTO else asked
         n_layers, n_peaks = sum(1 for _ in model.decoder.gated_layers()), len(provenance.layer_peaks)
         if name == "int8" and n_peaks != n_layers:
@@ -453,7 +453,7 @@ class Voice(Trained[Converter]):
         if self._made is None or self._made.backend_name != name:
             backend = generator.backend_for(model.decoder, name, provenance.layer_peaks)
             encode = latents.encode_for(model.encoder, name)
-            self._made = Instrument(model, provenance, self._tracker, name, encode, backend)
+            self._made = Session(model, provenance, self._tracker, name, encode, backend)
         return self._made
 
 

@@ -97,6 +97,7 @@ def test_what_was_decided_and_what_was_counted_is_taken_up_again(start: str) -> 
         {"start_share": 1.5},
         {"plateau_validations": 0},
         {"plateau_gain": -0.1},
+        {"plateau_gain": 1.0},
     ],
 )
 def test_impossible_schedules_are_refused(wrong: dict[str, int]) -> None:
