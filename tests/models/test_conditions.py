@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from moksori.models import conditions
@@ -24,3 +27,22 @@ def test_gradients_reach_latent_and_singer() -> None:
     conditions.join(latent, singer, 1).frames.sum().backward()
     assert latent.grad is not None and latent.grad.tolist() == [[[1, 1, 1], [1, 1, 1]]]
     assert singer.grad is not None and singer.grad.tolist() == [[3, 3, 3, 3]]  # once a frame
+
+
+def test_a_melody_is_octaves_above_a3_voicing_and_level() -> None:
+    f0_hz, level_dbfs = torch.tensor([[220.0, 440.0, 0.0, 110.0]]), torch.tensor([[-40.0, -20.0, -60.0, 0.0]])
+    channels = conditions.melody(f0_hz, level_dbfs)
+    assert channels.tolist() == [[[0, 1, 0, -1], [1, 1, 0, 1], [0, 1, -1, 2]]]
+
+
+def test_a_neper_is_8_7_decibels() -> None:
+    nepers = torch.tensor([0.0, -math.log(10.0), math.log(2.0)])
+    assert conditions.dbfs(nepers).tolist() == pytest.approx([0.0, -20.0, 6.0206], abs=1e-4)
+
+
+def test_with_a_melody_the_latent_is_held_and_the_condition_has_the_melodys_frames() -> None:
+    latent = torch.tensor([[[1.0, 2.0]]])  # [1, 1, 2]
+    melody = torch.arange(12.0).reshape(1, 3, 4)
+    joined = conditions.join(latent, torch.tensor([[7.0]]), 160, melody)
+    assert joined.frames[0].tolist() == [[1, 1, 2, 2], [7, 7, 7, 7], *melody[0].tolist()]
+    assert joined.hop_samples == 80 and joined.n_samples == 320
