@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +74,13 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(distill_mos.Unavailable, match=f"{found}, expected"):
         distill_mos.load()
+
+
+def test_a_torchaudio_that_cannot_be_loaded_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where `pip` has brought one that was made for another torch."""
+    (tmp_path / "torchaudio.py").write_text("raise OSError('Could not load this library')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    with distill_mos._without_torchaudio():
+        importlib.import_module("torchaudio")
+    assert "torchaudio" not in sys.modules

@@ -86,12 +86,15 @@ def load() -> DistillMos:
 
 @contextlib.contextmanager
 def _without_torchaudio() -> Iterator[None]:
-    """Let the package be imported where torchaudio is not there: only its command line reads files by it."""
-    if importlib.util.find_spec("torchaudio") is not None:
-        yield
-        return
+    """Let the package be imported without torchaudio, there or not: only its command line reads files by it.
+
+    `pip` brings one that may be made for another torch, and such a one cannot be loaded.
+    """
+    loaded = sys.modules.get("torchaudio")
     sys.modules["torchaudio"] = types.ModuleType("torchaudio")
     try:
         yield
     finally:
         del sys.modules["torchaudio"]
+        if loaded is not None:
+            sys.modules["torchaudio"] = loaded
