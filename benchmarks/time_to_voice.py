@@ -78,7 +78,9 @@ def main() -> None:
         moksori_command("prepare", given.singers, "-o", data)
     language = ["--language", given.language] if given.language else []
     moksori_command("evaluate", data, "--conversions", conversions, "-o", report, *language)
-    text = table(made, json.loads((report / "report.json").read_text(encoding="utf-8")))
+    with open(conversions / "conversions.csv", newline="", encoding="utf-8") as file:
+        sung_by = [Path(row["conversion"]).name.partition(".")[0] for row in csv.DictReader(file)]
+    text = table(made, sung_by, json.loads((report / "report.json").read_text(encoding="utf-8")))
     atomic.write(given.out / "time_to_voice.md", text.encode())
     print(text)
 
@@ -156,13 +158,20 @@ def sing(made: dict[str, dict[str, Any]], songs: Path, folder: Path) -> None:
         csv.writer(file).writerows([["conversion", "source", "target", "transpose"], *rows])
 
 
-def table(made: dict[str, dict[str, Any]], report: dict[str, Any]) -> str:
-    """The figures by arm and seconds of takes, each the mean over singers and songs, both drawn for its interval."""
+def table(made: dict[str, dict[str, Any]], sung_by: Sequence[str], report: dict[str, Any]) -> str:
+    """The figures by arm and seconds of takes, each the mean over singers and songs, both drawn for its interval.
+
+    Args:
+        made: arms by name.
+        sung_by: the arm of each conversion in the order of their table, by which the report numbers them from 1.
+        report: of `moksori evaluate --conversions`.
+    """
     scores: dict[tuple[str, float], list[tuple[str, str, dict[str, float]]]] = defaultdict(list)
     for item in report["items"]:
-        sung_by = [arm for name, arm in made.items() if Path(item["files"]["conversion"]).name.startswith(f"{name}.")]
-        for arm in sung_by:
-            scores[arm["arm"], arm["takes"]].append((arm["singer"], item["recording"], item["scores"]))
+        if item["row"] != "conversion":
+            continue
+        arm = made[sung_by[int(item["name"].partition("-")[0]) - 1]]
+        scores[arm["arm"], arm["takes"]].append((arm["singer"], item["recording"], item["scores"]))
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; {_processor()}",
         "",

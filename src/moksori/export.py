@@ -282,6 +282,7 @@ class _DetailDecoder(_Held):
     ) -> tuple[Tensor, Tensor]:
         z = self.held(latent, f0_hz)
         sung = self.model.controls_of(z, shape, level, f0_hz, mean_shape[:, :, None], singer, gain)
+        sung = self.model.sharpened(sung)
         return sung.harmonics, sung.noise
 
 
@@ -289,7 +290,7 @@ class _Decoder(_Held):
     """Latent, pitch, level, singer -> log envelopes to sing, no louder than the source."""
 
     def forward(self, latent: Tensor, f0_hz: Tensor, level_dbfs: Tensor, singer: Tensor) -> tuple[Tensor, Tensor]:
-        sung: Controls = self.model.decoder(self.held(latent, f0_hz), f0_hz, level_dbfs, singer)
+        sung: Controls = self.model.sharpened(self.model.decoder(self.held(latent, f0_hz), f0_hz, level_dbfs, singer))
         sung = synthesiser.no_louder(sung, level_dbfs + HEADROOM_DB, self.model.config.synthesiser)
         return sung.harmonics, sung.noise
 
@@ -304,6 +305,7 @@ class _Synthesiser(nn.Module):
     back: Tensor  # the same, for the way back
     squared: Tensor  # [1, 1, window]
     read: Tensor  # [bins, bands]
+    minimum_phase: Tensor  # [bands, bands], cycles
 
     def __init__(self, config: SynthesiserConfig) -> None:
         super().__init__()
@@ -319,6 +321,7 @@ class _Synthesiser(nn.Module):
         self.register_buffer("squared", torch.from_numpy((window**2)[None, None]).float())
         read = synthesiser.reading(config, synthesiser.bins_hz(config, _NOISE_WINDOW))
         self.register_buffer("read", read)
+        self.register_buffer("minimum_phase", config.minimum_phase)
 
     def forward(
         self,
@@ -346,9 +349,11 @@ class _Synthesiser(nn.Module):
         power = torch.exp(2.0 * harmonics)  # [bands, F]
         read = torch.gather(power, 0, low) * (1 - share) + torch.gather(power, 0, low + 1) * share
         amplitude = read.sqrt() * (f0_hz > 0) * (harmonic_hz < config.sample_rate / 2)
-        cycles = number * phase.reshape(1, -1) + 0.37 * number * (number - 1)  # [K, T]
-        waves = torch.cos(2.0 * math.pi * (cycles - cycles.floor()).float()).reshape(k.shape[0], -1, hop)
-        return (_between(amplitude, hop) * waves).sum(dim=0)
+        cycles = number * phase.reshape(1, -1)  # [K, T]
+        phases = self.minimum_phase @ harmonics  # [bands, F]
+        phases = torch.gather(phases, 0, low) * (1 - share) + torch.gather(phases, 0, low + 1) * share
+        cycles = (cycles - cycles.floor()).float().reshape(k.shape[0], -1, hop) + _between(phases, hop)
+        return (_between(amplitude, hop) * torch.cos(2.0 * math.pi * cycles)).sum(dim=0)
 
     def _filtered(self, white: Tensor, noise: Tensor) -> Tensor:
         hop, margin = self._config.hop_samples, _NOISE_WINDOW // 2

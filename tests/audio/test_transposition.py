@@ -62,6 +62,17 @@ def test_nearest_semitone() -> None:
     assert transposition.nearest(track([0.0, 0.0, 0.0]), BASS) == 0
 
 
+def test_nearest_fits_the_range_before_the_middle() -> None:
+    """A singer who sings low for the most part, and a song that would hang out below: it is moved up until it fits."""
+    low_middle = PitchRange(277.0, 330.0, 466.0)
+    song = track([330.0 * 2 ** (semitone / 12) for semitone in (-6, -3, 0, 0, 0, 2)])
+    assert transposition.nearest(song, low_middle) == 3
+    inside = track([330.0, 330.0, 349.0])
+    assert transposition.nearest(inside, low_middle) == 0
+    wide = track([330.0 * 2 ** (semitone / 12) for semitone in (-8, 0, 8)])  # hangs out on both sides, by as much
+    assert transposition.nearest(wide, PitchRange(300.0, 330.0, 363.0)) == 0
+
+
 def test_moving_keeps_silence() -> None:
     np.testing.assert_allclose(transposition.moved(np.array([0.0, 220.0]), 12), [0.0, 440.0])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moksori.audio import pitch, spectral
+from moksori.audio import mels, pitch, shapes, spectral
 from moksori.audio.clip import Clip
 from moksori.audio.spectral import SpectralConfig
 from moksori.models import synthesiser
@@ -168,10 +168,43 @@ def test_a_frame_is_as_loud_as_expected_and_no_louder_than_asked(f0_hz: float, h
     assert torch.equal(as_it_was.harmonics, controls.harmonics) and torch.equal(as_it_was.noise, controls.noise)
 
 
-def test_harmonics_do_not_peak_together() -> None:
-    """Of so many in phase the peak would be their sum; phases that grow with the square of the number spread them."""
-    sound = _render(_controls(torch.full((1, F), 100.0), harmonics=0.0))
-    n_harmonics = 119  # below 12 kHz
-    steady = sound[2000:-2000]
-    assert steady.square().mean().sqrt() == pytest.approx((n_harmonics / 2) ** 0.5, rel=0.02)
-    assert steady.abs().max() < 0.4 * n_harmonics
+def test_the_phases_are_those_of_a_minimum_phase_filter() -> None:
+    """Two real poles, whose log amplitude and phase are known in closed form."""
+    bands_hz = torch.from_numpy(mels.to_hz(np.linspace(0.0, mels.of_hz(12_000.0), 64)))
+    turn = torch.exp(-2j * torch.pi * bands_hz / 24_000)
+    response = 1.0 / ((1.0 - 0.6 * turn) * (1.0 + 0.4 * turn))
+    found = CONFIG.minimum_phase.double() @ response.abs().log()
+    torch.testing.assert_close(found, response.angle() / (2 * torch.pi), atol=0.004, rtol=0.0)
+
+
+def test_a_period_begins_with_a_pulse_that_rings() -> None:
+    """With phases by chance a formant sounds all over the period; of minimum phase, it follows the pulse."""
+    bands_hz = torch.from_numpy(mels.to_hz(np.linspace(0.0, mels.of_hz(12_000.0), 64))).float()
+    formant = -4.0 - ((bands_hz - 1000.0) / 300.0).square().clamp(max=5.0)
+    controls = _controls(torch.full((1, F), 100.0), harmonics=0.0)
+    sound = _render(Controls(controls.f0_hz, formant[None, :, None].expand(1, 64, F).clone(), controls.noise))
+    period = sound[2400 : 2400 + 240 * 50].reshape(-1, 240).square().mean(dim=0)  # the first sample is at a whole cycle
+    assert period[:60].sum() > 20 * period[120:].sum()
+
+
+def test_sharpening_raises_peaks_and_keeps_the_level_and_the_tilt() -> None:
+    bands = torch.linspace(0, 1, 64)
+    envelope = -3.0 - 4.0 * bands + 0.8 * torch.cos(2 * torch.pi * 8 * bands)
+    controls = Controls(
+        torch.full((1, F), 100.0), envelope[None, :, None].expand(1, 64, F).clone(), torch.zeros(1, 64, F)
+    )
+    sharp = synthesiser.sharpened(controls, 0.5, CONFIG)
+    expected = [synthesiser.expected_power(c, CONFIG, 2048)[0, :, 50].mean().log().item() for c in (controls, sharp)]
+
+    def ripple(controls: Controls) -> float:
+        within = controls.harmonics[0, 8:-8, 0]
+        return float((within - shapes.smooth(controls.harmonics[0], 6)[8:-8, 0]).std())
+
+    assert ripple(sharp) == pytest.approx(1.5 * ripple(controls), rel=0.01)
+    assert expected[1] == pytest.approx(expected[0], abs=0.05)
+    assert torch.equal(sharp.noise, controls.noise)
+    assert synthesiser.sharpened(controls, 0.0, CONFIG) is controls
+    tilted = Controls(controls.f0_hz, (-4.0 * bands)[None, :, None].expand(1, 64, F).clone(), controls.noise)
+    coarse = shapes.smooth(tilted.harmonics, 6)
+    smooth = Controls(controls.f0_hz, coarse, controls.noise)
+    torch.testing.assert_close(synthesiser.sharpened(smooth, 0.5, CONFIG).harmonics, coarse)

@@ -89,6 +89,14 @@ def test_another_model_is_refused(takes: Corpus, recipe: Recipe, tmp_path: Path)
         open_run(RunFolder(tmp_path / "run"), takes, replace(recipe, model=smaller), RunOptions())
 
 
+def test_a_recipe_may_sing_otherwise_than_the_voice_it_begins_from(recipe: Recipe) -> None:
+    base = warm_start.load(recipe.base)
+    decoder = replace(recipe.model.decoder, sharpening=0.4)  # type: ignore[type-var]
+    model = warm_start.begun(base, replace(recipe.model, decoder=decoder), ["mina"])  # type: ignore[type-var]
+    assert model.config.decoder.sharpening == 0.4  # type: ignore[union-attr]
+    assert torch.equal(model.decoder.last.weight, base.model.decoder.last.weight)
+
+
 def test_the_shipped_voice_is_one_to_begin_from() -> None:
     base = warm_start.load(run_files.BASE)
     assert base.line.startswith("began from the shipped voice of ")

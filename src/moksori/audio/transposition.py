@@ -54,14 +54,30 @@ def whole_octaves(track: PitchTrack, singer: PitchRange) -> float:
 
 
 def nearest(track: PitchTrack, singer: PitchRange) -> float:
-    """The transposition in whole semitones that brings the middle of a song to the middle of a singer.
+    """The transposition in whole semitones with which a song lies best within a singer's range.
 
-    The key changes; the voice is at home.
+    The key changes; the voice is at home. Where the song leaves the range, it leaves it by as little as can be (mean
+    square, in semitones); where several keys fit, the one whose middle is nearest to the singer's.
+
+    Args:
+        track: of the song; only its notes count, see `pitch.is_note`.
+        singer: where the singer sang in training.
     """
     song = track.f0_hz[pitch.is_note(track)]
     if not len(song):
         return 0.0
-    return float(round(12 * np.log2(singer.median_hz / np.exp(np.median(np.log(song))))))
+    keys = np.arange(-12 * _FURTHEST_OCTAVES, 12 * _FURTHEST_OCTAVES + 1)
+    keys = keys[(keys <= 0) | (np.percentile(song, _HIGHEST_PERCENTILE) * 2.0 ** (keys / 12.0) <= HIGHEST_HZ)]
+    return float(keys[_best(song, keys, singer)])
+
+
+def _best(song_hz: Pitches, semitones: npt.NDArray[np.int64], singer: PitchRange) -> int:
+    """Which of some transpositions `[K]` brings notes `[N]` best into a range, see `nearest`."""
+    low, middle, high = 12.0 * np.log2([singer.low_hz, singer.median_hz, singer.high_hz])
+    song = 12.0 * np.log2(song_hz)
+    away = [np.square(np.maximum(0.0, np.maximum(low - (song + key), song + key - high))).mean() for key in semitones]
+    off_middle = np.abs(float(np.median(song)) + semitones - middle)
+    return int(np.lexsort((off_middle, np.round(away, 6)))[0])
 
 
 def moved(f0_hz: Pitches, semitones: float) -> Pitches:

@@ -39,6 +39,7 @@ class SourceFilterConfig:
     kernel_size: int = 3  # taps, odd
     has_detail: bool = False  # the source's own envelopes are corrected, instead of all being made of the latent
     detail_gain: float = 0.7  # how much of the source's detail passes if nothing else is said, 0..1
+    sharpening: float = 0.0  # by how much conversions raise the fine part of the harmonics' envelope, 0..1
 
     def __post_init__(self) -> None:
         if min(self.channels, self.layers) < 1 or self.n_bands < 2:
@@ -48,6 +49,8 @@ class SourceFilterConfig:
 
         if not 0 <= self.detail_gain <= 1:
             raise ValueError(f"detail_gain is {self.detail_gain}; expected 0 to 1")
+        if not 0 <= self.sharpening <= 1:
+            raise ValueError(f"sharpening is {self.sharpening}; expected 0 to 1")
         if self.has_detail and self.n_bands != features.N_BANDS:
             raise ValueError(
                 f"a detail path needs {features.N_BANDS} bands, as envelopes are measured, not {self.n_bands}"

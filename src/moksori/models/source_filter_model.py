@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moksori.audio import features, shapes
 from moksori.audio.features import FeatureConfig
-from moksori.models import conditions
+from moksori.models import conditions, synthesiser
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
 from moksori.models.critic import Critic, CriticConfig
 from moksori.models.expectation import Expectation
@@ -172,6 +172,10 @@ class SourceFilterModel(nn.Module):
         log_envelopes = shapes.log_envelopes(sung, level, f0_hz, self.config.features.envelope)
         harmonics, noise = log_envelopes.chunk(2, dim=1)
         return Controls(f0_hz, harmonics, noise)
+
+    def sharpened(self, controls: Controls) -> Controls:
+        """The controls as conversions sing them; training learns from controls as they are."""
+        return synthesiser.sharpened(controls, self.config.decoder.sharpening, self.config.synthesiser)
 
     def gain(self, excerpts: Tensor) -> Tensor:
         """How much of the source's detail goes along, `[B]`: what the excerpts say, or what the model was made for."""

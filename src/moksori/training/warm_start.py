@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from moksori import checkpoint, run_files
+from moksori import checkpoint, run_files, settings
 from moksori.audio.pitch import PitchRange
 from moksori.errors import UserError
 from moksori.models import kinds, roster
@@ -21,6 +22,7 @@ from moksori.models.kinds import Model
 from moksori.training.media.features import UNKNOWN_HZ
 
 _FROZEN = "encoder."
+_OF_CONVERSIONS = ("detail_gain", "sharpening")  # settings of a decoder that its weights do not depend on
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,24 @@ def begun(base: Base, config: kinds.Config, singers: Sequence[str]) -> Model:
     Raises:
         UserError: the base's model has other settings than the recipe's.
     """
-    if base.model.config != config:
+    if _as_trained(base.model.config) != _as_trained(config):
         raise UserError(
             "the voice to begin from has another model than the recipe; leave the recipe's model as it is, give a "
             "voice trained with this recipe, or begin from nothing with --from none"
         )
     known = base.model.singers.names
     names = [*singers, *others(base, singers)]
-    return roster.with_singers(base.model, {name: name if name in known else None for name in names})
+    sung = roster.with_singers(base.model, {name: name if name in known else None for name in names})
+    model = kinds.build(config, names)
+    model.load_state_dict(sung.state_dict())
+    return model
+
+
+def _as_trained(config: kinds.Config) -> dict[str, Any]:
+    """The settings that the weights depend on."""
+    plain: dict[str, Any] = settings.plain(config)
+    decoder = plain.get("decoder", {})
+    return plain | {"decoder": {name: value for name, value in decoder.items() if name not in _OF_CONVERSIONS}}
 
 
 def freeze(model: Model) -> None:

@@ -132,7 +132,7 @@ class FeatureSong:
 
 def controls_of(model: SourceFilterModel, excerpt: Tensor, vector: Tensor) -> Controls:
     """What is sung of an excerpt of features `[1, N, F]` by a singer `[E]`, no louder than the source."""
-    controls = model.controls(model.encode(excerpt), excerpt, vector[None])
+    controls = model.sharpened(model.controls(model.encode(excerpt), excerpt, vector[None]))
     if model.config.decoder.has_detail:
         return controls  # as loud as the source by construction
     return synthesiser.no_louder(controls, features.levels_dbfs(excerpt) + HEADROOM_DB, model.config.synthesiser)

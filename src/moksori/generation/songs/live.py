@@ -206,7 +206,8 @@ class LiveSong:
         z = self._model.encode(excerpt)
         # The decoder hears less far back than the encoder: what lies before is of no use to it.
         left_out = max(0, self._n_controls - offset - self._model.config.decoder.context_frames) // pool * pool
-        controls = self._model.controls(z[:, :, left_out // pool :], excerpt[:, :, left_out:], self._vector[None])
+        flat = self._model.controls(z[:, :, left_out // pool :], excerpt[:, :, left_out:], self._vector[None])
+        controls = self._model.sharpened(flat)
         both = functional.pad(torch.cat([controls.harmonics, controls.noise], dim=1)[0], (left_out, 0))
         for place in range(self._n_controls - offset, self._n_controls - offset + n_frames):
             # An unvoiced frame has the pitch of the note that comes, if it is heard already, else of the one that was.
