@@ -126,6 +126,46 @@ def test_korean_is_korean() -> None:
         assert hangul > 2 * latin, f"{page}: {hangul} Hangul, {latin} Latin letters"
 
 
+# A word that was tried once, and the field's word that stands everywhere now.
+OTHER_WORDS = {
+    "선율": "멜로디",
+    "프로브": "탐침",
+    "심사기": "판별기",
+    "매개변수": "파라미터",
+    "대상 가수": "목표 가수",
+    "방 울림": "잔향",
+    "단추": "버튼",
+    "우연의": "무작위",
+}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "README.ko.md", "words.toml", "ko.toml", "listening.html"])
+def test_a_thing_has_one_korean_word(page: str) -> None:
+    package = ROOT / "src" / "moksori"
+    elsewhere = {
+        "README.ko.md": ROOT / "README.ko.md",
+        "words.toml": package / "studio" / "words.toml",
+        "ko.toml": package / "languages" / "ko.toml",
+        "listening.html": package / "evaluation" / "templates" / "listening.html",
+    }
+    text = elsewhere[page].read_text(encoding="utf-8") if page in elsewhere else text_of("ko", page)
+    assert {word: better for word, better in OTHER_WORDS.items() if word in text} == {}
+
+
+def test_codes_are_called_mu_law_values_before_they_are_called_codes() -> None:
+    """A bare 코드 is a chord to one reader and source code to another."""
+    for page in PAGES:
+        prose = re.sub(r"```.*?```|`[^`]*`", "", text_of("en", page), flags=re.S)
+        if re.search(r"(?<!xit )\bcodes\b", prose):
+            assert "mu-law 값" in text_of("ko", page), page
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_who_wants_curves_is_told_how_to_see_them(language: str) -> None:
+    told = text_of(language, "commands.md")
+    assert "tensorboard --logdir RUN/tensorboard" in told and "moksori info RUN --losses" in told
+
+
 # Links
 
 

@@ -121,6 +121,12 @@ class TestInfo:
         assert found["provenance"]["steps"] == 7
         assert all(count > 0 for count in found["parameters"].values())
 
+    def test_curves_are_of_runs(self, moksori: Moksori, model_file: Path) -> None:
+        for given, name in (([model_file], str(model_file)), ([], "the shipped voice")):
+            done = moksori("info", *given, "--losses")
+            assert (done.code, done.out) == (1, "")
+            assert f"{name}: has no journal; --losses asks for the folder of a training run" in done.err
+
     def test_no_model_there(self, moksori: Moksori, tmp_path: Path) -> None:
         done = moksori("info", tmp_path)
         assert done.code == 5

@@ -130,6 +130,16 @@ def test_runs_data_and_former_results_are_no_songs(moksori: Moksori, tmp_path: P
     assert found == ["more/c.wav", "song.wav"]
 
 
+def test_of_several_songs_number_and_place_are_said_before_the_work(moksori: Moksori, tmp_path: Path) -> None:
+    for name in ("a.wav", "more/b.wav"):
+        write_song(tmp_path / "work" / name)
+    done = moksori("convert", tmp_path / "work", "-s", "kumi", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[0] == f"2 songs, 2 results, into {tmp_path / 'out'}"
+    beside = moksori("convert", tmp_path / "work" / "a.wav", "-s", "kumi,scottpoid")
+    assert beside.err.splitlines()[0] == "1 song, 2 results, each beside its song"
+
+
 def test_a_notebook_sees_what_there_is() -> None:
     assert {"load", "Voice", "load_wavenet"} <= set(dir(moksori))
     told = repr(moksori.load())

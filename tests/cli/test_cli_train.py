@@ -106,6 +106,22 @@ def test_the_best_model_is_chosen_by_conversions_and_named(
         assert "The best conversions were those after" in done.err
 
 
+def test_the_end_says_what_was_not_reached_and_when_it_would_be(
+    moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
+) -> None:
+    """After fifteen minutes and 127 steps not a word said that phase 2 begins at step 500, hours later."""
+    phases = ["--set", "back_translation.start=step", "--set", "back_translation.start_step=10"]
+    done = moksori(
+        *("train", singers, "-o", tmp_path / "run", "-r", tiny_recipe_file, "--max-steps", 3),
+        *(*phases, "--set", "loop.usable_steps=50", "--set", "loop.score_every_steps=0"),
+    )
+    assert done.code == 0, done.err
+    told = " ".join(done.err.split())
+    assert "Stopped before phase 2 began, which comes at step 10: about " in told
+    assert "Not usable yet: recipe tiny needs about 50 steps, here about " in told
+    assert "The same command with --for " in told
+
+
 def test_phase_2_is_switched_off_on_the_command_line(
     moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
 ) -> None:
@@ -147,6 +163,26 @@ class TestRefusals:
         done = moksori("train", singers, "-o", run, "-r", "smoke", "--max-steps", 2)
         assert done.code == 1
         assert "recipe" in done.err
+
+    def test_more_takes_are_refused_before_anything_is_written(
+        self, moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
+    ) -> None:
+        """A new singer, or more takes of one, were refused only after the run's data had been made anew."""
+        run = tmp_path / "run"
+        train = ["train", singers, "-o", run, "-r", tiny_recipe_file, "--max-steps", 2]
+        assert moksori(*train).code == 0
+
+        def there() -> dict[Path, tuple[int, int]]:
+            return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in run.rglob("*") if path.is_file()}
+
+        before = there()
+        for more in (singers / "bass" / "new.wav", singers / "mina" / "new.wav"):
+            write_song(more, 16_000)
+            done = moksori(*train)
+            assert done.code == 1
+            assert "holds other recordings than those that" in done.err and "choose another folder" in done.err
+            assert there() == before
+            more.unlink()
 
     def test_prepare_explains_the_layout(self, moksori: Moksori, song: Path, tmp_path: Path) -> None:
         done = moksori("prepare", song.parent, "-o", tmp_path / "data")

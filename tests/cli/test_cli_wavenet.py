@@ -26,13 +26,19 @@ def test_a_vocoder_is_trained_and_sings_a_recording_again(
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
     train = ["wavenet", "train", tiny_corpus.folder, "-o", run]
-    done = moksori(*train, "-r", recipe_file, "--tell", "mel", "--tell", "singer", "--max-steps", 2)
+    done = moksori(
+        *(*train, "-r", recipe_file, "--tell", "mel", "--tell", "singer", "--max-steps", 2),
+        *("--set", "loop.log_every_steps=1"),
+    )
     assert done.code == 0, done.err
     assert f"Listen: moksori wavenet generate {run} --like RECORDING -s" in done.err
     more = moksori(*train, "--max-steps", 3)  # with its own recipe, what it is told included
     assert more.code == 0, more.err
     assert "Trained 3 steps" in more.err
 
+    header, *steps = moksori("info", run, "--losses").out.splitlines()
+    assert header.startswith("step,seconds,learning_rate,prediction/")
+    assert [int(line.split(",")[0]) for line in steps] == [1, 2, 3]
     shown = moksori("info", run).out
     assert "a WaveNet by itself" in shown
     assert "who sings, log-mel (a vocoder)" in shown
@@ -80,6 +86,7 @@ def test_what_cannot_be_is_refused(moksori: Moksori, tiny_corpus: Corpus, recipe
     train = ["wavenet", "train", tiny_corpus.folder, "-o", tmp_path / "run", "--max-steps", 1]
     for extra, words in (
         (["-r", recipe_file, "--tell", "words"], "--tell words: a WaveNet can be told singer, melody, mel"),
+        (["-r", recipe_file, "--set", "loop.stride=3"], "stride"),
         (["-r", "smoke"], "recipe smoke trains a voice to convert to; use moksori train"),
     ):
         done = moksori(*train, *extra)

@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
+from moksori.cli import prepare
 from moksori.data import doctor
 from moksori.data.corpus import SAME_SOUND, Corpus, Recording, Skipped
+from moksori.language import ENGLISH
 
 
 @pytest.fixture
@@ -93,3 +95,18 @@ def test_the_same_sound_under_two_singers_is_a_warning(healthy: Corpus) -> None:
     (advice,) = doctor.general_advice(doubled)
     assert "bass/c.wav is the same sound as alto/a.wav, of another singer" in advice
     assert [found.n_doubles for found in doctor.examine(doubled)] == [1, 1]
+
+
+def test_a_folder_that_was_copied_into_itself_is_guessed_in_a_line_a_singer(healthy: Corpus) -> None:
+    """`takes/takes` once brought 117 warnings of two lines, twice."""
+    doubles = [
+        Skipped(f"takes/{name}/{n}.wav", f"{SAME_SOUND} {name}/{n}.wav") for name in ("alto", "bass") for n in range(50)
+    ]
+    doubled = dataclasses.replace(healthy, skipped=tuple(doubles))
+    assert doctor.general_advice(doubled) == [
+        f"takes/ holds copies of 50 recordings of {name}, such as takes/{name}/0.wav: by mistake? "
+        "Take one of the two folders away."
+        for name in ("alto", "bass")
+    ]
+    lines = prepare._grouped(doubled.skipped, ENGLISH)
+    assert len(lines) == 8 and lines[3] == "takes/alto/: 47 more are doubles, too"

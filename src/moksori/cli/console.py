@@ -49,6 +49,10 @@ Language = Annotated[
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Licence = Annotated[str, typer.Option(help="Terms of the recordings; travels with the model file.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
+]
 _MODEL = "Model file, or the folder of a training run"
 ModelFile = Annotated[Path, typer.Argument(help=f"{_MODEL}.")]
 VoiceFile = Annotated[Path | None, typer.Argument(help=f"{_MODEL}; default: the shipped voice.")]

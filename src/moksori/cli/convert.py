@@ -289,6 +289,8 @@ def command(
         _check_stems(stems, [destination for _, destination, _ in jobs], force)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
+    if len(jobs) > 1 and not as_json:
+        console.say(_what_goes_where(jobs))
     moved: dict[str, float] = {}
     if is_one_song and voice.is_pitch_conditioned:
         parts = [source for source, *_ in jobs]
@@ -588,6 +590,23 @@ def _without(jobs: list[Job], clashes: dict[int, _Clash], done: list[int]) -> tu
     return [jobs[number] for number in left], {
         new: clashes[number] for new, number in enumerate(left) if number in clashes
     }
+
+
+def _what_goes_where(jobs: list[Job]) -> str:
+    """How many songs become how many files, and where: a slip such as `convert .` is seen before the work.
+
+    >>> _what_goes_where([(Path("in/a.wav"), Path("out/a.wav"), {}), (Path("in/b.wav"), Path("out/c/b.wav"), {})])
+    '2 songs, 2 results, into out'
+    """
+    n_songs = len({source for source, *_ in jobs})
+    folders = {destination.parent for _, destination, *_ in jobs}
+    if all(destination.parent == source.parent for source, destination, *_ in jobs):
+        place = "each beside its song"
+    elif len({folder.is_absolute() for folder in folders}) > 1:
+        place = f"into {len(folders)} folders"
+    else:
+        place = f"into {Path(os.path.commonpath(folders))}"
+    return f"{n_songs} song{'s' * (n_songs > 1)}, {len(jobs)} results, {place}"
 
 
 def _different_ways(sung: list[tuple[Path, Path, str, Report]]) -> str:

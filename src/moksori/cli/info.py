@@ -10,6 +10,7 @@ import typer
 
 from moksori import run_files
 from moksori.cli import console
+from moksori.errors import UserError
 
 if TYPE_CHECKING:
     from moksori.presets import Preset
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
 def command(
     model: console.VoiceFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    losses: Annotated[
+        bool, typer.Option("--losses", help="Print the curves of a run as CSV: losses, held-out figures, scores.")
+    ] = False,
 ) -> None:
-    """Show singers, sizes, origin, terms and the last held-out figures of a model."""
+    """Show singers, sizes, origin, terms and the last held-out figures of a model.
+
+    `moksori info RUN --losses > losses.csv` is for spreadsheets and plots: a line a step, a column a figure.
+    """
     if model is not None:
         console.refuse_missing_model(model)
+    if losses:
+        typer.echo(_curves(model), nl=False)
+        return
     found = _facts(model or Path(str(run_files.shipped_voice())))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
@@ -46,6 +56,20 @@ def command(
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(console.harmless(f"{name:<{width}}  {value}"))
+
+
+def _curves(run: Path | None) -> str:
+    """The curves of a run as CSV.
+
+    Raises:
+        UserError: it is no run, or has written nothing down yet.
+    """
+    from moksori.training.folder import RunFolder
+    from moksori.training.logging import journal
+
+    if run is None or not RunFolder(run).journal.is_file():
+        raise UserError(f"{run or 'the shipped voice'}: has no journal; --losses asks for the folder of a training run")
+    return journal.table(RunFolder(run).journal)
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -67,10 +67,7 @@ def command(
     until_plateau: Annotated[
         bool, typer.Option("--until-plateau", help="Stop when conversions of validation recordings get no better.")
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given several times."),
-    ] = None,
+    changes: console.Changes = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and dropout.")] = 0,
     device: console.Device = "auto",
     licence: console.Licence = "",

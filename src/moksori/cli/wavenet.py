@@ -45,6 +45,7 @@ def train(
     ] = None,
     budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
+    changes: console.Changes = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
     device: console.Device = "auto",
     licence: console.Licence = "",
@@ -56,7 +57,10 @@ def train(
     `--tell melody` pitch and loudness, `--tell mel` the log-mel (local conditions; the latter makes it a vocoder).
     """
     training.refuse_slips(source, budget)
-    chosen = conditioned(training.recipe_of(output, recipe, "wavenet"), tell)
+
+    from moksori.training import recipe as recipes  # slow to load, so what can be refused has been
+
+    chosen = recipes.changed(conditioned(training.recipe_of(output, recipe, "wavenet"), tell), changes or [])
     training.train(training.Request(source, output, budget, max_steps, seed, device, licence, as_json), chosen)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from moksori.audio.clip import Clip
 from moksori.training.logging import journal
-from moksori.training.logging.events import Event, Logged, Resumed, RolledBack, Sampled, Saved, Validated
+from moksori.training.logging.events import Event, Logged, Resumed, RolledBack, Sampled, Saved, Scored, Validated
 from moksori.training.logging.journal import Journal
 
 
@@ -105,3 +105,15 @@ def test_every_line_is_plain_ascii_json(path: Path) -> None:
     (line,) = path.read_bytes().splitlines()
     assert line.isascii()
     assert json.loads(line)["reason"] == "verklungen\u2028안녕"
+
+
+def test_curves_are_a_table_with_a_line_a_step_and_a_column_a_figure(path: Path) -> None:
+    _write(path, _logged(5), Logged(5, "back-translation", {"reconstruction": 0.5}, 1e-3, 5.0, 10.0))
+    _write(path, Validated(5, {"cross_entropy": 5.4}), _logged(10), Scored(10, {"singer": 0.5}, 0.4, True))
+    _write(path, RolledBack(12, 10, "a spike"))
+    assert journal.table(path).splitlines() == [
+        "step,seconds,learning_rate,reconstruction/reconstruction,back-translation/reconstruction,"
+        "held-out/cross_entropy,conversions/singer,conversions/merit",
+        "5,5.0,0.001,5.5,0.5,5.4,,",
+        "10,10.0,0.001,5.5,,,0.5,0.4",
+    ]

@@ -6,7 +6,9 @@ beyond its last saved state; when it resumes there, those are taken back before 
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -75,3 +77,31 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except json.JSONDecodeError:
             return
+
+
+def table(path: Path) -> str:
+    """The curves of a journal as CSV, a line a step, for spreadsheets and plots.
+
+    Columns are `step`, `seconds` of training, `learning_rate`, then `PHASE/LOSS`, `held-out/FIGURE` and
+    `conversions/SCORE`, in the order in which they came up; a cell is empty where a step has no such figure.
+    """
+    rows: dict[int, dict[str, float]] = {}
+    for entry in read(path):
+        if entry["event"] == "rollback":
+            continue
+        row = rows.setdefault(entry["step"], {"step": entry["step"]})
+        match entry["event"]:
+            case "losses":
+                row |= {"seconds": entry["seconds"], "learning_rate": entry["learning_rate"]}
+                row |= {f"{entry['phase']}/{name}": value for name, value in entry["losses"].items()}
+            case "validation":
+                row |= {f"held-out/{name}": value for name, value in entry["figures"].items()}
+            case "score":
+                scores = entry["scores"] | {"merit": entry["merit"]}
+                row |= {f"conversions/{name}": value for name, value in scores.items()}
+    columns = dict.fromkeys(["step", "seconds", "learning_rate", *(name for row in rows.values() for name in row)])
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[step] for step in sorted(rows))
+    return out.getvalue()
