@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -54,7 +55,9 @@ def refused(line: str) -> str:
     A verb by itself is a mention, and so is one with options only: then these must exist.
     """
     command: Any = typer.main.get_command(app)
-    words = [word for word in shlex.split(line, comments=True)[1:] if word not in ("...", "…")]
+    whole = shlex.split(line, comments=True)[1:]
+    ours = itertools.takewhile(lambda word: word not in (">", "|"), whole)  # the rest is the shell's
+    words = [word for word in ours if word not in ("...", "…")]
     while hasattr(command, "commands") and words and words[0] not in ("--help", "--version"):
         if words[0] not in command.commands:
             return f"no verb {words[0]}"
