@@ -118,7 +118,7 @@ def test_the_end_says_what_was_not_reached_and_when_it_would_be(
     assert done.code == 0, done.err
     told = " ".join(done.err.split())
     assert "Stopped before phase 2 began, which comes at step 10: about " in told
-    assert "Not usable yet: recipe tiny needs about 50 steps, here about " in told
+    assert "Not usable yet: this recipe needs about 50 steps, here about " in told
     assert "The same command with --for " in told
 
 

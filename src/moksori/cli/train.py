@@ -403,6 +403,7 @@ def _what_is_missing(trainer: Trainer) -> list[str]:
     speed = reached.step / reached.seconds
     whole = Budget(10**12)
     found = horizon.milestones(recipe, len(trainer.model.singers.names), whole, *_place(reached), speed)
+    who = f"recipe {recipe.name}" if recipe.name else "this recipe"
     lines = []
     for place in found:
         when = console.duration_text(place.seconds)
@@ -410,7 +411,7 @@ def _what_is_missing(trainer: Trainer) -> list[str]:
             lines.append(f"Stopped before phase 2 began, which comes at step {place.step}: about {when} in all.")
         elif place.name == horizon.USABLE:
             lines.append(
-                f"Not usable yet: recipe {recipe.name} needs about {place.step} steps, here about {when} in all. "
+                f"Not usable yet: {who} needs about {place.step} steps, here about {when} in all. "
                 f"The same command with --for {horizon.budget_text(place.seconds)} goes on."
             )
         elif place.name == horizon.GOOD and reached.step >= recipe.loop.usable_steps:
