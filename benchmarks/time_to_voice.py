@@ -5,11 +5,13 @@
 SINGERS has a folder of recordings for each singer: of those who are new, excerpts of so many seconds are given to three
 ways to a voice; all of them are known to the judges. Arms:
 
+    like          `moksori convert --like`: measured, nothing is trained; of so many seconds as --like says
     enrolled      `moksori enroll base`: a vector alone
     from base     `moksori train --from base --for 5m`
     from nothing  `moksori train -r swift --for 5m` of that singer beside one of the others, of whom all is given
 
-OUT/time_to_voice.md gathers the table, with intervals by song and singer; OUT/report is the evaluation that it is of.
+OUT/time_to_voice.md gathers the table, with intervals by song and singer, and below it the controls: the sources moved
+in pitch only, and sung by the nearest frames of the singers' recordings. OUT/report is the evaluation that it is of.
 What is there already is kept, so the command can be stopped and given again.
 """
 
@@ -33,7 +35,7 @@ import numpy as np
 import torch
 
 import moksori
-from moksori import atomic
+from moksori import atomic, checkpoint
 from moksori.audio import files
 from moksori.conversion import ConvertOptions
 from moksori.evaluation.measures import bootstrap
@@ -56,7 +58,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs by strangers")
     parser.add_argument("--new", nargs="+", required=True, metavar="NAME", help="singers that the base never heard")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[30, 120, 300, 600], help="of takes")
+    parser.add_argument("--seconds", type=float, nargs="*", default=[30, 120, 300, 600], help="of takes")
+    parser.add_argument("--like", type=float, nargs="*", default=[30], help="seconds of takes, measured only")
     parser.add_argument("--for", dest="how_long", default="5m", help="time of each training")
     parser.add_argument("--nothing", type=float, nargs="*", default=[300], help="seconds of takes, from nothing")
     parser.add_argument("--base", default="base", help="voice to begin from")
@@ -65,6 +68,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     made: dict[str, dict[str, Any]] = {}
     for singer in given.new:
+        for seconds in given.like:
+            takes = excerpt(given.singers / singer, given.out / "takes" / f"{singer}-{seconds:g}" / singer, seconds)
+            made |= like(given, singer, seconds, takes)
         for seconds in given.seconds:
             takes = excerpt(given.singers / singer, given.out / "takes" / f"{singer}-{seconds:g}" / singer, seconds)
             made |= enrolled(given, singer, seconds, takes) | trained(given, singer, seconds, takes)
@@ -97,6 +103,17 @@ def excerpt(recordings: Path, folder: Path, seconds: float) -> Path:
             (folder / found[index].name).symlink_to(found[index].resolve())
             total += files.probe(found[index]).seconds
     return folder
+
+
+def like(given: argparse.Namespace, singer: str, seconds: float, takes: Path) -> dict[str, dict[str, Any]]:
+    """Measure the singer, and keep the base with them: what `convert --like` sings with, or `Voice.like`."""
+    model, began = given.out / f"{singer}-{seconds:g}-like.safetensors", time.monotonic()
+    if not model.exists():
+        voice = moksori.load(None if given.base == "base" else given.base).like(takes, name=singer)
+        checkpoint.write_model(model, voice.model, voice.provenance)
+        atomic.write(model.with_name(model.name + ".seconds"), f"{time.monotonic() - began:.0f}\n".encode())
+    spent = float(model.with_name(model.name + ".seconds").read_text(encoding="utf-8"))
+    return {model.stem: {"arm": "like", "singer": singer, "takes": seconds, "spent": spent, "model": model}}
 
 
 def enrolled(given: argparse.Namespace, singer: str, seconds: float, takes: Path) -> dict[str, dict[str, Any]]:
@@ -185,7 +202,25 @@ def table(made: dict[str, dict[str, Any]], sung_by: Sequence[str], report: dict[
             found = [(singer, song, row[column]) for singer, song, row in items if row.get(column) is not None]
             cells.append(_figure(found))
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_controls(report), ""])
+
+
+def _controls(report: dict[str, Any]) -> list[str]:
+    """Rows of the table for what makes it readable: no voice of ours sings there."""
+    lines = []
+    for row, name in (("frames", "*frames*, of 300 s"), ("source moved in pitch only", "*source moved in pitch only*")):
+        items = [item for item in report["items"] if item["row"] == row]
+        scores = {
+            column: [
+                (i["target_singer"], i["recording"], i["scores"][column])
+                for i in items
+                if i["scores"].get(column) is not None
+            ]
+            for column in COLUMNS
+        }
+        if items:
+            lines.append("| " + " | ".join([name, "", "", *map(_figure, scores.values())]) + " |")
+    return lines
 
 
 def _figure(found: Sequence[tuple[str, str, float]]) -> str:

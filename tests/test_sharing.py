@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def test_the_card_tells_ranges_and_terms(model: Path) -> None:
     text = sharing.contents(model)[sharing.CARD].decode()
     assert "| bass | D#2 to D#3 |" in text and "| tenor | not known |" in text
     assert "free to all" in text and "-s bass" in text
+    assert "not trained" not in text
+
+
+def test_the_card_tells_who_was_measured_and_not_trained() -> None:
+    origin = replace(ORIGIN, lineage=(checkpoint.measured_from("tenor", 31.4), "bass: enrolled, the vector alone"))
+    assert "\ntenor: measured from 31 s of takes, not trained.\n" in sharing.card(("bass", "tenor"), origin)
 
 
 def test_the_same_voice_makes_the_same_file(model: Path, tmp_path: Path) -> None:

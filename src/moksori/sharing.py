@@ -154,6 +154,11 @@ def receive(package: Path, voice: Path, *, is_replaced: bool = False) -> Receive
 def card(singers: tuple[str, ...], provenance: Provenance) -> str:
     """A voice's card: who sings, from where to where, by which training, under which terms."""
     ranges = provenance.ranges
+    measured = [
+        checkpoint.measured_from(_cell(name), seconds)
+        for name in singers
+        if (seconds := provenance.measured_seconds(name))
+    ]
     rows = [f"| {_cell(name)} | {_range(ranges[name]) if name in ranges else 'not known'} |" for name in singers]
     figures = [f"| {_cell(name.replace('_', ' '))} | {value:.3f} |" for name, value in provenance.figures.items()]
     return "\n".join(
@@ -169,6 +174,7 @@ def card(singers: tuple[str, ...], provenance: Provenance) -> str:
             "| --- | --- |",
             *rows,
             "",
+            *(["; ".join(measured) + ".", ""] if measured else []),
             f"Recipe {provenance.recipe or 'without a name'}, {provenance.steps:,} steps, by {provenance.software}.",
             "",
             "## Terms",

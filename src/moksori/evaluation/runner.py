@@ -240,6 +240,8 @@ def _notes_on_voice(voice: Voice, corpus: Corpus, options: Options, backend: str
             else "CAUTION: the model was trained on other data than this, and may have seen some of them."
         )
     ]
+    if measured := [name for name in voice.singers if voice.provenance.measured_seconds(name)]:
+        notes.append(f"CAUTION: {', '.join(measured)}: measured from takes, not trained.")
     if voice.is_pitch_conditioned:
         way = {"auto": "by whole octaves", "nearest": "by semitones"}.get(str(options.transpose))
         moved = f"{way} to where its target sings" if way else f"by {options.transpose:g} semitones"
