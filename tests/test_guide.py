@@ -318,6 +318,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A voice that is only measured needs five seconds.
     anna = (dataclasses.replace(singers[0], name="my-takes"),)
     synthetic.write_corpus(desk, np.random.default_rng(0), singers=anna, n_songs=6, seconds=1.0, sample_rate=8000)
+    longer = synthetic.melody(singers[0], 6.0, np.random.default_rng(1))
+    take = synthetic.render(longer, singers[0], 8000, np.random.default_rng(1)).clip
+    files.write(desk / "my-take.wav", take)
     song = signals.tone(220.0, 1.0, 16_000, amplitude=0.2, n_harmonics=8)
     files.write(desk / "song.mp3", song)
     files.write(desk / "mysong.mp3", song)
