@@ -85,7 +85,9 @@ class GainMedium(Medium):
     def local_features(self, clips: Tensor) -> Tensor:
         return mulaw.decode(clips)
 
-    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
+    def loss(
+        self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         return (
             self._model(local_features, singer_vectors) - 0.5 * local_features
         ).square().mean() / local_features.square().mean()

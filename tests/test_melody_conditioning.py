@@ -10,6 +10,7 @@ import pytest
 import torch
 from running import trained
 
+from moksori.audio import mulaw
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
@@ -28,11 +29,12 @@ RATE, LATENT_HOP, HOP = 8000, 160, 40
 RANGES = {"bass": PitchRange(80.0, 110.0, 160.0), "tenor": PitchRange(160.0, 220.0, 330.0)}
 
 
-@pytest.fixture(scope="module")
-def recipe(tiny_recipe: Recipe) -> Recipe:
+@pytest.fixture(scope="module", params=[0, 8], ids=["pitch", "pitch and phase"])
+def recipe(tiny_recipe: Recipe, request: pytest.FixtureRequest) -> Recipe:
     assert isinstance(tiny_recipe.model, ModelConfig)
     encoder = dataclasses.replace(tiny_recipe.model.encoder, hop_samples=LATENT_HOP)
     model = dataclasses.replace(tiny_recipe.model, sample_rate=RATE, encoder=encoder, melody_hop_samples=HOP)
+    model = dataclasses.replace(model, phase_hop_samples=request.param)
     plan = dataclasses.replace(tiny_recipe.back_translation, start_step=4, refresh_every_steps=8, pool_batches=2)
     return dataclasses.replace(tiny_recipe, model=model, back_translation=plan)
 
@@ -83,6 +85,25 @@ def test_a_decoder_is_told_what_it_asks_for_and_nothing_else(model: Autoencoder,
         model.conditioning(torch.zeros(1, 4, 3), torch.zeros(1, 3))
     with pytest.raises(ValueError, match="cannot be conditioned"):
         tiny_model.conditioning(torch.zeros(1, 4, 3), torch.zeros(1, 3), torch.zeros(1, 2, 3))
+
+
+@pytest.mark.parametrize("hop", [-8, 7, 80])
+def test_a_hop_of_the_phase_that_does_not_divide_the_melodys_is_refused(recipe: Recipe, hop: int) -> None:
+    with pytest.raises(ValueError, match="phase_hop_samples must be 0, or divide"):
+        dataclasses.replace(recipe.model, phase_hop_samples=hop)
+
+
+def test_the_phase_is_that_of_the_codes_while_it_learns(model: Autoencoder) -> None:
+    """Polarity turns it by half a period: a condition that went by the pitch alone would not see that."""
+    f0_hz = torch.full((1, 16), 250.0)
+    waveform = 0.5 * torch.cos(2 * torch.pi * 250 / RATE * torch.arange(16 * HOP) + 1.0)[None]
+    if model.config.phase_hop_samples == 0:
+        assert model.turns(f0_hz, mulaw.encode(waveform)) is None
+        return
+    own, other = (model.turns(f0_hz, mulaw.encode(sound)) for sound in (waveform, -waveform))
+    assert own is not None and other is not None and own.shape == (1, 16 * HOP // 8)
+    assert torch.allclose((other - own) % 1, torch.tensor(0.5), atol=0.01)
+    assert own[0, 0].item() == pytest.approx(1 / (2 * torch.pi), abs=0.01)
 
 
 @pytest.mark.parametrize("hop", [-1, 7, 300])

@@ -439,6 +439,6 @@ def _model(config: ModelConfig, device: torch.device) -> tuple[Autoencoder, Cond
     """A model of random weights, and a second of conditions for its decoder."""
     with torch.random.fork_rng():  # weights of any value do
         model = Autoencoder(config, ["one", "other"]).eval().to(device)
-    hop = config.melody_hop_samples or config.encoder.hop_samples
+    hop = config.phase_hop_samples or config.melody_hop_samples or config.encoder.hop_samples
     shape = 1, model.decoder.condition_channels, config.sample_rate // hop
     return model, Conditioning(torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device), hop)

@@ -27,7 +27,7 @@ def test_a_vocoder_is_trained_and_sings_a_recording_again(
     run, out = tmp_path / "run", tmp_path / "out"
     train = ["wavenet", "train", tiny_corpus.folder, "-o", run]
     done = moksori(
-        *(*train, "-r", recipe_file, "--tell", "mel", "--tell", "singer", "--max-steps", 2),
+        *(*train, "-r", recipe_file, "--tell", "mel", "--tell", "singer", "--tell", "phase", "--max-steps", 2),
         *("--set", "loop.log_every_steps=1"),
     )
     assert done.code == 0, done.err
@@ -41,7 +41,7 @@ def test_a_vocoder_is_trained_and_sings_a_recording_again(
     assert [int(line.split(",")[0]) for line in steps] == [1, 2, 3]
     shown = moksori("info", run).out
     assert "a WaveNet by itself" in shown
-    assert "who sings, log-mel (a vocoder)" in shown
+    assert "who sings, pitch and loudness, the phase of the pitch, log-mel (a vocoder)" in " ".join(shown.split())
     facts = json.loads(moksori("info", run, "--json").out)
     assert facts["config"]["mel_window_samples"] == 512
     assert facts["receptive_field"] == 9
@@ -85,7 +85,7 @@ def test_one_that_is_told_nothing_goes_on_from_a_recording(
 def test_what_cannot_be_is_refused(moksori: Moksori, tiny_corpus: Corpus, recipe_file: Path, tmp_path: Path) -> None:
     train = ["wavenet", "train", tiny_corpus.folder, "-o", tmp_path / "run", "--max-steps", 1]
     for extra, words in (
-        (["-r", recipe_file, "--tell", "words"], "--tell words: a WaveNet can be told singer, melody, mel"),
+        (["-r", recipe_file, "--tell", "words"], "--tell words: a WaveNet can be told singer, melody, phase, mel"),
         (["-r", recipe_file, "--set", "loop.stride=3"], "stride"),
         (["-r", "smoke"], "recipe smoke trains a voice to convert to; use moksori train"),
     ):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori.audio import features, mulaw
+from moksori.audio import features, mulaw, phase
 from moksori.audio.pitch import cents_between
 from moksori.generation import generator
 from moksori.generation.backends import sampling
@@ -114,6 +114,43 @@ def test_a_pitch_track_is_followed() -> None:
     found = pitch_hz(sung.reshape(-1, 2 * HOP))
     is_right = np.abs(cents_between(found.numpy(), asked[0, ::2].numpy())) <= 50
     assert is_right.mean() >= 0.9
+
+
+def test_the_phase_of_a_song_to_come_is_that_of_a_recording_that_follows_its_pitch() -> None:
+    """The known answer: what a net learnt from recordings holds for a melody that nobody has sung."""
+    config = SoloConfig(
+        sample_rate=RATE, hop_samples=HOP, is_melody_conditioned=True, phase_hop_samples=4, decoder=SMALL
+    )
+    model, told, nobody = Solo(config, ["a"]), told_of([300.0], 20)[None], torch.zeros(1, 0)
+    told[0, 0] *= 2 ** torch.linspace(0, 1, 20)
+    turns = phase.of_pitch(told[:, 0], HOP, RATE, 1)
+    codes = mulaw.encode(0.5 * torch.cos(2 * math.pi * turns))
+    learnt, to_come = (model.conditioning(told, nobody, known) for known in (codes, None))
+    assert learnt.hop_samples == to_come.hop_samples == 4 and learnt.n_samples == to_come.n_samples == 2000
+    assert (learnt.frames - to_come.frames).abs().quantile(0.99) < 0.1
+
+
+def test_the_phase_of_what_is_sung_already_goes_on() -> None:
+    config = SoloConfig(
+        sample_rate=RATE, hop_samples=HOP, is_melody_conditioned=True, phase_hop_samples=4, decoder=SMALL
+    )
+    model, told = Solo(config, ["a"]), told_of([440.0], 20)[None]
+    codes = mulaw.encode(sine(told[0, 0], phase=2.0))[None]
+    nobody = torch.zeros(1, 0)
+    whole = model.conditioning(told, nobody, codes)
+    assert whole.hop_samples == 4 and whole.n_samples == 2000
+    begun = model.conditioning(told, nobody, codes[:, :1000])
+    assert (whole.frames - begun.frames).abs().max() < 0.1
+    assert (whole.frames - model.conditioning(told, nobody).frames).abs().max() > 1.0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"is_melody_conditioned": False}, {"phase_hop_samples": 7}, {"phase_hop_samples": -4}]
+)
+def test_a_phase_that_cannot_be_told_is_refused(wrong: dict[str, int]) -> None:
+    right = {"sample_rate": RATE, "hop_samples": HOP, "is_melody_conditioned": True, "phase_hop_samples": 4}
+    with pytest.raises(ValueError, match="phase_hop_samples must be 0, or divide the hop of 100"):
+        SoloConfig(**(right | wrong))  # type: ignore[arg-type]
 
 
 def test_a_condition_that_is_swapped_swaps_the_scores_from_there_on() -> None:

@@ -94,6 +94,7 @@ def _kind(config: dict[str, Any]) -> dict[str, str]:
     conditioning = {
         "who sings": config["singer_channels"],
         "pitch and loudness": config[melody],
+        "the phase of the pitch": config.get("phase_hop_samples"),
         "log-mel (a vocoder)": config["mel_window_samples"],
     }
     return {

@@ -18,6 +18,7 @@ from moksori.progress import Progress
 
 if TYPE_CHECKING:
     from moksori.audio.clip import Clip
+    from moksori.models.solo import SoloConfig
     from moksori.soloist import Request
     from moksori.training.recipe import Recipe
 
@@ -26,8 +27,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-CONDITIONINGS = ("singer", "melody", "mel")
+CONDITIONINGS = ("singer", "melody", "phase", "mel")
 _SINGER_CHANNELS = 16  # where the recipe does not say
+_PHASE_SECONDS = 0.001  # a hop of the melody is divided until it is no longer than this
 _MEL_SECONDS = 0.064  # the window that is nearest to this
 
 
@@ -37,7 +39,9 @@ def train(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run goes on.")],
     tell: Annotated[
         list[str] | None,
-        typer.Option(help="What it is told: singer, melody, mel; several, each with --tell. Default: the recipe's."),
+        typer.Option(
+            help="What it is told: singer, melody, phase, mel; several, each with --tell. Default: the recipe's."
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -54,7 +58,8 @@ def train(
     """Train a WaveNet by itself, or go on training it.
 
     Told nothing it learns to babble like the recordings; `--tell singer` tells it who sings (the global condition),
-    `--tell melody` pitch and loudness, `--tell mel` the log-mel (local conditions; the latter makes it a vocoder).
+    `--tell melody` pitch and loudness, `--tell phase` these and where within its period the voice stands, `--tell mel`
+    the log-mel (local conditions; the last makes it a vocoder).
     """
     training.refuse_slips(source, budget)
 
@@ -152,10 +157,20 @@ def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
     changed = dataclasses.replace(
         config,
         singer_channels=(config.singer_channels or _SINGER_CHANNELS) if "singer" in tell else 0,
-        is_melody_conditioned="melody" in tell,
+        is_melody_conditioned="melody" in tell or "phase" in tell,
+        phase_hop_samples=_phase_hop(config) if "phase" in tell else 0,
         mel_window_samples=(config.mel_window_samples or window) if "mel" in tell else 0,
     )
     return dataclasses.replace(recipe, model=changed)
+
+
+def _phase_hop(config: SoloConfig) -> int:
+    """A hop for the phase: a step of bands, else the longest up to `_PHASE_SECONDS` that divides the melody's."""
+    bands = config.decoder.bands
+    if bands > 1:
+        return bands
+    longest = max(1, round(_PHASE_SECONDS * config.sample_rate))
+    return max(hop for hop in range(1, longest + 1) if config.hop_samples % hop == 0)
 
 
 def _places(output: Path, names: list[str], force: bool, read: list[Path]) -> list[Path]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from moksori.audio import bands
+from moksori.audio import phase as phases
 from moksori.audio.features import FeatureConfig
 from moksori.models import conditions, encoder
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
@@ -28,6 +30,7 @@ class ModelConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     melody_hop_samples: int = 0  # hop of the conditioning on pitch and loudness; 0: none, the latent says it
     notes: NoteConfig = field(default_factory=NoteConfig)  # the pitch adversary, where there is a melody
+    phase_hop_samples: int = 0  # with the melody: how often the phase of its pitch is a condition, too; 0: never
 
     def __post_init__(self) -> None:
         if self.melody_hop_samples < 0 or (
@@ -39,12 +42,18 @@ class ModelConfig:
             )
         if self.melody_hop_samples:
             FeatureConfig(self.sample_rate, self.melody_hop_samples)  # refuses what it refuses
+        phase_hop = self.phase_hop_samples
+        if phase_hop and (phase_hop < 0 or not self.melody_hop_samples or self.melody_hop_samples % phase_hop):
+            raise ValueError(
+                f"phase_hop_samples must be 0, or divide melody_hop_samples, which is {self.melody_hop_samples}, not "
+                f"{phase_hop}"
+            )
         if self.decoder.bands > 1 and not self.encoder.is_spectral:
             raise ValueError(
                 "an encoder hears the codes of a waveform, or the log-mel of any codes; with decoder.bands, set "
                 "encoder.window_samples"
             )
-        if (self.melody_hop_samples or self.encoder.hop_samples) % self.decoder.bands:
+        if (self.phase_hop_samples or self.melody_hop_samples or self.encoder.hop_samples) % self.decoder.bands:
             raise ValueError(f"hops must be whole steps of {self.decoder.bands} bands: {self}")
         if self.sample_rate < 1000 or self.singer_channels < 1:
             raise ValueError(f"sample_rate must be at least 1000 Hz and singer_channels at least 1: {self}")
@@ -88,6 +97,7 @@ class Autoencoder(nn.Module):
         self.encoder = encoder.build(config.encoder, config.sample_rate, config.decoder.bands)
         self.singers = SingerTable(singer_names, config.singer_channels)
         n_melody = conditions.MELODY_CHANNELS if config.melody_hop_samples else 0
+        n_melody += conditions.PHASE_CHANNELS if config.phase_hop_samples else 0
         self.decoder = WaveNet(config.decoder, config.encoder.latent_channels + config.singer_channels + n_melody)
         self.classifier = SingerClassifier(config.classifier, config.encoder.latent_channels, len(singer_names))
         if config.melody_hop_samples:
@@ -103,13 +113,16 @@ class Autoencoder(nn.Module):
         z: Tensor = self.encoder(codes)
         return z
 
-    def conditioning(self, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None) -> conditions.Conditioning:
-        """Latent, singer vectors and, where it is asked for, the melody -> the decoder's conditioning.
+    def conditioning(
+        self, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None, turns: Tensor | None = None
+    ) -> conditions.Conditioning:
+        """Latent, singer vectors and, where they are asked for, melody and phase -> the decoder's conditioning.
 
         Args:
             z: `[B, D, F]`.
             singer_vectors: `[B, E]`.
             melody: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * latent_hop / melody_hop]`.
+            turns: phase of that pitch, `[B, F * latent_hop / phase_hop]`; None for one that begins with this melody.
 
         Raises:
             ValueError: the melody is missing, or nobody asked for it.
@@ -119,7 +132,27 @@ class Autoencoder(nn.Module):
                 f"this decoder {'must' if self.is_melody_conditioned else 'cannot'} be conditioned on the melody"
             )
         channels = None if melody is None else conditions.melody(melody[:, 0], melody[:, 1])
-        return conditions.join(z, singer_vectors, self.config.latent_hop_samples, channels)
+        joined = conditions.join(z, singer_vectors, self.config.latent_hop_samples, channels)
+        if melody is None or not self.config.phase_hop_samples:
+            return joined
+        own = self.turns(melody[:, 0]) if turns is None else turns
+        assert own is not None
+        return conditions.with_phase(joined, own, melody[:, 0])
+
+    def turns(self, f0_hz: Tensor, codes: Tensor | None = None) -> Tensor | None:
+        """The phase of a pitch `[B, F]`, as `conditioning` wants it; None where it is no condition.
+
+        Args:
+            f0_hz: at the hop of the melody, 0 where unvoiced.
+            codes: of the clip, whose phase it shall be, `[B, T]`; None for a phase that begins at 0.
+        """
+        config = self.config
+        if not config.phase_hop_samples:
+            return None
+        sizes = (config.melody_hop_samples, config.sample_rate, config.phase_hop_samples)
+        if codes is None:
+            return phases.of_pitch(f0_hz, *sizes)
+        return phases.of_sound(bands.decode(codes, config.decoder.bands), f0_hz, *sizes)
 
     def logits(
         self,
@@ -133,5 +166,6 @@ class Autoencoder(nn.Module):
 
         Noise `[B, T]`, in codes, is added to the ones before.
         """
-        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody), noise)
+        turns = None if melody is None else self.turns(melody[:, 0], codes)
+        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody, turns), noise)
         return scores

@@ -4,6 +4,7 @@
     nothing                           none                            sound like that of the recordings, without words
     who sings                         global: the same at every step  the same, in one voice
     pitch and loudness                local: moves with time          a melody, without words
+    the phase of that pitch           local, every few samples        a melody in tune
     log-mel                           local                           a vocoder: the recording, sung again
 
 Global and local conditions may be joined. The paper of van den Oord et al. 2016 has them all: section 3.1 (a speaker),
@@ -19,7 +20,8 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from moksori.audio import features
+from moksori.audio import bands, features
+from moksori.audio import phase as phases
 from moksori.audio.features import FeatureConfig
 from moksori.models import conditions
 from moksori.models.conditions import Conditioning
@@ -42,6 +44,7 @@ class SoloConfig:
     is_melody_conditioned: Annotated[bool, FormerName("is_told_melody")] = False
     mel_window_samples: int = 0  # local conditioning: the log-mel of this window, one of `features.WINDOWS`; 0: none
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
+    phase_hop_samples: int = 0  # with the melody: how often the phase of its pitch is told, too; 0: never
 
     def __post_init__(self) -> None:
         if self.singer_channels < 0 or self.hop_samples < 1 or self.sample_rate < 1000:
@@ -53,6 +56,13 @@ class SoloConfig:
         if self.mel_window_samples not in (0, *features.WINDOWS):
             known = ", ".join(map(str, sorted(features.WINDOWS)))
             raise ValueError(f"mel_window_samples must be 0 or one of {known}, not {self.mel_window_samples}")
+        if (hop := self.phase_hop_samples) and (
+            hop < 0 or self.hop_samples % hop or hop % self.decoder.bands or not self.is_melody_conditioned
+        ):
+            raise ValueError(
+                f"phase_hop_samples must be 0, or divide the hop of {self.hop_samples} in whole steps of "
+                f"{self.decoder.bands} bands, and it wants is_melody_conditioned: {self}"
+            )
         if self.has_local_conditioning:
             _ = self.features  # refuses what it refuses
 
@@ -74,7 +84,13 @@ class SoloConfig:
     @property
     def condition_channels(self) -> int:
         """Width of the conditioning, all kinds together."""
-        return self.singer_channels + conditions.MELODY_CHANNELS * self.is_melody_conditioned + self.n_mels
+        n_melody = conditions.MELODY_CHANNELS * self.is_melody_conditioned
+        return self.singer_channels + n_melody + self.n_mels + conditions.PHASE_CHANNELS * self.has_phase
+
+    @property
+    def has_phase(self) -> bool:
+        """Whether the phase of the pitch is told, too."""
+        return self.phase_hop_samples > 0
 
     @property
     def features(self) -> FeatureConfig:
@@ -121,13 +137,15 @@ class Solo(nn.Module):
         self.singers = SingerTable(singer_names, config.singer_channels)
         self.decoder = WaveNet(config.decoder, config.condition_channels)
 
-    def conditioning(self, local_features: Tensor, singer_vectors: Tensor) -> Conditioning:
-        """The decoder's conditioning: melody, log-mel and singer, each if the settings ask for it.
+    def conditioning(self, local_features: Tensor, singer_vectors: Tensor, codes: Tensor | None = None) -> Conditioning:
+        """The decoder's conditioning: melody, log-mel, singer and phase, each if the settings ask for it.
 
         Args:
             local_features: `[B, R, F]`, rows of a recording: f0 in Hz (0 where unvoiced), level in dBFS, log-mel. A net
                 without local conditioning reads only F, how long it shall sing.
             singer_vectors: `[B, E]`, E = 0 for a net without global conditioning.
+            codes: those of the clip that are known, `[B, T]`, T at most F * hop: all while it learns, or those that it
+                goes on from. The phase is that of their sound, and after them goes on by the pitch.
 
         Raises:
             ValueError: not as many rows as this net is conditioned on.
@@ -144,9 +162,25 @@ class Solo(nn.Module):
         if config.n_mels:
             parts.append(conditions.mel(local_features[:, N_MELODY_ROWS:]))
         parts.append(singer_vectors.unsqueeze(2).expand(-1, -1, n_frames))  # [B, E] -> [B, E, F]
-        return Conditioning(torch.cat([part.to(singer_vectors) for part in parts], dim=1), config.hop_samples)
+        rows = torch.cat([part.to(singer_vectors) for part in parts], dim=1)
+        if not config.has_phase:
+            return Conditioning(rows, config.hop_samples)
+        f0_hz = local_features[:, 0]
+        return conditions.with_phase(Conditioning(rows, config.hop_samples), self._turns(f0_hz, codes), f0_hz)
 
-    def logits(self, codes: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`."""
-        scores: Tensor = self.decoder(codes, self.conditioning(local_features, singer_vectors))
+    def _turns(self, f0_hz: Tensor, codes: Tensor | None) -> Tensor:
+        config = self.config
+        sizes = (config.hop_samples, config.sample_rate, config.phase_hop_samples)
+        if codes is None or not codes.shape[1]:
+            return phases.of_pitch(f0_hz, *sizes)
+        return phases.of_sound(bands.decode(codes, config.decoder.bands), f0_hz, *sizes)
+
+    def logits(
+        self, codes: Tensor, local_features: Tensor, singer_vectors: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        """Scores `[B, 256, T]` of the codes `[B, T]`, each given the ones before it and the `conditioning`.
+
+        Noise `[B, T]`, in codes, is added to the ones before.
+        """
+        scores: Tensor = self.decoder(codes, self.conditioning(local_features, singer_vectors, codes), noise)
         return scores

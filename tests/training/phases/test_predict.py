@@ -24,6 +24,7 @@ from moksori.training.logging.events import Event, Logged, Sampled
 from moksori.training.logging.journal import Journal
 from moksori.training.loop import Budget, Trainer
 from moksori.training.media.solo import SoloMedium
+from moksori.training.perturb import PerturbConfig
 from moksori.training.recipe import Recipe
 
 FORMS = {
@@ -97,6 +98,18 @@ def test_one_update_is_the_mean_cross_entropy_of_the_true_codes(tiny_corpus: Cor
     conditioning = model.conditioning(batch.clips[:, 1:, ::80], model.singers(batch.singer))
     expected = functional.cross_entropy(model.decoder(codes, conditioning), codes)
     assert update.losses["reconstruction"].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_noise_on_the_past_is_there_while_it_learns_only(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    trainer, _ = opened(tiny_corpus, tmp_path / "run", "mel and singer")
+    model = trainer.model
+    assert isinstance(model, Solo)
+    clean, noisy = SoloMedium(model), SoloMedium(model, PerturbConfig(past_noise=40.0))
+    (phase,) = trainer.plan.phases()
+    batch = phase.batch(0, 0)
+    given = (batch.clips, clean.local_features(batch.clips), model.singers(batch.singer))
+    learning = [medium.loss(*given, torch.Generator().manual_seed(0)).item() for medium in (clean, noisy)]
+    assert learning[0] == clean.loss(*given).item() == noisy.loss(*given).item() != learning[1]
 
 
 @torch.no_grad()

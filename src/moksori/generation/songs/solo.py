@@ -49,7 +49,8 @@ class SoloSong(Song):
         request, device = self._request, self._model.singers.table.weight.device
         local, vector = request.local_features[None].to(device), request.vector[None].to(device)
         uniforms = sampling.uniforms(request.seed, request.number, 0, request.n_samples)
-        yield Part(self._model.conditioning(local, vector), uniforms, request.given)
+        conditioning = self._model.conditioning(local, vector, request.given[None].to(device))
+        yield Part(conditioning, uniforms, request.given)
 
     def progressed(self, n_samples: int) -> None:
         """See `base.Scheduled.progressed`."""

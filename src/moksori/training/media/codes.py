@@ -91,8 +91,10 @@ class CodeMedium(ConversionMedium):
         if not segments:
             return ()
         clips, singer = base.stacked(self.singers, segments)
-        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), self.melody(clips))
-        return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
+        codes, melody = self.codes(clips), self.melody(clips)
+        turns = None if melody is None else self._model.turns(melody[:, 0], codes)
+        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), melody, turns)
+        return tuple(calibration.layer_peaks(self._model.decoder, codes, conditioning))
 
     def codes(self, clips: Tensor) -> Tensor:
         """The codes `[B, T]` of clips."""

@@ -16,7 +16,7 @@ from moksori.generation import generator as generation
 from moksori.generation.backends import calibration, sampling
 from moksori.models.solo import Solo
 from moksori.progress import OnProgress
-from moksori.training import learner, losses
+from moksori.training import learner, losses, perturb
 from moksori.training.learner import Learner
 from moksori.training.logging import validation
 from moksori.training.media import base
@@ -34,8 +34,9 @@ class SoloMedium(Medium):
     is_augmentable = True
 
     def __init__(self, model: Solo, perturbation: PerturbConfig | None = None) -> None:
-        """Nothing is encoded: the perturbation is for features."""
+        """Of the perturbation the noise on the past is taken; nothing is encoded."""
         self._model = model
+        self._perturbation = perturbation or PerturbConfig()
         self.singers = model.singers
         self.is_augmentable = model.config.decoder.bands == 1  # a step of bands cannot be reversed
 
@@ -100,18 +101,30 @@ class SoloMedium(Medium):
         if not segments:
             return ()
         clips, singer = base.stacked(self.singers, segments)
-        conditioning = self._model.conditioning(self.local_features(clips), self.singers(singer))
-        return tuple(calibration.layer_peaks(self._model.decoder, self.codes(clips), conditioning))
+        codes = self.codes(clips)
+        conditioning = self._model.conditioning(self.local_features(clips), self.singers(singer), codes)
+        return tuple(calibration.layer_peaks(self._model.decoder, codes, conditioning))
 
     def local_features(self, clips: Tensor) -> Tensor:
         """Local features of clips, `[B, R, F]`: the rows below the codes, see `data.segments`; R = 0 without any."""
         hop = self._model.config.hop_samples
         return clips[:, 1:, ::hop] if clips.dim() == 3 else clips.new_zeros(len(clips), 0, clips.shape[1] // hop)
 
-    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
-        """Cross-entropy of the clips' codes, each given the ones before it and the conditioning."""
-        codes = self.codes(clips)
-        return losses.reconstruction(self._model.logits(codes, local_features, singer_vectors), codes)
+    def loss(
+        self,
+        clips: Tensor,
+        local_features: Tensor,
+        singer_vectors: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Cross-entropy of the clips' codes, each given the ones before it and the conditioning.
+
+        With a generator the ones before have the noise of the settings.
+        """
+        codes, noise = self.codes(clips), None
+        if generator is not None and self._perturbation.past_noise:
+            noise = perturb.past_noise(codes, self._perturbation, generator)
+        return losses.reconstruction(self._model.logits(codes, local_features, singer_vectors, noise), codes)
 
     def codes(self, clips: Tensor) -> Tensor:
         """The codes `[B, T]` of clips."""

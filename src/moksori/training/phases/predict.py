@@ -21,8 +21,10 @@ class Predicted(Protocol):
     def local_features(self, clips: Tensor) -> Tensor:
         """Local conditioning features `[B, R, F]` of clips `[B, ...]`."""
 
-    def loss(self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor) -> Tensor:
-        """How badly the net guesses the codes of clips: a scalar, the mean over samples."""
+    def loss(
+        self, clips: Tensor, local_features: Tensor, singer_vectors: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """How badly the net guesses the codes of clips: a scalar, the mean over samples; the generator is for noise."""
 
 
 class Prediction(DrawnPhase):
@@ -38,7 +40,7 @@ class Prediction(DrawnPhase):
         self._medium = medium
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
-        """See `base.Phase.updates`; nothing is left to chance."""
+        """See `base.Phase.updates`."""
         medium = self._medium
-        loss = medium.loss(batch.clips, medium.local_features(batch.clips), medium.singers(batch.singer))
+        loss = medium.loss(batch.clips, medium.local_features(batch.clips), medium.singers(batch.singer), generator)
         yield Update("autoencoder", {"reconstruction": loss})
