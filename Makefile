@@ -8,7 +8,7 @@
 # make release  the version of src/moksori/__init__.py: test, build, check, tag; publishing is a person's step
 # make clean  remove what the others made
 #
-# Each sets up .venv by itself, with the versions of constraints.txt. DEMO_TIME=30m make demo-train trains longer.
+# Each sets up .venv by itself, from files whose hashes stand in locks/. DEMO_TIME=30m make demo-train trains longer.
 
 PYTHON ?= python3
 DEMO_TIME ?= 5m
@@ -18,8 +18,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 READY_DEV := .venv/.ready-dev
 READY_DOCS := .venv/.ready-docs
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-REQUIREMENTS := pyproject.toml constraints.txt
+INSTALL := -m pip install --quiet --disable-pip-version-check
+# What is locked comes first, and nothing else with it; then ourselves, with the build tools that are there by now, and
+# torch in the build that this machine's index has (see .ci/lock.py).
+LOCKED := $(INSTALL) --require-hashes --no-deps -r
+OURSELVES := $(INSTALL) --no-build-isolation -c constraints.txt -e
+REQUIREMENTS := pyproject.toml constraints.txt $(wildcard locks/*.txt)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/moksori/__init__.py)
 # Tools of a release have an environment of their own, so that they ask for nothing in ours.
 TOOLS := build/tools/bin
@@ -59,7 +63,7 @@ docs: $(READY_DOCS)
 	$(BIN)/python docs/build.py
 
 audit: $(READY_DEV) | $(TOOLS)/python
-	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(TOOLS)/python $(LOCKED) locks/tools.txt
 	@# A build's own suffix (+cpu) is no version that anybody reports on. What is not known there is an error: --strict.
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//' > build/installed.txt
 	$(TOOLS)/pip-audit --strict --disable-pip --no-deps -r build/installed.txt
@@ -68,10 +72,10 @@ audit: $(READY_DEV) | $(TOOLS)/python
 # the sources, with what it asks for and no more.
 wheel: | $(TOOLS)/python
 	rm -rf dist $(BARE)
-	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check build
-	$(TOOLS)/python -m build --outdir dist
+	$(TOOLS)/python $(LOCKED) locks/tools.txt
+	$(TOOLS)/python -m build --no-isolation --outdir dist
 	$(PYTHON) -m venv $(BARE)
-	$(BARE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	$(BARE)/bin/python $(INSTALL) -c constraints.txt dist/*.whl
 	mkdir $(BARE)/elsewhere
 	cd $(BARE)/elsewhere && unset PYTHONPATH && ../bin/moksori --version && ../bin/moksori singers \
 	  && ../bin/moksori convert $(CURDIR)/demo/arirang.flac -s kumi -o sung.flac && test -s sung.flac
@@ -96,17 +100,20 @@ $(TOOLS)/python:
 # A stamp each, so that the second call is instant; installing for development readies the demo too.
 $(READY): $(REQUIREMENTS) | $(BIN)/python
 	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
-	$(PIP) -e .
+	$(BIN)/python $(LOCKED) locks/base.txt
+	$(BIN)/python $(OURSELVES) .
 	@touch $@
 
 $(READY_DEV): $(REQUIREMENTS) | $(BIN)/python
 	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
-	$(PIP) -e '.[dev]'
+	$(BIN)/python $(LOCKED) locks/dev.txt
+	$(BIN)/python $(OURSELVES) '.[dev]'
 	@touch $@ $(READY)
 
 $(READY_DOCS): $(REQUIREMENTS) | $(BIN)/python
 	@echo "setting up .venv: 1.4 GB to fetch, some minutes on a slow line"
-	$(PIP) -e '.[docs]'
+	$(BIN)/python $(LOCKED) locks/docs.txt
+	$(BIN)/python $(OURSELVES) '.[docs]'
 	@touch $@ $(READY)
 
 define newline

@@ -16,6 +16,7 @@ STUDIES = sorted((SRC.parent / "moksori_studies").glob("*.py"))  # a side room
 FLOORS = {
     "errors": 0,
     "progress": 0,
+    "documents": 0,
     "settings": 0,
     "arguments": 0,
     "atomic": 0,
@@ -96,8 +97,16 @@ STARTS_STUDIES = "moksori.cli.study"
 # The one room whose names are imported from the room itself: users write `from moksori.conversion import ...`.
 HAS_PUBLIC_NAMES = "moksori.conversion"
 
-# Two rooms of one floor do not know each other, but for settings and language, whose errors are those of the project.
-NEIGHBOURS = {("settings", "errors"), ("language", "errors"), ("ownership", "errors"), ("ownership", "atomic")}
+# Two rooms of one floor do not know each other, but for errors, whole files, and what stands in JSON and TOML.
+NEIGHBOURS = {
+    ("settings", "errors"),
+    ("language", "errors"),
+    ("language", "documents"),
+    ("ownership", "errors"),
+    ("ownership", "atomic"),
+    ("ownership", "documents"),
+    ("run_files", "documents"),
+}
 
 
 def _name(path: Path) -> str:
@@ -313,6 +322,14 @@ def test_no_call_that_can_run_what_it_reads(path: Path) -> None:
                 isinstance(keyword.value, ast.Constant) and keyword.value.value is False
             )
             assert not is_shell, f"{_where(path, call)}: a shell"
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_json_and_toml_are_read_in_one_place(path: Path) -> None:
+    """The plain readers leave by other errors than ValueError; see `documents`."""
+    for call in _calls(path):
+        is_reader = ast.unparse(call.func) in ("json.loads", "json.load", "tomllib.loads", "tomllib.load")
+        assert not is_reader or _name(path) == "moksori.documents", _where(path, call)
 
 
 @pytest.mark.parametrize("path", FILES + STUDIES, ids=_name)

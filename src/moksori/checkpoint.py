@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from moksori import atomic, settings, surroundings
+from moksori import atomic, documents, settings, surroundings
 from moksori.audio import files
 from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
@@ -332,8 +332,8 @@ def _check_header(path: Path, kind: str, header: Mapping[str, str]) -> None:
 
 def _json(path: Path, header: Mapping[str, str], key: str) -> Any:
     try:
-        return json.loads(header[key])
-    except (KeyError, ValueError, RecursionError) as error:
+        return documents.from_json(header[key])
+    except (KeyError, ValueError) as error:
         raise ModelFileError(f"{path}: its header has no readable {key!r}") from error
 
 

@@ -6,9 +6,9 @@ English stands in the code; a language has a file `languages/<code>.toml` of pai
 from __future__ import annotations
 
 import os
-import tomllib
 from importlib import resources
 
+from moksori import documents
 from moksori.errors import UserError
 
 LANGUAGES = ("en", "ko")
@@ -50,7 +50,7 @@ class Words:
 def table(language: str) -> dict[str, str]:
     """English -> translation."""
     path = resources.files("moksori").joinpath("languages", f"{language}.toml")
-    return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    return dict(documents.from_toml(path.read_text(encoding="utf-8")))
 
 
 ENGLISH = Words()

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from moksori import atomic
+from moksori import atomic, documents
 from moksori.errors import UserError
 
 try:
@@ -151,7 +151,7 @@ def _note(folder: Path, sums: dict[str, str]) -> None:
 
 def _vouched(folder: Path) -> dict[str, str]:
     try:
-        found = json.loads((folder / _VOUCHED).read_bytes().decode("utf-8", "surrogatepass"))
+        found = documents.from_json((folder / _VOUCHED).read_bytes().decode("utf-8", "surrogatepass"))
     except (OSError, ValueError):
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

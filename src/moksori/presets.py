@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic, run_files, settings
+from moksori import atomic, documents, run_files, settings
 from moksori.errors import UserError
 
 SUFFIX = ".presets.toml"
@@ -103,8 +102,8 @@ def parse(text: str, where: str) -> dict[str, Preset]:
     {'transpose': 'nearest'}
     """
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = documents.from_toml(text)
+    except ValueError as error:
         raise UserError(f"{where}: not valid TOML: {error}") from error
     found = {}
     for name, table in tables.items():

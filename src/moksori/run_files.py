@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
+
+from moksori import documents
 
 MODEL = "model.safetensors"  # the model as of the last save; all that conversion needs
 BEST = "best.safetensors"  # the model whose conversions were the best, where they were scored
@@ -45,7 +46,7 @@ def header_value(file: Path | Traversable, key: str) -> Any:
     try:
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(length)) if length <= _LONGEST_HEADER else {}
-        return json.loads(header["__metadata__"][key])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+            header = documents.from_json(opened.read(length)) if length <= _LONGEST_HEADER else {}
+        return documents.from_json(header["__metadata__"][key])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

@@ -21,7 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic, checkpoint, hub, presets, run_files
+from moksori import atomic, checkpoint, documents, hub, presets, run_files
 from moksori.audio import pitch
 from moksori.checkpoint import Provenance
 from moksori.errors import ModelFileError, UserError
@@ -207,10 +207,10 @@ def _checked(package: Path) -> dict[str, bytes]:
     """The files of a package, with their checksums verified."""
     files = _read(package)
     try:
-        manifest = json.loads(files.pop(MANIFEST))
+        manifest = documents.from_json(files.pop(MANIFEST))
         listed: dict[str, Any] = manifest["files"]
         format_, sums = manifest["format"], {name: entry["sha256"] for name, entry in listed.items()}
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{package}: no readable {MANIFEST} in it; expected what moksori pack made") from error
     if format_ != FORMAT:
         raise UserError(f"{package}: format {format_!r}, this is Moksori for format {FORMAT}; update Moksori")
@@ -230,14 +230,13 @@ def _read(package: Path) -> dict[str, bytes]:
     try:
         if package.is_dir():
             return _read_folder(package)
-        with zipfile.ZipFile(package) as archive:
-            entries = archive.infolist()
-            names = [entry.filename for entry in entries]
+        with documents.opened_zip(package) as archive:
+            names = archive.namelist()
             _refuse_strangers(package, names)
-            return {entry.filename: _read_some(package, archive, entry) for entry in entries}
+            return {name: _read_some(package, archive, name) for name in names}
     except FileNotFoundError:
         raise UserError(f"{package}: no such file or folder; expected what moksori pack made") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{package}: cannot be read as a package ({error}); expected what moksori pack made") from error
 
 
@@ -251,12 +250,11 @@ def _read_folder(package: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _read_some(package: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    longest = _longest(entry.filename)
-    with archive.open(entry) as file:
-        content = file.read(longest + 1)  # a header's size is a claim
+def _read_some(package: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    longest = _longest(name)
+    content = documents.unpacked(archive, name, longest)
     if len(content) > longest:
-        raise UserError(f"{package}: {entry.filename} is larger than {longest >> 20} MB")
+        raise UserError(f"{package}: {name} is larger than {longest >> 20} MB")
     return content
 
 

@@ -10,12 +10,11 @@ What is there is kept, so a sweep that was stopped goes on, and one with more se
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moksori import atomic, workflow
+from moksori import atomic, documents, workflow
 from moksori.errors import UserError
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.report import arms, data
@@ -81,7 +80,7 @@ def read_arms(path: Path) -> tuple[Arm, ...]:
         UserError: it cannot be read, or holds something else than tables of settings.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = documents.from_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as arms ({error}); expected TOML, a table for each arm") from None
     found = []

@@ -22,6 +22,7 @@ Array = npt.NDArray[np.float32]
 
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # by their number in a file of CTranslate2
 _VERSION = 6  # of the file's layout
+_ENCODER = "encoder/"
 
 
 class Unavailable(UserError):
@@ -107,10 +108,14 @@ def encoder_tensors(content: bytes) -> dict[str, Array]:
             raise Unavailable(f"model.bin holds {spec!r}, layout {version}; expected WhisperSpec, layout {_VERSION}")
         reader.number("<I")  # revision
         arrays = dict(reader.array() for _ in range(reader.number("<I")))
+        return _multiplied_out(
+            {name.removeprefix(_ENCODER): array for name, array in arrays.items() if name.startswith(_ENCODER)}
+        )
     except (struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
         raise Unavailable(f"model.bin: cannot be read as weights of CTranslate2 ({error})") from None
-    prefix = "encoder/"
-    encoder = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _multiplied_out(encoder: Mapping[str, Array]) -> dict[str, Array]:
     scales = {name: array for name, array in encoder.items() if name.endswith("_scale")}
     return {
         name: array / scales[f"{name}_scale"][..., None] if f"{name}_scale" in scales else array

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -26,13 +26,13 @@ from moksori.training.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is limited on Linux only")
 
-KEPT = Path(__file__).parent / "kept"  # inputs that once were neither read nor refused
+KEPT = Path(__file__).parent / "kept"  # inputs that `fuzz.py` found: by what they reached, or by what went wrong
 
 
-def fuzz(kinds: Iterable[str], first: int, last: int, folder: Path) -> int:
-    """In a process of its own: a reader that dies by a signal is found, too. How many files were tried."""
+def alone(*arguments: object) -> str:
+    """`fuzzing.py` in a process of its own: a reader that dies by a signal is found, too."""
     done = subprocess.run(
-        [sys.executable, fuzzing.__file__, str(first), str(last), str(folder), *kinds],
+        [sys.executable, fuzzing.__file__, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -41,8 +41,13 @@ def fuzz(kinds: Iterable[str], first: int, last: int, folder: Path) -> int:
         timeout=3000,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def fuzz(kinds: Iterable[str], first: int, last: int, folder: Path) -> int:
+    """How many files were tried."""
     n_tried = 0
-    for line in done.stdout.splitlines():
+    for line in alone(first, last, folder, *kinds).splitlines():
         kind, n_read, n_refused = line.split()
         assert int(n_read) + int(n_refused) == last - first and int(n_refused) > 0, kind
         n_tried += last - first
@@ -61,12 +66,22 @@ def test_many_mutated_files_are_read_or_refused(tmp_path: Path, kind: str, recor
     record_property("bad_inputs", fuzz([kind], 25, 2025, tmp_path))
 
 
-@pytest.mark.parametrize("path", sorted(KEPT.glob("*")), ids=lambda path: path.name)
-def test_what_was_found_once_is_refused_now(tmp_path: Path, path: Path) -> None:
-    name, _, read = fuzzing.KINDS[path.name.partition("-")[0]]
-    (tmp_path / name).write_bytes(path.read_bytes())
-    with contextlib.suppress(UserError):
-        read(tmp_path / name)
+def test_what_was_kept_is_read_or_refused(tmp_path: Path, record_property: Any) -> None:
+    kept = sorted(path for path in KEPT.iterdir() if not path.name.startswith("engine-"))
+    assert kept
+    alone("kept", tmp_path, *kept)
+    record_property("bad_inputs", len(kept))
+
+
+@pytest.mark.slow
+def test_the_engine_leaves_no_array_and_says_where_numbers_end(tmp_path: Path, record_property: Any) -> None:
+    """With all bounds checked; sizes, weights and calls are chosen by bytes. Compiling it takes most of the time."""
+    chance = random.Random(0)
+    for number in range(150):
+        (tmp_path / f"engine-{number}").write_bytes(chance.randbytes(40))
+    paths = [*tmp_path.glob("engine-*"), *KEPT.glob("engine-*")]
+    alone("kept", tmp_path, *paths)
+    record_property("bad_inputs", len(paths))
 
 
 JSON = st.recursive(

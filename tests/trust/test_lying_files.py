@@ -82,6 +82,47 @@ def test_sound_behind_something_else_is_found(tmp_path: Path, suffix: str, kind:
     assert np.square(found).mean() == pytest.approx(np.square(SONG).mean(), rel=0.05)
 
 
+ID3 = b"ID3\x03\0\0\0\0\x03\x74" + b"TIT2" + bytes(496)  # before a file
+TAG = b"TAG" + bytes(125)  # behind one
+APE = b"APETAGEX" + struct.pack("<IIII", 2000, 100, 1, 0) + bytes(108)
+
+
+@pytest.mark.kind("C")
+@pytest.mark.parametrize(("suffix", "kind"), [(".flac", "FLAC"), (".mp3", "MP3")])
+@pytest.mark.parametrize("behind", [TAG, APE, TAG + ID3, bytes(8192)], ids=["ID3v1", "APE", "both", "zeros"])
+def test_tags_around_files_joined_end_to_end_hide_nothing(
+    tmp_path: Path, suffix: str, kind: str, behind: bytes
+) -> None:
+    """A FLAC with a tag behind it was called damaged; of two with tags between them none was heard."""
+    plain = written(tmp_path, suffix, kind, {"MP3": "MPEG_LAYER_III"}.get(kind, "PCM_16"))
+    for n in (1, 2):
+        found, _ = heard(tmp_path / f"song{suffix}", n * (ID3 + plain + behind))
+        assert len(found) == pytest.approx(n * len(SONG), abs=2000 if kind == "MP3" else 0)
+        assert np.square(found).sum() == pytest.approx(n * np.square(SONG).sum(), rel=0.05)
+
+
+@pytest.mark.kind("C")
+def test_a_file_of_another_kind_behind_the_end_is_told(tmp_path: Path) -> None:
+    """A wav behind a FLAC was damage; a FLAC behind a wav was not told."""
+    kinds = {".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3", ".ogg": "OGG"}
+    subtypes = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
+    content = {suffix: written(tmp_path, suffix, kind, subtypes.get(kind, "PCM_16")) for suffix, kind in kinds.items()}
+    for first in kinds:
+        for second in kinds:
+            if first != second and second != ".mp3":  # whose frames have no mark of their own
+                found, remarks = heard(tmp_path / f"song{first}", content[first] + content[second])
+                assert len(found) == pytest.approx(len(SONG), abs=1200), (first, second)
+                assert f"{len(content[second])} bytes behind the end" in " ".join(remarks), (first, second)
+
+
+@pytest.mark.kind("C")
+def test_a_second_piece_of_sound_in_a_wav_is_told(tmp_path: Path) -> None:
+    plain = written(tmp_path, ".wav", "WAV")
+    content = plain + plain[36:]
+    found, remarks = heard(tmp_path / "song.wav", with_field(content, 4, "<I", len(content) - 8))
+    assert len(found) == len(SONG) and "a later one are not heard" in remarks[0]
+
+
 def muxed(path: Path, container: str, codec: str) -> bytes:
     """The song in a container of PyAV."""
     av = pytest.importorskip("av")

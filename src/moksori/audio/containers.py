@@ -49,7 +49,8 @@ class Container:
                     raise AudioFileError(f"{path}: holds no sound track that can be decoded; convert it to wav or flac")
                 self._frames = container.decode(tracks[0])
                 self._first = next(self._frames, None)
-            except (self._av.FFmpegError, ValueError) as error:
+            # OSError: a header sends FFmpeg to a place before the file, and the file itself refuses.
+            except (self._av.FFmpegError, OSError, ValueError) as error:
                 raise AudioFileError(f"{path}: not a sound file that can be read ({_reason(error)})") from error
             if self._first is None:
                 raise AudioFileError(f"{path}: holds a sound track without a sample; copy it again from its source")
@@ -82,7 +83,7 @@ class Container:
                 for converted in resampler.resample(frame):
                     # [1, n * C] -> [n, C]
                     yield np.asarray(converted.to_ndarray(), np.float32).reshape(-1, self.n_channels)
-        except (self._av.FFmpegError, ValueError) as error:
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise AudioFileError(f"{self._path}: damaged ({_reason(error)}); copy it again from its source") from error
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from moksori import atomic
+from moksori import atomic, documents
 from moksori.audio import pitch
 from moksori.audio.pitch import PitchTrack
 from moksori.errors import UserError
@@ -101,8 +101,8 @@ def parse_json(content: str, where: str) -> PitchTrack:
     [220.0, 0.0]
     """
     try:
-        columns_by_name = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        columns_by_name = documents.from_json(content)
+    except ValueError as error:
         raise UserError(f"{where}: not JSON ({error})") from error
     names = HEADER.split(",")
     if not isinstance(columns_by_name, dict) or not {*names[:2]} <= columns_by_name.keys() <= {*names}:

@@ -14,6 +14,7 @@ bytes that hold sound, each to be decoded by itself, and words about what the he
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import struct
@@ -40,6 +41,8 @@ _WINDOW = 1 << 24  # bytes that are looked through before their memory is given 
 _WORTH_A_WORD = 4096  # bytes behind the end; tags are often appended, and padding
 
 _LOOKS = (  # offset, first bytes, what a file with them looks like
+    (8, b"AVI ", "avi, a video"), (8, b"WEBP", "a picture"),
+    (0, b"FLV\1", "flv, a video"), (0, b"wvpk", "WavPack"), (0, b"TTA1", "True Audio"), (0, b"MAC ", "Monkey's Audio"),
     (0, b"RIFF", "wav"), (0, b"RIFX", "wav"), (0, b"RF64", "wav"), (0, b"BW64", "wav"), (0, b"FORM", "aiff"),
     (0, b"fLaC", "flac"), (0, b"OggS", "ogg"), (0, b".snd", "au"), (0, b"caff", "caf"), (0, b"riff", "w64"),
     (4, b"ftyp", "m4a or mp4"), (0, b"\x1aE\xdf\xa3", "webm or mkv"), (0, b"0&\xb2u", "wma"), (0, b"ID3", "mp3"),
@@ -106,8 +109,8 @@ def _layout(data: Bytes) -> Layout:
     head = bytes(data[:12])
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _of_wav(data)
-    if head[:4] == b"fLaC":
-        return _of_flac(data)
+    if bytes(data[(behind := _behind_tags(data, 0)) : behind + 4]) == b"fLaC":
+        return _of_flac(data, behind)
     if head[:4] == b"OggS":
         return _of_ogg(data)
     if head[4:8] == b"ftyp":
@@ -130,11 +133,6 @@ def _joined(n: int) -> tuple[str, ...]:
     return (f"{n} files joined end to end; all are heard",) if n > 1 else ()
 
 
-def _at_marks(data: Bytes, marks: list[bytes]) -> Layout:
-    starts = sorted({0, *(place for mark in marks for place in _places(data, mark))})
-    return Layout(_spans(starts, len(data)), _joined(len(starts)))
-
-
 def _behind_junk(data: Bytes) -> int:
     """Where a file of a known kind begins behind bytes that are nothing; 0 if there is none, or MPEG frames are."""
     if bytes(data[:3]) == b"ID3" or _frame(data, 0) is not None:
@@ -149,34 +147,96 @@ def _behind_junk(data: Bytes) -> int:
     return min((place for place in places if place > 0), default=0)
 
 
-def _of_flac(data: Bytes) -> Layout:
-    """As many streams as there are marks; one that claims fewer samples than there are is read to the end."""
-    found = _at_marks(data, [_FLAC, _FLAC_ALONE])
-    spans = found.spans or (Span(0, len(data)),)
-    read, remarks = [], list(found.remarks)
-    for span in spans:
-        head = bytes(data[span.start + 21 : span.start + 26])
+def _up_to(data: Bytes, starts: list[int], end: int) -> Layout:
+    """Spans from these starts to an end behind which stands a file of another kind, which is not heard."""
+    spans = tuple(Span(*pair) for pair in itertools.pairwise([*starts, end]))
+    return Layout(spans, (*_joined(len(starts)), _unheard(len(data) - end)))
+
+
+def _begins_file(data: Bytes, place: int) -> bool:
+    """Whether a sound file of a known kind begins here."""
+    head = bytes(data[place : place + 12])
+    return (
+        _is_wav(data, place)
+        or (head[:4] == b"FORM" and head[8:11] == b"AIF")
+        or head.startswith((_FLAC, _FLAC_ALONE, b"OggS\0\2", b"caff\0\1", b"riff\x2e\x91", b"\x1aE\xdf\xa3"))
+        or head[4:8] == b"ftyp"
+    )
+
+
+def _behind_tags(data: Bytes, place: int) -> int:
+    """Behind the tags that programs put before a file, or behind it; the place itself where there are none."""
+    while True:
+        head = bytes(data[place : place + 32])
+        if head[:3] == b"ID3" and len(head) >= 10 and not any(byte & 0x80 for byte in head[6:10]):
+            size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+            place = min(len(data), place + 10 + size + (10 if head[5] & 0x10 else 0))
+        elif head[:3] == b"TAG" and head[3:4] != b"+":
+            place = min(len(data), place + 128)
+        elif head[:8] == b"APETAGEX" and len(head) == 32:  # its size counts what follows its head
+            place = min(len(data), place + 32 + int.from_bytes(head[12:16], "little"))
+        else:
+            return place
+
+
+def _of_flac(data: Bytes, start: int) -> Layout:
+    """As many streams as there are marks; one that claims fewer samples than there are is read to the end.
+
+    What stands behind the last frame of a stream, tags for one, is kept from the decoder, which would call it damage.
+    """
+    starts = sorted({start, *(place for mark in (_FLAC, _FLAC_ALONE) for place in _places(data, mark))})
+    read, remarks = [], list(_joined(len(starts)))
+    for first, behind in itertools.pairwise([*starts, len(data)]):
+        span = Span(first, _flac_end(data, first, behind))
+        n_left = behind - span.end
+        if n_left >= _WORTH_A_WORD and _begins_file(data, _behind_tags(data, span.end)):
+            remarks.append(_unheard(n_left))
+        head = bytes(data[first + 21 : first + 26])
         claimed = int.from_bytes(head, "big") & 0xF_FFFF_FFFF if len(head) == 5 else 0
         there = _flac_samples(data, span)
         if claimed and there > claimed:
             remarks.append(f"its header claims {claimed} samples, {there} are there; all are heard")
             span = replace(span, patches=((21, bytes([head[0] & 0xF0, 0, 0, 0, 0])),))
         read.append(span)
-    is_plain = len(read) == 1 and not read[0].patches
+    is_plain = read == [Span(0, len(data))]
     return Layout(() if is_plain else tuple(read), tuple(remarks))
+
+
+def _flac_end(data: Bytes, start: int, end: int) -> int:
+    """Where the frames of a stream of FLAC end: at the end, or where a tag, zeros or another file follow.
+
+    A frame ends with a checksum over all of it, so that a sum that goes on over the checksum is 0 there.
+    """
+    tail_start = max(start, end - _FLAC_TAIL)
+    tail = bytes(data[tail_start:end])
+    for place in _last_flac_frames(tail, int.from_bytes(data[start + 8 : start + 10], "big")):
+        found = 0
+        for at in range(place, len(tail)):
+            found = (found << 8 & 0xFFFF) ^ _CRC16[found >> 8 ^ tail[at]]
+            if found == 0 and at > place + 8:
+                stop = tail_start + at + 1
+                if stop == end or _behind_tags(data, stop) > stop or _begins_file(data, stop):
+                    return stop
+                if not data[stop : min(end, stop + _WORTH_A_WORD)].strip(b"\0"):
+                    return stop + 1  # if the checksum ends with a zero, its sum is 0 before it; one more hurts nobody
+    return end
 
 
 def _flac_samples(data: Bytes, span: Span) -> int:
     """Where the last frame of FLAC ends, in samples; 0 if none is found near the end."""
     start = max(span.start, span.end - _FLAC_TAIL)
     tail, usual = bytes(data[start : span.end]), int.from_bytes(data[span.start + 8 : span.start + 10], "big")
+    for place in _last_flac_frames(tail, usual):
+        return _flac_frame_end(tail[place : place + 16], usual)
+    return 0
+
+
+def _last_flac_frames(tail: bytes, usual: int) -> Iterator[int]:
+    """Places where frames of FLAC begin, the last one first."""
     place = len(tail)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
-        if tail[place + 1 : place + 2] in (b"\xf8", b"\xf9") and (
-            end := _flac_frame_end(tail[place : place + 16], usual)
-        ):
-            return end
-    return 0
+        if tail[place + 1 : place + 2] in (b"\xf8", b"\xf9") and _flac_frame_end(tail[place : place + 16], usual):
+            yield place
 
 
 def _flac_frame_end(head: bytes, usual: int) -> int:
@@ -201,6 +261,20 @@ def _flac_frame_end(head: bytes, usual: int) -> int:
     if not n_samples or at >= len(head) or _crc8(head[:at]) != head[at]:
         return 0
     return (number if head[1] & 1 else number * usual) + n_samples
+
+
+def _crc16_table() -> list[int]:
+    """The checksum of a whole frame of FLAC, by byte: polynomial x^16 + x^15 + x^2 + 1."""
+    table = []
+    for byte in range(256):
+        found = byte << 8
+        for _ in range(8):
+            found = (found << 1 ^ (0x8005 if found & 0x8000 else 0)) & 0xFFFF
+        table.append(found)
+    return table
+
+
+_CRC16 = _crc16_table()
 
 
 def _crc8(content: bytes) -> int:
@@ -248,6 +322,9 @@ def _of_ogg(data: Bytes) -> Layout:
         was_first = is_first
         n_bytes = 27 + header[26] + sum(data[place + 27 : place + 27 + header[26]])
         next_place = place + n_bytes
+        behind = _behind_tags(data, next_place)
+        if bytes(data[behind : behind + 4]) != b"OggS" and _begins_file(data, behind):
+            return _up_to(data, starts, next_place)
         place = next_place if data[next_place : next_place + 4] == b"OggS" else data.find(b"OggS", place + 4)
     return Layout(_spans(starts, len(data)), _joined(len(starts)))
 
@@ -260,6 +337,8 @@ def _of_boxes(data: Bytes) -> Layout:
             (size,) = struct.unpack(">Q", data[place + 8 : place + 16])
         if kind == b"ftyp" and place:
             starts.append(place)
+        elif place and _begins_file(data, _behind_tags(data, place)):
+            return _up_to(data, starts, place)
         if size < 8:
             break
         place += size
@@ -352,8 +431,8 @@ def _of_wav(data: Bytes) -> Layout:
         span, end, note = _one_wav(data, place)
         spans.append(span)
         remarks += [note] if note else []
-        if end < len(data) and _is_wav(data, end):
-            place = end
+        if (behind := _behind_tags(data, end)) < len(data) and _is_wav(data, behind):
+            place = behind
             continue
         n_left = len(data) - end
         if n_left >= _WORTH_A_WORD and data[end : end + _WORTH_A_WORD].strip(b"\0"):
@@ -375,12 +454,12 @@ def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
     at, long_size, raw, note = place + 12, 0, None, ""
     sound: tuple[int, int] | None = None
     has_format = False
-    while at + 8 <= len(data) and not _is_wav(data, at):
+    while at + 8 <= len(data) and not _begins_file(data, _behind_tags(data, at)):
         name, size = struct.unpack(f"{endian}4sI", data[at : at + 8])
         if not all(32 <= letter < 127 for letter in name):
             break
         body, end = at + 8, at + 8 + size + size % 2
-        if name == b"ds64" and size >= 16:
+        if name == b"ds64" and size >= 16 and body + 16 <= len(data):
             (long_size,) = struct.unpack("<Q", data[body + 8 : body + 16])
         elif name == b"fmt ":
             has_format = True
@@ -398,7 +477,9 @@ def _one_wav(data: Bytes, place: int) -> tuple[Span, int, str]:
                 length = struct.pack(f"{endian}I", min(n_sound, 0xFFFFFFFE))
                 note = f"its header claims no samples, {n_sound} bytes of sound follow; they are heard to the end"
                 return Span(place, len(data), patches=((body - 4 - place, length),)), len(data), note
-            sound = (body, size)
+            if sound is not None:
+                note = f"its sound stands in several pieces; the {size} bytes of a later one are not heard"
+            sound = sound or (body, size)
             if body + size > len(data):
                 return Span(place, len(data)), len(data), (
                     f"its header claims {size} bytes of sound, {len(data) - body} are there; it was cut short"
@@ -467,6 +548,8 @@ def _of_mp3(data: Bytes) -> Layout:
         window = _windows_passed(data, window, place)
         frame = _frame(data, place)
         if frame is None:
+            if starts and _begins_file(data, _behind_tags(data, place)):
+                return _up_to(data, starts, place)
             place = _behind_what_is_no_frame(data, place)
             continue
         at = place + frame.information
@@ -510,12 +593,8 @@ def _claimed_frames(data: Bytes, at: int, marker: bytes) -> int | None:
 
 def _behind_what_is_no_frame(data: Bytes, place: int) -> int:
     """Behind a tag; else at the next place where two frames stand one behind the other."""
-    head = bytes(data[place : place + 10])
-    if head[:3] == b"ID3" and len(head) == 10 and not any(byte & 0x80 for byte in head[6:]):
-        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        return place + 10 + size + (10 if head[5] & 0x10 else 0)
-    if head[:3] == b"TAG":
-        return place + 128
+    if (behind := _behind_tags(data, place)) > place:
+        return behind
     next_place = data.find(b"\xff", place + 1)
     while next_place >= 0:
         frame = _frame(data, next_place)

@@ -9,6 +9,7 @@ Where there is voice is the song's own business: a note says how high, not which
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,10 +130,11 @@ def read(path: Path) -> Score:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(f"{path}: larger than {_MAX_BYTES >> 20} MB; a melody is smaller")
-        file = mido.MidiFile(path)
+        # Not the file itself: mido asks it for as many bytes as a header claims, and memory for them is taken first.
+        file = mido.MidiFile(file=io.BytesIO(path.read_bytes()))
     except OSError as error:  # mido's own refusals are of this kind, too
         raise UserError(f"{path}: cannot be read as MIDI ({error.strerror or error})") from error
-    except (EOFError, ValueError, LookupError, TypeError) as error:
+    except (EOFError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: not a MIDI file, or a damaged one ({error})") from error
     if file.ticks_per_beat <= 0:  # mido reads the two kinds of clock as one signed number
         raise UserError(f"{path}: counts time in frames of film; expected beats, so export it anew")

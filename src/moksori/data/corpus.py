@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from moksori import atomic, settings
+from moksori import atomic, documents, settings
 from moksori.audio import pitch
 from moksori.audio.pitch import PitchRange
 from moksori.data import index
@@ -140,7 +140,7 @@ class Corpus:
             key = _sha256(path) if path.stat().st_size >= LARGE_BYTES else ""
             if key and (found := cls._indexed(folder, key)):
                 return found
-            manifest = json.loads(path.read_text(encoding="utf-8-sig"))
+            manifest = documents.from_json(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise DataError(f"{folder}: no {MANIFEST} here; make it with `moksori prepare SONGS -o {folder}`") from None
         except (OSError, ValueError) as error:
@@ -315,7 +315,7 @@ def recording_from_dict(row: object, where: str) -> Recording:
     """Build a recording from JSON, checking names and types of its keys.
 
     Args:
-        row: what `json.loads` gave.
+        row: what the reader of JSON gave.
         where: file named in the messages.
 
     Raises:

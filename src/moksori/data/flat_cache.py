@@ -10,7 +10,6 @@ interrupted goes on with the first shard that is not there.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from moksori import documents
 from moksori.data.corpus import CACHE, Corpus, write_json
 from moksori.errors import DataError
 from moksori.progress import OnProgress, ignored, within
@@ -131,7 +131,7 @@ class FlatCache:
     def _current(self, n_bytes: Callable[[Described], int]) -> Described | None:
         """What the header of a current file tells besides; None where there is no such file."""
         try:
-            found = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
+            found = documents.from_json(self.path.with_suffix(".json").read_text(encoding="utf-8"))
             own = {key: found.pop(key) for key in self._whole_header()}
             is_whole = self.path.stat().st_size == n_bytes(found)
             return found if own == self._whole_header() and is_whole else None

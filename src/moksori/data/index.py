@@ -24,6 +24,8 @@ from typing import IO, Any, Generic, Protocol, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from moksori import documents
+
 VERSION = 1  # of the index; one of another version is not looked at
 _HEAD = "head.json"
 _TYPES = {  # of the files of bare numbers
@@ -151,7 +153,7 @@ class Rows(Encoded[Row]):
 
     def plain(self, number: int) -> Any:
         """See `Encoded.plain`."""
-        return json.loads(self._content[self._ends[number] : self._ends[number + 1]].tobytes())
+        return documents.from_json(self._content[self._ends[number] : self._ends[number + 1]].tobytes())
 
 
 def write(
@@ -200,7 +202,7 @@ def read(cache: Path, key: str, decode: Callable[[Any], Row]) -> Rows[Row] | Non
     """Map the index of a manifest into memory; None where there is no whole one."""
     folder = _folder(cache, key)
     try:
-        facts = json.loads((folder / _HEAD).read_text(encoding="utf-8"))
+        facts = documents.from_json((folder / _HEAD).read_text(encoding="utf-8"))
         found = {name: np.memmap(folder / name, kind, mode="r") for name, kind in _TYPES.items()}
         content, ends = found.pop("rows"), found.pop("row_ends")
         columns = Columns(**found | {"regions": found["regions"].reshape(-1, 2)})

@@ -25,7 +25,7 @@ from typing import IO
 
 import numpy as np
 
-from moksori import atomic, ownership
+from moksori import atomic, documents, ownership
 from moksori.audio import files, level, pitch
 from moksori.audio.clip import Samples
 from moksori.audio.highpass import StreamHighPass
@@ -270,7 +270,7 @@ def _sound_of_take(corpus: Corpus, recording: Recording) -> str:
         return recording.audio_sha256
     try:
         path = _sidecar(corpus.folder, Source(recording.singer, Path(file), file))
-        return str(json.loads(path.read_text(encoding="utf-8"))["audio_sha256"])
+        return str(documents.from_json(path.read_text(encoding="utf-8"))["audio_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -398,7 +398,7 @@ class _Worker:
         """What an earlier run measured, if its clips are there and neither source nor settings have changed."""
         path = _sidecar(self._out, source)
         try:
-            sidecar = json.loads(path.read_text(encoding="utf-8"))
+            sidecar = documents.from_json(path.read_text(encoding="utf-8"))
             recordings = tuple(recording_from_dict(row, path.name) for row in sidecar["recordings"])
             n_bytes = [(self._out / recording.path).stat().st_size for recording in recordings]
             is_current = sidecar["settings"] == self._settings(len(recordings)) and sidecar["n_bytes"] == n_bytes
@@ -631,7 +631,7 @@ def _remembered_splits(out: Path) -> KnownSplits:
     """
     path, found = out / SPLITS_FILE, KnownSplits()
     try:
-        for singer, sound, split in json.loads(path.read_text(encoding="utf-8")):
+        for singer, sound, split in documents.from_json(path.read_text(encoding="utf-8")):
             found.put(str(singer), str(sound), str(split))
     except (FileNotFoundError, NotADirectoryError):
         return KnownSplits()

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from moksori import settings
+from moksori import documents, settings
 from moksori.data.corpus import Recording
 from moksori.data.index import Encoded
 
@@ -62,7 +62,7 @@ class Spool:
     def read(self, entry: Entry) -> dict[str, Any]:
         """A recording as plain data, with its split of now."""
         self._file.seek(entry.begin)
-        row: dict[str, Any] = json.loads(self._file.read(entry.n_bytes))
+        row: dict[str, Any] = documents.from_json(self._file.read(entry.n_bytes))
         return row | {"split": entry.split}
 
     def _put(self, recording: Recording, sound: str) -> Entry:

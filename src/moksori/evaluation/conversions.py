@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moksori import atomic, ownership
+from moksori import atomic, documents, ownership
 from moksori.audio import files
 from moksori.conversion import ConvertOptions, SongFile, Voice
 from moksori.conversion.catalogue import FilesConverter
@@ -129,7 +129,7 @@ def claim(folder: Path) -> dict[str, object] | None:
     """
     record = folder / _MADE_BY
     try:
-        return dict(json.loads(record.read_text(encoding="utf-8")))
+        return dict(documents.from_json(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         if record.exists() or ownership.others_in(folder):
             raise DataError(

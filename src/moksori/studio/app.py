@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import moksori
-from moksori import settings
+from moksori import documents, settings
 from moksori.errors import UserError
 from moksori.studio import wishes
 from moksori.studio.crew import Crew
@@ -415,8 +414,8 @@ async def _json(request: Request) -> Any:
         if len(body) > JSON_BYTES:
             raise UserError("the request is too long")
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return documents.from_json(body)
+    except ValueError as error:
         raise UserError("the request is no JSON") from error
 
 

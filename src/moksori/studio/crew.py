@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from moksori import documents
 from moksori.errors import UserError
 from moksori.studio.words import StudioError
 
@@ -107,7 +108,7 @@ class Crew:
         """Hand answers out, until the worker ends; whoever still waits is told so."""
         assert process.stdout is not None
         async for line in process.stdout:
-            said = json.loads(line)
+            said = documents.from_json(line)
             errand = self._errands.get(said["number"])
             if errand is None:
                 continue

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic, ownership
+from moksori import atomic, documents, ownership
 from moksori.errors import UserError
 from moksori.studio.words import StudioError
 
@@ -119,7 +119,7 @@ class Store:
 
 def _read(path: Path) -> Record | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = documents.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     is_record = isinstance(found, dict) and found.get("id") == path.parent.name

@@ -15,14 +15,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
-from moksori import ownership, run_files, settings
+from moksori import documents, ownership, run_files, settings
 from moksori.errors import UserError
 from moksori.studio.crew import Crew
 from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
@@ -224,7 +223,7 @@ class Trainings:
             text = json.dumps(said)
             for path, name in names.items():
                 text = text.replace(json.dumps(path)[1:-1], json.dumps(name)[1:-1])
-            record = {**record, "doctor": json.loads(text), "state": "checked"}
+            record = {**record, "doctor": documents.from_json(text), "state": "checked"}
         except UserError as error:
             words = str(error)
             for path, name in names.items():
@@ -256,7 +255,7 @@ class Trainings:
     def _ended(self, record: Record) -> None:
         """A run that was under way is not any more: how it ended."""
         try:
-            code = json.loads((self.folder(record["id"]) / ENDED).read_text(encoding="utf-8"))["code"]
+            code = documents.from_json((self.folder(record["id"]) / ENDED).read_text(encoding="utf-8"))["code"]
         except (OSError, ValueError, KeyError):
             code = None
         states: dict[int | None, str] = {None: "stopped", 0: "done", **dict.fromkeys(_STOPPED_CODES, "paused")}
@@ -303,7 +302,7 @@ class Trainings:
         path = self._run_of(number) / run_files.JOURNAL
         for line in reversed(_end_of(path, 20_000).splitlines()):
             with contextlib.suppress(ValueError):
-                entry = json.loads(line)
+                entry = documents.from_json(line)
                 if entry.get("event") == "losses":
                     return dict(entry)
         return None
@@ -331,7 +330,7 @@ class Trainings:
     def _usable_steps(self, number: str) -> int:
         """After how many steps its recipe makes a voice that is usable; 0 where nobody knows."""
         try:
-            told = tomllib.loads((self._run_of(number) / run_files.RECIPE).read_text(encoding="utf-8"))
+            told = documents.from_toml((self._run_of(number) / run_files.RECIPE).read_text(encoding="utf-8"))
             return int(told["loop"]["usable_steps"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0

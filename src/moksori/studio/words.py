@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from importlib import resources
 from typing import Any
 
+from moksori import documents
 from moksori.errors import UserError
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
@@ -15,7 +15,7 @@ LANGUAGES = {"en": "English", "ko": "한국어"}
 @functools.cache
 def all_words() -> dict[str, dict[str, str]]:
     """Language -> key -> text; every key in every language."""
-    table = tomllib.loads(resources.files("moksori.studio").joinpath("words.toml").read_text(encoding="utf-8"))
+    table = documents.from_toml(resources.files("moksori.studio").joinpath("words.toml").read_text(encoding="utf-8"))
     return {language: {key: texts[language] for key, texts in table.items()} for language in LANGUAGES}
 
 

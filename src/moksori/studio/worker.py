@@ -19,6 +19,7 @@ import traceback
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TextIO
 
+from moksori import documents
 from moksori.errors import UserError
 from moksori.progress import Progress
 
@@ -36,7 +37,7 @@ class Worker:
 
     def take(self, line: str) -> None:
         """Take a request."""
-        asked = json.loads(line)
+        asked = documents.from_json(line)
         if "cancel" in asked:
             self._cancelled.add(asked["cancel"])
         else:

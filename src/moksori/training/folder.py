@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moksori import atomic, checkpoint, ownership, run_files, settings
+from moksori import atomic, checkpoint, documents, ownership, run_files, settings
 from moksori.errors import ModelFileError, UserError
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
@@ -125,7 +125,7 @@ class RunFolder:
             text = json.dumps(own, ensure_ascii=False, indent=2) + "\n"
             atomic.write(facts, text.encode())
             return
-        before = json.loads(facts.read_text(encoding="utf-8"))
+        before = documents.from_json(facts.read_text(encoding="utf-8"))
         if not isinstance(before, dict):
             raise ValueError(f"{facts} does not describe a run")
         usual = settings.plain(Identity(0, [], ""))  # what files of before do not tell
@@ -152,7 +152,7 @@ class RunFolder:
     def began_from(self) -> tuple[str, dict[str, float]] | None:
         """What `Identity` tells of the voice that a run with states began from; None where there is no such run yet."""
         try:
-            written = json.loads((self.root / "run.json").read_text(encoding="utf-8"))
+            written = documents.from_json((self.root / "run.json").read_text(encoding="utf-8"))
             line, others = written.get("began_from", ""), written.get("other_singers", {})
         except (OSError, ValueError, AttributeError):  # a new run; `claim` looks closer
             return None
@@ -165,7 +165,7 @@ class RunFolder:
         never stopped.
         """
         try:
-            begun = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))[_THREADS]
+            begun = documents.from_json((self.root / run_files.FACTS).read_text(encoding="utf-8"))[_THREADS]
         except (OSError, ValueError, TypeError, KeyError):  # a new run, or one of before; `claim` looks closer
             return usual
         return begun if type(begun) is int and 1 <= begun <= usual else usual
@@ -174,7 +174,7 @@ class RunFolder:
     def data_fingerprint(self) -> str | None:
         """Of the data that the run has begun with; None where none has begun, or its record cannot be read."""
         try:
-            written = json.loads((self.root / run_files.FACTS).read_text(encoding="utf-8"))
+            written = documents.from_json((self.root / run_files.FACTS).read_text(encoding="utf-8"))
             return str(written["data_fingerprint"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -230,7 +230,7 @@ class RunFolder:
         for path in self._states():
             try:
                 tensors, header = checkpoint.read(path, _STATE)
-                return tensors, json.loads(header["run"]), warnings
+                return tensors, documents.from_json(header["run"]), warnings
             except ModelFileError as error:
                 warnings.append(f"{error}; taking the state before it")
         if warnings:

@@ -36,6 +36,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, distributed
 
+from moksori import documents
 from moksori.errors import UserError
 
 _PATIENCE = datetime.timedelta(hours=12)  # of a rank for rank 0, which may have a corpus to prepare first
@@ -149,7 +150,7 @@ class Ranks:
         if self.group is None:
             return value
         content = self._bytes_of_first(json.dumps(value).encode() if self.is_writer else b"")
-        return json.loads(content)
+        return documents.from_json(content)
 
     def tensors_of_first(self, tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         """Named tensors of rank 0, on the CPU; the others may give None."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from moksori import settings
+from moksori import documents, settings
 from moksori.errors import UserError
 from moksori.models import kinds
 from moksori.models.autoencoder import ModelConfig
@@ -141,8 +140,8 @@ def parse(text: str, where: str) -> Recipe:
         UserError: naming `where`, and the table and key that are wrong.
     """
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = documents.from_toml(text)
+    except ValueError as error:
         raise UserError(f"{where}: not valid TOML: {error}") from error
     return settings.build(Recipe, values, where)
 
@@ -181,8 +180,8 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
 
 def _read_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return documents.from_toml(f"value = {text}")["value"]
+    except ValueError:
         return text  # a word without quotes
 
 

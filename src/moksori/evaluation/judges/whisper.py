@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from moksori import whisper_files
+from moksori import documents, whisper_files
 from moksori.audio import level, resample, whisper_mel
 from moksori.audio.clip import Clip, Samples
 from moksori.whisper_files import PUBLISHED, Unavailable
@@ -234,11 +233,11 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 def _refuse_other_features(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Refuse weights that hear another number of bands than 80 (large-v3 has 128)."""
     try:
-        settings = dict(json.loads(contents.get("preprocessor_config.json", b"{}")))
-    except (ValueError, TypeError) as error:
+        settings = documents.from_json(contents.get("preprocessor_config.json", b"{}"))
+        n_mels = settings.get("feature_size", whisper_mel.N_MELS)
+    except (ValueError, AttributeError) as error:
         raise Unavailable(f"{folder}: preprocessor_config.json is damaged ({error}); fetch the folder again") from None
-    if settings.get("feature_size", whisper_mel.N_MELS) != whisper_mel.N_MELS:
+    if n_mels != whisper_mel.N_MELS:
         raise Unavailable(
-            f"{folder}: hears {settings['feature_size']} mel bands, and {whisper_mel.N_MELS} are made here; "
-            "take tiny to large-v2"
+            f"{folder}: hears {n_mels} mel bands, and {whisper_mel.N_MELS} are made here; take tiny to large-v2"
         )

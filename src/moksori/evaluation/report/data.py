@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from moksori import atomic, settings
+from moksori import atomic, documents, settings
 from moksori.errors import DataError, UserError
 from moksori.evaluation.measures.bootstrap import Figure
 
@@ -233,7 +233,7 @@ def load(path: Path) -> Report:
     """
     path = path / FILE if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = documents.from_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such report; make one with `moksori evaluate MODEL DATA -o REPORT`") from None
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from moksori import atomic, surroundings
+from moksori import atomic, documents, surroundings
 from moksori.errors import UserError
 
 _TIER_VARIABLE = "MOKSORI_ENGINE_TIER"  # as in `cpu`, which cannot be imported without numba's LLVM
@@ -149,7 +149,7 @@ def _try_tier(tier: str) -> Verdict:
     lines = []
     for line in output.splitlines():
         try:
-            lines.append(json.loads(line))
+            lines.append(documents.from_json(line))
         except ValueError:
             continue  # a library has spoken
     good = [line for line in lines if line["error"] <= _TOLERANCES[line["precision"]]]
@@ -170,7 +170,7 @@ def _try_tier(tier: str) -> Verdict:
 
 def _read(file: Path) -> Verdict | None:
     try:
-        return Verdict(**json.loads(file.read_text(encoding="utf-8")))
+        return Verdict(**documents.from_json(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None  # there is none, or it is not one of ours: try again
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic
+from moksori import atomic, documents
 from moksori.training.logging.events import Event, Logged, Resumed, RolledBack, Scored, Validated
 
 
@@ -72,10 +72,10 @@ class Journal:
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The entries of a journal, oldest first; a last line that was cut in two by a kill is left out."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            yield documents.from_json(line)
+        except ValueError:
             return
 
 
