@@ -6,6 +6,7 @@ Songs lie in folders that others filled. A file there must not run as code, and 
     numba         keeps compiled code with an index that is a pickle; it is read only from a folder that is ours alone
     numba         obeys a `.numba_config.yaml` of the working folder
     matplotlib    obeys a `matplotlibrc` of the working folder
+    ray           puts the working folder before all others on its workers' path, see `workers.actors`
 
 Nor do names of files depend on the language that the environment names: they are UTF-8 in any locale.
 """
@@ -36,8 +37,9 @@ _OBEYED = {"numba": ".numba_config.yaml", "matplotlib": "matplotlibrc"}  # packa
 
 
 def forbid_telemetry() -> None:
-    """Keep onnxruntime from telling anybody that it runs; it reads the variable when it is first imported."""
+    """Keep packages from telling anybody that they run; they read their variables when they are first imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # of a voice that is fetched the hub learns no more
 
 
 @functools.cache

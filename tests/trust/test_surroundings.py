@@ -33,6 +33,7 @@ def lay_traps(folder: Path) -> Path:
     return mark
 
 
+@pytest.mark.kind("A")
 def test_a_folder_full_of_traps_springs_none_and_is_not_obeyed(tmp_path: Path, run: Run) -> None:
     """`moksori doctor` once ran a `torch.py` that lay there; a page was lost to a `matplotlibrc`."""
     here = tmp_path / "here"
@@ -45,6 +46,7 @@ def test_a_folder_full_of_traps_springs_none_and_is_not_obeyed(tmp_path: Path, r
     assert "<svg" in (here / "page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.kind("A")
 def test_the_trial_of_the_engine_looks_for_nothing_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +60,7 @@ def test_the_trial_of_the_engine_looks_for_nothing_in_the_working_folder(
     assert not mark.exists()
 
 
+@pytest.mark.kind("A")
 @pytest.mark.slow
 def test_a_new_machine_tries_the_engine_in_a_folder_full_of_traps(tmp_path: Path, run: Run) -> None:
     here = tmp_path / "here"
@@ -68,6 +71,7 @@ def test_a_new_machine_tries_the_engine_in_a_folder_full_of_traps(tmp_path: Path
     assert any((tmp_path / "cache" / "engine").iterdir())
 
 
+@pytest.mark.kind("A")
 def test_numba_takes_its_settings_from_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = pytest.importorskip("numba.core.config")
     lay_traps(tmp_path / "here")
@@ -94,6 +98,7 @@ def test_compiled_code_lies_in_a_folder_of_ones_own(cache: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.kind("A")
 @pytest.mark.skipif(sys.platform == "win32", reason="no modes")
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702, 0o755])
 def test_a_folder_that_others_may_enter_or_write_is_not_used(cache: Path, mode: int) -> None:
@@ -103,6 +108,7 @@ def test_a_folder_that_others_may_enter_or_write_is_not_used(cache: Path, mode: 
     assert found != cache and found.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.kind("A")
 def test_a_link_is_not_used_wherever_it_leads(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir(mode=0o700)
     cache.parent.mkdir()
@@ -110,6 +116,7 @@ def test_a_link_is_not_used_wherever_it_leads(cache: Path, tmp_path: Path) -> No
     assert surroundings.compiled_folder() != cache
 
 
+@pytest.mark.kind("A")
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners")
 def test_a_folder_of_somebody_else_is_not_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.mkdir(parents=True, mode=0o700)
@@ -145,6 +152,7 @@ def test_what_makes_the_work_slow_is_told(
     assert words in told and (surroundings.CACHE_VARIABLE if precisions else "no such instruction") in told
 
 
+@pytest.mark.kind("A")
 def test_an_empty_home_stays_empty(tmp_path: Path, home: Path, run: Run) -> None:
     """Onnxruntime once wrote a device id and a database there, and looked up a host to tell it to."""
     song = tmp_path / "song.wav"
@@ -160,12 +168,15 @@ def test_an_empty_home_stays_empty(tmp_path: Path, home: Path, run: Run) -> None
     assert sorted(home.rglob("*")) == []
 
 
+@pytest.mark.kind("A")
 def test_an_import_of_the_library_forbids_telemetry_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
     surroundings.forbid_telemetry()
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
+@pytest.mark.kind("A")
 def test_no_verb_opens_a_socket_or_looks_up_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: whatever would ask a resolver or connect, ends the test."""
     import moksori

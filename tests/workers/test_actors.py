@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from workshop import Nobody, Squares
 
+from moksori import surroundings
 from moksori.errors import UserError
 from moksori.workers import actors
 from moksori.workers.actors import ActorPool
 from moksori.workers.pool import ATTEMPTS, Lost
 
 needs_ray = pytest.mark.skipif(not actors.is_installed(), reason="Ray is not installed: pip install 'moksori[ray]'")
+
+
+@pytest.mark.kind("A")
+@pytest.mark.parametrize("address", [actors.LOCAL, "host:6379"])
+def test_workers_do_not_import_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """Ray puts the folder that it is started in before all others on its workers' path."""
+    started_in = []
+
+    def init(**given: object) -> None:
+        started_in.append(Path.cwd())
+
+    ray = types.SimpleNamespace(init=init, cluster_resources=lambda: {"CPU": 1}, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(actors, "is_installed", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    with actors.connected(address):
+        assert Path.cwd() == tmp_path
+    assert started_in == [surroundings.compiled_folder().resolve()]
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from moksori import surroundings
 from moksori.errors import UserError
 from moksori.workers.pool import ATTEMPTS, CORES_VARIABLE, Kit, Lost, n_cores, why
 
@@ -63,17 +64,19 @@ def connected(address: str, n_workers: int = 0, *, gpus: float = 0.0) -> Iterato
     ray: Any = importlib.import_module("ray")
     is_local = address == LOCAL
     try:
-        if is_local:
-            ray.init(
-                address="local",
-                num_cpus=n_workers or n_cores(),
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                log_to_driver=False,
-                logging_level="error",
-            )
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+        # Ray puts the working folder before all others on its workers' path: a `torch.py` among songs would run there.
+        with contextlib.chdir(surroundings.compiled_folder()):
+            if is_local:
+                ray.init(
+                    address="local",
+                    num_cpus=n_workers or n_cores(),
+                    include_dashboard=False,
+                    object_store_memory=_STORE_BYTES,
+                    log_to_driver=False,
+                    logging_level="error",
+                )
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f"--ray {address}: no cluster answers ({why(error)}); `ray start --head` makes one, and --ray {LOCAL} "
