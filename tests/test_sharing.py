@@ -58,6 +58,25 @@ def test_what_is_packed_is_received_as_it_was(model: Path, package: Path, tmp_pa
     assert {path.name for path in got.others} == {"duo.md", "duo.presets.toml", "duo.report.json"}
 
 
+@pytest.mark.kind("D")
+def test_packing_never_takes_the_place_of_the_voice_itself(model: Path) -> None:
+    before = model.read_bytes()
+    done = _call("pack", model, "-o", model, "--force")
+    assert isinstance(done.exception, UserError) and "is itself read or written" in str(done.exception)
+    assert model.read_bytes() == before
+
+
+@pytest.mark.kind("E")
+def test_a_folder_that_holds_something_else_is_left_alone(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine", encoding="utf-8")
+    done = _call("pack", model, "-o", tmp_path / "project", "--force")
+    assert isinstance(done.exception, UserError) and "holds README.md" in str(done.exception)
+    assert (tmp_path / "project" / "README.md").read_text(encoding="utf-8") == "mine"
+    for force in ([], ["--force"]):
+        assert _call("pack", model, "-o", tmp_path / "voice", *force).exit_code == 0
+
+
 def test_the_card_tells_ranges_and_terms(model: Path) -> None:
     text = sharing.contents(model)[sharing.CARD].decode()
     assert "| bass | D#2 to D#3 |" in text and "| tenor | not known |" in text

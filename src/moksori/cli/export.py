@@ -26,9 +26,9 @@ def command(
     """
     if onnx.exists() and not onnx.is_dir():
         raise UserError(f"{onnx}: is a file; name a folder with --onnx")
-    there = [name for name in ("voice.json", "decoder.onnx") if (onnx / name).exists()]
+    there = [path for path in (onnx / "voice.json", *sorted(onnx.glob("*.onnx"))) if path.exists()]
     if there and not force:
-        raise UserError(f"{onnx / there[0]}: exists already; use --force to overwrite it, or another folder")
+        raise UserError(f"{there[0]}: exists already; use --force to overwrite it, or another folder")
     from moksori import checkpoint, export, run_files
 
     with resources.as_file(run_files.shipped_voice() if model is None else run_files.model_file(model)) as path:

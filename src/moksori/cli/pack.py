@@ -28,8 +28,12 @@ def pack(
 
     No recording is in it. A voice whose terms are not stated is refused.
     """
-    from moksori import sharing
+    from moksori import ownership, run_files, sharing
 
+    if output.suffix:
+        console.refuse_to_overwrite(output, force, [] if model is None else [run_files.model_file(model)])
+    else:
+        ownership.refuse_foreign(output, sharing.MANIFEST, "a packed voice")
     files = sharing.contents(model, report)
     sharing.write(output, files, is_replaced=force)
     typer.echo(f"{output}: {', '.join(files)}, {sum(map(len, files.values())) / 1e6:.1f} MB")
