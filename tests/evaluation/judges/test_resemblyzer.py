@@ -42,7 +42,7 @@ def test_centroids_are_those_of_training_recordings_and_kept(tiny_corpus: Corpus
     judge = resemblyzer.load_or_fit(tiny_corpus, ignored, _crossings)
     singer = tiny_corpus.singers[1]
     vectors = [
-        _crossings(resemblyzer._prepared(files.read(tiny_corpus.clip_path(recording))))
+        _crossings(resemblyzer.prepared(files.read(tiny_corpus.clip_path(recording))))
         for recording in tiny_corpus.of("train", singer)
     ]
     mean = np.mean(vectors, axis=0)

@@ -51,7 +51,7 @@ class CentroidClassifier:
 
     def similarities(self, clips: Sequence[Clip]) -> Vector:
         """Cosine of the angle to each singer's centroid, `[N, S]`."""
-        vectors = [self._encoder(_prepared(clip)) for clip in clips]
+        vectors = [self._encoder(prepared(clip)) for clip in clips]
         return np.stack(vectors) @ self._centroids.T if vectors else np.zeros((0, len(self.singers)))
 
     def classify(self, clips: Sequence[Clip]) -> list[str]:
@@ -76,7 +76,7 @@ def load_or_fit(corpus: Corpus, progress: OnProgress, encoder: Encoder | None = 
     Raises:
         DataError: a singer has no training recording.
     """
-    encoder = encoder or _resemblyzer()
+    encoder = encoder or load_encoder()
     width = len(encoder(np.full(round(_SHORTEST_SECONDS * _RATE), 0.1, np.float32)))
     kept = _Centroids(len(corpus.singers), width)
     key = {"per_singer": _PER_SINGER, "width": width, "singers": list(corpus.singers)}
@@ -108,14 +108,14 @@ def _centroids(corpus: Corpus, encoder: Encoder, progress: OnProgress) -> Vector
     for recordings in chosen:
         vectors = []
         for recording in recordings:
-            vectors.append(encoder(_prepared(files.read(corpus.clip_path(recording)))))
+            vectors.append(encoder(prepared(files.read(corpus.clip_path(recording)))))
             n_done += 1
             progress(Progress(n_done, sum(map(len, chosen))))
         rows.append(np.mean(vectors, axis=0))
     return np.asarray(rows, np.float64)
 
 
-def _prepared(clip: Clip) -> Samples:
+def prepared(clip: Clip) -> Samples:
     """Mono samples as the encoder likes them; silence stays silence, and gets a name by chance."""
     samples = resample.resample_clip(clip, _RATE).samples
     shortest = round(_SHORTEST_SECONDS * _RATE)
@@ -127,7 +127,8 @@ def _prepared(clip: Clip) -> Samples:
     return samples * np.float32(_PEAK / peak) if peak > _QUIET else samples
 
 
-def _resemblyzer() -> Encoder:
+def load_encoder() -> Encoder:
+    """Resemblyzer, from its package."""
     surroundings.before_numba()  # librosa compiles
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*pkg_resources is deprecated")  # by one of its packages
