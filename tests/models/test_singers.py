@@ -31,6 +31,15 @@ def test_a_mix_of_one_is_that_singer_bit_for_bit(table: SingerTable, name: str, 
     assert torch.equal(table.mix({name: share}), table.table.weight[table.index(name)])
 
 
+def test_a_vector_is_that_of_a_name_or_of_a_mix_and_of_nothing_else(table: SingerTable) -> None:
+    first, second = table.names[:2]
+    assert torch.equal(table.vector(first), table.table.weight[0])
+    assert torch.equal(table.vector({first: 1.0, second: 3.0}), table.mix({first: 1.0, second: 3.0}))
+    assert not table.vector(first).requires_grad
+    with pytest.raises(TypeError, match="singer is 7; expected a name"):
+        table.vector(7)  # type: ignore[arg-type]
+
+
 def test_a_mix_is_linear_in_its_shares(table: SingerTable) -> None:
     ana, kumi, lev = table.table.weight
     torch.testing.assert_close(table.mix({"ana": 0.25, "kumi": 0.75}), 0.25 * ana + 0.75 * kumi)

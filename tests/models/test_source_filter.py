@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moksori.models import synthesiser
+from moksori.audio import features, shapes
+from moksori.models import source_filter, synthesiser
 from moksori.models.source_filter import SourceFilterConfig, SourceFilterDecoder
 from moksori.models.synthesiser import SynthesiserConfig
 
@@ -75,3 +76,36 @@ class TestDecoder:
 def test_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least|odd"):
         SourceFilterConfig(**wrong)
+
+
+def test_the_net_of_a_detail_path_gets_the_gain_from_minus_one_to_one_and_corrects_by_the_formula(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Shape = (1 - gain) * the voice's mean + gain * what passes + correction, all of it smooth at gain 1."""
+    config = SourceFilterConfig(channels=8, layers=2, has_detail=True, n_bands=features.N_BANDS)
+    decoder = SourceFilterDecoder(config, latent_channels=4, singer_channels=3)
+    n_values, n_frames = 2 * features.N_BANDS, 6
+    generator = torch.Generator().manual_seed(0)
+    said = torch.randn(3, n_values, n_frames, generator=generator)
+    heard: list[torch.Tensor] = []
+
+    def net(z: torch.Tensor, conditioning: list[torch.Tensor], singer: torch.Tensor) -> torch.Tensor:
+        heard.extend(conditioning)
+        assert singer.shape == (3, 3)
+        return said
+
+    monkeypatch.setattr(decoder, "_net", net)
+    f0_hz, level_dbfs = torch.full((3, n_frames), 200.0), torch.full((3, n_frames), -20.0)
+    singer = torch.randn(3, 3 + n_values, generator=generator)
+    passing = torch.randn(3, n_values, n_frames, generator=generator)
+    gain = torch.tensor([0.0, 0.5, 1.0])
+    found = decoder.corrected(torch.zeros(3, 4, n_frames), f0_hz, level_dbfs, singer, passing, gain)
+    melody, detail, channel = heard
+    mean = shapes.by_frame(singer[:, 3:, None], f0_hz)
+    assert melody.shape == (3, 3, n_frames)
+    assert channel[:, 0].tolist() == [[-1.0] * n_frames, [0.0] * n_frames, [1.0] * n_frames]
+    assert torch.allclose(detail, gain[:, None, None] * (passing - mean))
+    assert torch.allclose(found[0], mean[0] + said[0], atol=1e-5)  # gain 0: all is the net's, however fine
+    fine = found[2] - passing[2]
+    halves = [shapes.smooth(part, source_filter._N_CORRECTED) for part in said[2].chunk(2, dim=0)]
+    assert torch.allclose(fine, torch.cat(halves), atol=1e-5)  # gain 1: only what is smooth of it
