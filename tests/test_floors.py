@@ -53,7 +53,7 @@ ORDER = {
     "workers": "places pool actors",
     "audio": (
         "clip frames mels mulaw bands traces highpass level mixdown parts containers files resample spectral "
-        "whisper_mel levelling pitch f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes "
+        "whisper_mel levelling pitch phase f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes "
         "features transposition breaths mark live_pitch polyphony reverberation signals"
     ),
     "data": (
