@@ -83,7 +83,7 @@ def recipe(form: str, n_steps: int) -> Recipe:
 
 
 def train(corpus: Corpus, run: Path, form: str, n_steps: int) -> float:
-    """Train a form, or go on with it; seconds of the processor, of this call."""
+    """Train a form, or go on with it; seconds of the processor, of this call alone."""
     began = time.process_time()
     options = RunOptions(0, licence_note="For a measurement.", software=f"moksori {moksori.__version__}")
     trainer = open_run(RunFolder(run), corpus, recipe(form, n_steps), options)
@@ -128,12 +128,12 @@ def table(found: dict[str, dict[str, float]]) -> str:
     """Markdown."""
     columns = [f"{move:+g}, {temperature:g}" for temperature in TEMPERATURES for move in MOVED_SEMITONES]
     lines = [
-        f"| conditioned on | steps | CPU s | loss | {' | '.join(columns)} |",
-        "| --- " * (4 + len(columns)) + "|",
+        f"| conditioned on | steps | CPU s | {' | '.join(columns)} |",
+        "| --- " * (3 + len(columns)) + "|",
     ]
     for form, row in found.items():
         cells = [f"{row[column]:.2f}" if column in row else "–" for column in columns]
-        start = f"| {form} | {row['steps']:.0f} | {row['cpu']:.0f} | {row['loss']:.3f} |"
+        start = f"| {form} | {row['steps']:.0f} | {row['cpu']:.0f} |"
         lines.append(f"{start} {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -155,7 +155,7 @@ def main() -> None:
         if found.get(form, {}).get("steps") == given.steps:
             continue
         cpu = train(corpus, run, form, given.steps)
-        row = {"steps": float(given.steps), "cpu": cpu, "loss": moksori.load_wavenet(run).provenance.figures["loss"]}
+        row = {"steps": float(given.steps), "cpu": cpu}
         for temperature in TEMPERATURES:
             for move, share in followed(run, sources, temperature).items():
                 row[f"{move}, {temperature:g}"] = share
