@@ -154,11 +154,17 @@ def test_conversions_that_others_make_for_judges_are_those_of_the_voice(
         folder = tmp_path / str(ray)
         chosen = pairs.held_out(tiny_corpus, "test", 1, folder, Texts.load(None))
         chosen = [replace(pair, target_singer={"bass": "bass"}.get(pair.target_singer, "tenor")) for pair in chosen]
-        with catalogue.files_converter(ray, swift_file, voice, [folder]) as convert_files:
+        with catalogue.files_converter(ray, swift_file, voice, [folder], 2) as convert_files:
             assert (convert_files is None) is (ray is None)
             conversions.convert(voice, chosen, folder, Options(), lambda progress: None, "", convert_files)
         found[ray] = content(folder)
     assert found[None] == found["local"] and len(found[None]) == len(chosen) > 1
+
+
+@pytest.mark.parametrize("ray", [[], ["--ray", "off"]])
+def test_workers_of_an_evaluation_are_rays(moksori: Moksori, tmp_path: Path, ray: list[str]) -> None:
+    done = moksori("evaluate", "model.safetensors", tmp_path, "-o", tmp_path / "out", "--workers", 2, *ray)
+    assert done.code == 1 and "--workers is for Ray's; add --ray local" in done.err
 
 
 @pytest.fixture(scope="module")

@@ -177,3 +177,18 @@ def test_every_parameter_has_exactly_one_learner(tiny_model: Autoencoder) -> Non
 def test_a_negative_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="clip_value"):
         OptimiserConfig(clip_value=-1.0)
+
+
+def test_a_row_without_a_gradient_goes_on_by_its_momentum_and_one_that_never_had_any_stays() -> None:
+    """The law of the singers' table: Adam is dense, so a singer who is not in a batch moves by the batches before.
+
+    After a gradient g and then none, Adam's means are b1 / (1 + b1) g and b2 / (1 + b2) g^2, unbiased: on paper a step
+    of 0.1 * (0.9 / 1.9) / sqrt(0.999 / 1.999) = 0.0670058. A lazy Adam, of touched rows alone, would not move.
+    """
+    table = nn.Parameter(torch.ones(3, 2))
+    learner = Learner([("table", table)], OptimiserConfig(LearningRateConfig(0.1, 1.0, 1)))
+    for step, singers in enumerate(([0, 1], [1])):
+        learner.step(learner.gradients((2.0 * table[singers]).sum()), step)
+    assert torch.equal(table.detach()[2], torch.ones(2))
+    torch.testing.assert_close(table.detach()[0], torch.full((2,), 1.0 - 0.1 - 0.0670058), atol=2e-6, rtol=0)
+    torch.testing.assert_close(table.detach()[1], torch.full((2,), 1.0 - 0.1 - 0.1), atol=2e-6, rtol=0)

@@ -71,7 +71,7 @@ def pool(ray: str, workers: int, *, is_on_gpu: bool = False) -> Iterator[Pool]:
 
 @contextlib.contextmanager
 def files_converter(
-    ray: str | None, model: Path, voice: Voice, folders: Sequence[Path]
+    ray: str | None, model: Path, voice: Voice, folders: Sequence[Path], workers: int = 0
 ) -> Iterator[FilesConverter | None]:
     """Who converts files for somebody else: Ray's actors, or None for the voice itself.
 
@@ -85,7 +85,7 @@ def files_converter(
         return
     for folder in folders:
         console.make_folder(folder)
-    with pool(str(ray), 0) as who:
+    with pool(str(ray), workers) as who:
         together = catalogue.songs_together(voice)
         yield catalogue.files_by(who, _content(model), "cpu", folders, together=together)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PLAYERS = 24  # pairs to listen to in a page
 
 # Options that mean nothing where no report is written, or where the conversions were made by others.
-_OF_CONVERSIONS = ("ray", "clips", "pairs", "parallel", "songs", "transpose", "temperature", "backend")
+_OF_CONVERSIONS = ("ray", "workers", "clips", "pairs", "parallel", "songs", "transpose", "temperature", "backend")
 _OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players", "whisper", "language")
 
 
@@ -118,6 +118,7 @@ def command(
             help="Conversions are made by Ray: auto (the cluster that runs), local, or a cluster's address; off: here.",
         ),
     ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="With --ray: how many; 0 for one each core.")] = 0,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Replace the report of another evaluation, or one that was edited.")
     ] = False,
@@ -135,6 +136,8 @@ def command(
     say = Words(languages.choose(lang))
     if listed and clips:
         raise UserError("--pairs says what is converted, --clips how much of all; leave one of them out")
+    if workers and ray in (None, catalogue.OFF):
+        raise UserError("--workers is for Ray's; add --ray local, or leave it out")
     if len(paths) != (1 if conversions else 2):
         raise UserError(
             "expected `moksori evaluate MODEL DATA`, or `moksori evaluate DATA --conversions FOLDER`; "
@@ -193,7 +196,9 @@ def command(
                 conversions, corpus, output, origin, progress, options=options, texts=known
             )
         else:
-            report = judge(paths[0], corpus, output, given, progress, options, known, parallel, songs, listed, ray)
+            report = judge(
+                paths[0], corpus, output, given, progress, options, known, parallel, songs, listed, ray, workers
+            )
     show(report, output, players, say, as_json=as_json)
 
 
@@ -221,6 +226,7 @@ def judge(
     songs: Path | None = None,
     listed: Path | None = None,
     ray: str | None = None,
+    workers: int = 0,
 ) -> Report:
     """Judge a model file, or the model of a run; conversions are made by Ray where it is asked for."""
     import moksori
@@ -228,7 +234,7 @@ def judge(
     from moksori.evaluation.conversions import Options
 
     run, voice = model if model.is_dir() else None, moksori.load(model)
-    with catalogue.files_converter(ray, model, voice, [corpus.folder, output]) as convert_files:
+    with catalogue.files_converter(ray, model, voice, [corpus.folder, output], workers) as convert_files:
         return runner.evaluate_voice(
             voice,
             corpus,
