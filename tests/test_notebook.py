@@ -46,7 +46,7 @@ def test_cells_run_and_show_a_voice_players_and_shapes(tmp_path: Path, monkeypat
     assert isinstance(inside, dict) and inside["envelopes differ by, nepers"] > 0
 
 
-@pytest.mark.slow  # some 2 minutes of one core; judges that are taught to the end alone took longer
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_judges")
 def test_slow_cells_run_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

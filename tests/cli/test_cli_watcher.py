@@ -10,7 +10,7 @@ import terminals
 from moksori.cli import watcher
 from moksori.cli.watcher import Watcher
 from moksori.training import recipe as recipes
-from moksori.training.logging.events import Logged, Resumed, Stepped
+from moksori.training.logging.events import Logged, Resumed, Scored, Stepped
 from moksori.training.loop import Budget
 
 LOSSES = {"adversarial": 0.693, "classifier": 1.099, "confusion": 1.098, "cycle": 0.532, "reconstruction": 2.345}
@@ -87,3 +87,17 @@ def test_a_plain_stream_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> 
     assert told == [told[0]], "one line in half a minute"
     assert told[0].startswith("step 10  adversarial 0.693")
     assert told[0].endswith("9 min left")
+
+
+def test_the_first_scores_of_a_voice_that_is_not_usable_say_what_they_are_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After 29 steps it said: heard as the target 100 %; of two singers, that is soon reached."""
+    seen = Watcher(Budget(10**4), recipes.load("swift"), 2, "per band", lambda: 0.0)
+    for step in (29, 60, 4600):
+        seen.tell(Scored(step, {"identified": 1.0}, 0.9, is_best=step == 29))
+    seen.tell(Resumed(4600, 9.0))
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("step 29: heard as the target 100%") and told[0].endswith("best so far")
+    assert "no grade; moksori evaluate gives one" in told[1]
+    assert [line.split(":")[0] for line in told[2:4]] == ["step 60", "step 4600"]

@@ -108,7 +108,7 @@ class Watcher:
         self._bar.add_task("training", total=None)
         self._step, self._seconds, self._updated_at = 0, 0.0, now()
         self._n_here, self._paced = 0, (0, 0.0)  # steps of this sitting; step and seconds after the warm-up
-        self._figures = ""
+        self._figures, self._is_scored = "", False
         self._next_line_seconds = 0.0
 
     def tell(self, event: Event) -> None:
@@ -134,6 +134,9 @@ class Watcher:
             case events.Scored():
                 scores = "  ".join(f"{SCORES[name]} {value:.0%}" for name, value in event.scores.items())
                 self._say(f"step {event.step}: {scores}{'  best so far' if event.is_best else ''}")
+                if not self._is_scored and event.step < self._recipe.loop.usable_steps:
+                    self._say("  these scores choose the best model, and are no grade; moksori evaluate gives one")
+                self._is_scored = True
             case events.RolledBack():
                 self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
             case events.Unrecorded():
