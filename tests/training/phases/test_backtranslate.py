@@ -229,7 +229,7 @@ def test_a_run_resumes_bit_for_bit_in_the_middle_of_phase_2(
         return _state_after(RunFolder(tmp_path / name), tiny_corpus, recipe, *map(Budget, steps))
 
     straight, resumed = state_after("straight", 20), state_after("resumed", 10, 20)  # 10 is two steps into a pool
-    assert "phase back-translation|heard" in straight
+    assert "phase back-translation|inputs" in straight
     _assert_same(straight, resumed)
 
 
@@ -312,7 +312,7 @@ def test_a_run_that_shares_its_phase_1_with_another_is_the_run_it_would_be_alone
     branched = _state_after(branch, tiny_corpus, plain, Budget(16))
     _assert_same(branched, _state_after(RunFolder(tmp_path / "alone"), tiny_corpus, plain, Budget(16)))
     whole = _state_after(trunk, tiny_corpus, full, Budget(16))
-    assert not torch.equal(whole["phase back-translation|heard"], branched["phase back-translation|heard"])
+    assert not torch.equal(whole["phase back-translation|inputs"], branched["phase back-translation|inputs"])
 
 
 @pytest.mark.slow
@@ -350,4 +350,4 @@ def test_the_published_system_goes_through_both_phases_at_its_own_size(tiny_corp
     assert seen[0].losses["reconstruction"] == pytest.approx(math.log(256), abs=0.3)
     found = folder.load_state()
     assert found is not None
-    assert found[0]["phase back-translation|heard"].shape == (2, 2, 1600)
+    assert found[0]["phase back-translation|inputs"].shape == (2, 2, 1600)
