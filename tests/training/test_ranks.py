@@ -18,8 +18,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from moksori.data import threads
 from moksori.data.corpus import Corpus
 from moksori.errors import UserError
+from moksori.models.autoencoder import ModelConfig
 from moksori.training import run, shards
 from moksori.training.folder import RunFolder
 from moksori.training.logging import journal
@@ -103,7 +105,8 @@ def one_draws_weights_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["codes", "features"])
 def recipe(request: pytest.FixtureRequest, tiny_recipe: Recipe, tiny_swift_recipe: Recipe) -> Recipe:
     """Four parts to share, phase 2 from step 2 on, with pools of two batches; every loss is logged."""
-    chosen = tiny_recipe if request.param == "codes" else tiny_swift_recipe
+    medium, _, precision = request.param.partition(" in ")
+    chosen = replace(tiny_recipe if medium == "codes" else tiny_swift_recipe, precision=precision or "float32")
     turns = replace(chosen.back_translation, start="step", start_step=2, refresh_every_steps=4, pool_batches=2, uses=1)
     loop = replace(chosen.loop, log_every_steps=1, validate_every_steps=3, save_every_steps=3, score_every_steps=0)
     return replace(chosen, segments=replace(chosen.segments, shards=4), back_translation=turns, loop=loop)
@@ -158,6 +161,9 @@ def test_one_two_and_four_ranks_have_the_same_curve_in_both_phases_and_one_has_t
         assert all(torch.equal(weights[0], other) for other in weights)  # nobody drifts
     expected = curve(tmp_path / "1")
     assert {"reconstruction", "back-translation"} == {row[1] for row in expected}
+    adversaries = {learner for learner in groups[2][0].learners if learner != "autoencoder"}
+    assert adversaries == ({"classifier"} if isinstance(recipe.model, ModelConfig) else {"classifier", "critic"})
+    assert {"confusion", "classifier"} <= {row[2] for row in expected}  # the adversaries' own losses, too
     assert [row[0] for row in expected] == sorted(row[0] for row in expected) and expected[-1][0] == 5
     assert_same_curve(curve(tmp_path / "2"), expected)
     assert_same_curve(curve(tmp_path / "4"), expected)
@@ -169,6 +175,30 @@ def test_one_two_and_four_ranks_have_the_same_curve_in_both_phases_and_one_has_t
     assert_same_curve(curve(tmp_path / "alone"), expected, 1e-6)  # losses are told in float32
     for own, other in zip(alone.model.parameters(), groups[1][0].model.parameters(), strict=True):
         assert torch.equal(own, other)
+
+
+@pytest.mark.parametrize("recipe", ["codes in bfloat16", "features in bfloat16"], indirect=True)
+def test_in_half_precision_ranks_have_one_curve_up_to_its_rounding(train: Train, tmp_path: Path) -> None:
+    """A weight that differs in its last bit may be rounded the other way, by one part in 256."""
+    for world in (1, 2):
+        trainers = train(str(world), world, 4)
+        assert all(trainer.team.is_half for trainer in trainers)
+    expected = curve(tmp_path / "1")
+    assert_same_curve([row for row in curve(tmp_path / "2") if row[0] == 1], [row for row in expected if row[0] == 1])
+    assert_same_curve(curve(tmp_path / "2"), expected, 0.05)
+
+
+@pytest.mark.parametrize("recipe", ["codes"], indirect=True)
+def test_gradients_that_one_thread_accumulates_are_those_of_four(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for n_cores in (1, 4):
+        monkeypatch.setattr(threads, "n_cores", lambda n=n_cores: n)
+        (trainer,) = train(str(n_cores), 1, 4)
+        assert len(trainer.team._threads) == (n_cores if n_cores > 1 else 0)
+        weights.append(torch.cat([p.detach().reshape(-1) for p in trainer.model.parameters()]))
+    assert torch.equal(*weights)
 
 
 @pytest.mark.parametrize("recipe", ["codes"], indirect=True)
