@@ -173,7 +173,7 @@ def test_a_recipe_can_be_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_shipped_recipes() -> None:
-    with pytest.raises(UserError, match=r"no recipe named 'huge'.*paper, small, smoke"):
+    with pytest.raises(UserError, match=r"no recipe named 'huge'.*paper, phase, small, smoke"):
         recipes.load("huge")
 
 
