@@ -281,8 +281,8 @@ def _share(separator: Separator, magnitudes: Tensor) -> Tensor:
     """
     n_channels = magnitudes.shape[0]
     two = magnitudes if n_channels == 2 else magnitudes.mean(dim=0, keepdim=True).expand(2, -1, -1)
-    magnitudes = two[:, :N_BINS].transpose(1, 2)[None]  # [1, 2, N_FRAMES, N_BINS]
-    share = separator(magnitudes)[0].transpose(1, 2)
+    seen = two[:, :N_BINS].transpose(1, 2)[None]  # [1, 2, N_FRAMES, N_BINS]
+    share = separator(seen)[0].transpose(1, 2)
     if n_channels != 2:
         share = share.mean(dim=0, keepdim=True).expand(n_channels, -1, -1)
     return functional.pad(share, (0, 0, 0, magnitudes.shape[1] - N_BINS))
