@@ -89,6 +89,9 @@ def horizon_text(speed: float, until: int, budget: Budget, found: list[Milestone
     return lines
 
 
+_NO_GRADE = "  these scores choose the best model, and are no grade; moksori evaluate gives one"
+
+
 class Watcher:
     """Shows a person how training goes."""
 
@@ -135,7 +138,7 @@ class Watcher:
                 scores = "  ".join(f"{SCORES[name]} {value:.0%}" for name, value in event.scores.items())
                 self._say(f"step {event.step}: {scores}{'  best so far' if event.is_best else ''}")
                 if not self._is_scored and event.step < self._recipe.loop.usable_steps:
-                    self._say("  these scores choose the best model, and are no grade; moksori evaluate gives one")
+                    self._say(_NO_GRADE)
                 self._is_scored = True
             case events.RolledBack():
                 self._say(f"step {event.step}: {event.reason}; back to step {event.to_step}, with other batches")
