@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from moksori.training.recipe import Recipe
 
 SCORES = {"identified": "heard as the target", "melody": "pitch right", "content": "moves as the source does"}
+_NO_GRADE = "  these scores choose the best model, and are no grade; moksori evaluate gives one"
 _PACE_STEPS = 20  # after so many the speed is told, and when what will be reached
 _WARM_UP_STEPS = 2  # the first ones load, compile and fill caches
 _BAR = (10, 40)  # columns, at least and at most
@@ -87,9 +88,6 @@ def horizon_text(speed: float, until: int, budget: Budget, found: list[Milestone
             f"  in {when}: {names[place.name]} (step {place.step}){'' if place.is_within else ', after the end'}"
         )
     return lines
-
-
-_NO_GRADE = "  these scores choose the best model, and are no grade; moksori evaluate gives one"
 
 
 class Watcher:
