@@ -414,3 +414,15 @@ def test_a_long_song_passes_in_bounded_memory(tmp_path: Path) -> None:
     assert writer.n_samples == 300 * 16000
     assert meter.result().n_samples == 300 * 24000
     assert peak_bytes < 5e6  # the whole song would be 29 MB
+
+
+def test_an_interruption_while_a_file_is_opened_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come between the hidden file's making and the first sample."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(soundfile, "SoundFile", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.Writer(tmp_path / "song.wav", 8000, 1):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -310,7 +310,14 @@ class Writer:
 
     def __enter__(self) -> Writer:
         _check_destination(self.path)
-        encoding = self._encoding
+        try:
+            self._open(self._encoding)
+        except BaseException:  # Ctrl-C in here as well
+            self._part.unlink(missing_ok=True)
+            raise
+        return self
+
+    def _open(self, encoding: Encoding) -> None:
         try:
             open(self._part, "xb").close()  # libsndfile would only say "System error"
         except OSError as error:
@@ -329,7 +336,6 @@ class Writer:
                 compression_level=_FINEST if encoding.subtype in _LOSSY else None,
             )
         except (soundfile.SoundFileError, ValueError) as error:
-            self._part.unlink(missing_ok=True)
             raise AudioFileError(
                 f"{self.path}: cannot write {encoding.format}/{encoding.subtype} with {self._n_channels} channel(s) at "
                 f"{self._sample_rate} Hz ({_reason(error)}); wav and flac take nearly every rate"
@@ -338,7 +344,6 @@ class Writer:
             with contextlib.suppress(soundfile.SoundFileError):  # a format without room for words
                 self._file.comment = self._comment
         _forbid_seeking(self._file)
-        return self
 
     def write(self, block: Samples) -> None:
         """Append samples, float32 `[n, n_channels]`."""
