@@ -10,6 +10,7 @@ import pytest
 import torch
 from running import trained
 
+from moksori import checkpoint
 from moksori.audio import bands, files, resample
 from moksori.audio.clip import Clip
 from moksori.checkpoint import Provenance
@@ -17,6 +18,7 @@ from moksori.conversion import ConvertOptions, Voice
 from moksori.data.corpus import Corpus
 from moksori.data.segments import SegmentTable, layout, open_codes
 from moksori.generation.songs.chunks import ChunkConfig
+from moksori.models import kinds, roster
 from moksori.models.autoencoder import Autoencoder, ModelConfig
 from moksori.models.encoder import EncoderConfig, SpectralEncoder
 from moksori.models.solo import SoloConfig
@@ -220,3 +222,19 @@ def test_what_bands_can_say_of_a_clip_is_the_clip(model: Autoencoder) -> None:
     middle = slice(50, -50)
     error = np.square(said.samples - clip.samples)[middle].mean() / np.square(clip.samples)[middle].mean()
     assert 10 * np.log10(error) < -30
+
+
+def test_a_model_with_a_spectral_encoder_is_read_as_it_was_written(recipe: Recipe, tmp_path: Path) -> None:
+    """Its file has no mel filterbank: that is made anew, with numbers in it."""
+    model = kinds.build(recipe.model, ["mina", "minho"])
+    checkpoint.write_model(tmp_path / "voice.safetensors", model, Provenance())
+    read, _ = checkpoint.read_model(tmp_path / "voice.safetensors")
+    codes = torch.randint(0, 256, (1, 10 * HOP * 4), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(read.encode(codes), model.eval().encode(codes))  # type: ignore[operator]
+    copy = roster.with_singers(read, {"mina": "mina"})
+    assert torch.equal(copy.encode(codes), read.encode(codes))  # type: ignore[operator]
+
+
+def test_windows_that_no_ear_needs_are_refused() -> None:
+    with pytest.raises(ValueError, match="window_samples is at most"):
+        EncoderConfig(window_samples=1 << 30, n_mels=20)

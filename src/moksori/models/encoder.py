@@ -15,6 +15,9 @@ from moksori.models import conditions
 from moksori.models.layers import CentredResidual
 from moksori.models.mel_encoder import MelEncoder, MelEncoderConfig
 
+_LONGEST_WINDOW = 1 << 15  # samples; a header may ask for any
+_MOST_MELS = 512
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -46,6 +49,10 @@ class EncoderConfig:
             raise ValueError(
                 f"encoder window_samples and untaught_frames are at least 0, n_mels and pool_frames at least 1, and "
                 f"pool_frames divides hop_samples: {self}"
+            )
+        if self.window_samples > _LONGEST_WINDOW or self.n_mels > _MOST_MELS:
+            raise ValueError(
+                f"encoder window_samples is at most {_LONGEST_WINDOW}, n_mels at most {_MOST_MELS}: {self}"
             )
 
     @property
@@ -142,7 +149,8 @@ class SpectralEncoder(nn.Module):
         )
         self.net = MelEncoder(config.net, config.n_mels)
         self.filterbank: Tensor
-        self.register_buffer("filterbank", spectral.mel_filterbank(self.spectral), persistent=False)
+        with torch.device("cpu"):  # a model file is first read into shapes without numbers, and these are not in it
+            self.register_buffer("filterbank", spectral.mel_filterbank(self.spectral), persistent=False)
 
     @torch.no_grad()
     def log_mels(self, codes: Tensor) -> Tensor:
