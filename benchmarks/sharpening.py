@@ -27,7 +27,6 @@ from moksori.evaluation.judges import distill_mos, resemblyzer, whisper
 from moksori.models import kinds
 
 N_RECORDINGS = 30  # of each singer, of whose vectors the mean is taken
-LATE_SECONDS = 1.26  # by how much the source is late where content is sought, see docs/log.md
 
 Vector = npt.NDArray[np.float64]
 
@@ -82,7 +81,7 @@ class Judges:
 
     def scores(self, song: Clip, conversion: Clip, target: str) -> list[float]:
         """DistillMOS, content kept, whether the target is heard, whether the source is nearer, cosine to the target."""
-        late, sung = self._whisper.encode(song, late_seconds=LATE_SECONDS), self._whisper.encode(conversion)
+        late, sung = self._whisper.encode(song, whisper.LATE_SECONDS), self._whisper.encode(conversion)
         vector = self._vector(conversion)
         near = {name: float(vector @ centroid) for name, centroid in self._centroids.items()}
         found = self._mos.score(conversion), whisper.content_kept(late, sung)
@@ -94,8 +93,7 @@ class Judges:
         ]
 
     def _vector(self, clip: Clip) -> Vector:
-        vector = self._encoder(resemblyzer.prepared(clip))
-        return vector / np.linalg.norm(vector)
+        return self._encoder(resemblyzer.prepared(clip))
 
     def _centroid(self, folder: Path) -> Vector:
         chosen = evenly(sorted(folder.glob("*.flac")), N_RECORDINGS)

@@ -15,12 +15,12 @@ import functools
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from moksori.audio import mels, shapes, spectral
+from moksori.audio.envelopes import EnvelopeConfig
 
 LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
 CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
@@ -56,8 +56,8 @@ class SynthesiserConfig:
         cepstra[1 : _PHASE_WINDOW // 2] *= 2.0
         cepstra[_PHASE_WINDOW // 2 + 1 :] = 0.0
         phase = torch.fft.rfft(cepstra, dim=0).imag / (2.0 * math.pi)  # [bins, bands]
-        bands_hz = torch.from_numpy(mels.to_hz(np.linspace(0.0, mels.of_hz(self.sample_rate / 2), self.n_bands)))
-        place = (bands_hz / bins[1]).clamp(max=len(bins) - 1.0)
+        bands_hz = EnvelopeConfig(self.sample_rate, self.hop_samples, self.n_bands).bands_hz
+        place = (torch.from_numpy(bands_hz) / bins[1]).clamp(max=len(bins) - 1.0)
         return spectral.rows_at(phase, place[:, None]).float()
 
 
