@@ -13,12 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import moksori
-from moksori.audio import files, pitch
+from moksori.audio import files
 from moksori.audio.clip import Clip
-from moksori.audio.pitch import PitchTracker
 from moksori.conversion import ConvertOptions
-
-TOLERANCE_CENTS = 50.0
+from moksori.evaluation.measures import melody
 
 
 def main() -> None:
@@ -41,17 +39,17 @@ def main() -> None:
 
 
 def in_tune(voice: moksori.Voice, song: Clip, singer: str, temperature: float) -> float:
-    """The share of a song's notes whose pitch the conversion has, 0..1."""
+    """The share of a song's voiced frames whose pitch the conversion has, 0..1."""
     options = ConvertOptions(temperature=temperature)
     semitones = voice.transposition(song, singer, options)
     sung = voice.convert(song.samples, song.sample_rate, singer=singer, options=options)
-    track = PitchTracker().track
-    asked, found = track(song), track(Clip(sung.astype(np.float32), song.sample_rate))
-    n_frames = min(len(asked.f0_hz), len(found.f0_hz))
-    asked_hz, found_hz = asked.f0_hz[:n_frames] * 2.0 ** (semitones / 12.0), found.f0_hz[:n_frames]
-    is_note = pitch.is_note(asked)[:n_frames]
-    cents = np.abs(pitch.cents_between(np.maximum(found_hz, 1.0), np.maximum(asked_hz, 1.0)))
-    return float(((found_hz > 0) & (cents < TOLERANCE_CENTS))[is_note].mean())
+    tracker = melody.SwiftF0()
+    kept = melody.measure(
+        tracker.track(song), tracker.track(Clip(sung.astype(np.float32), song.sample_rate)), semitones
+    )
+    if kept is None:
+        raise SystemExit("no voice in the song; give one that is sung from its beginning")
+    return kept.raw_pitch_accuracy
 
 
 if __name__ == "__main__":
