@@ -166,8 +166,7 @@ def expected_dbfs(controls: Controls, config: SynthesiserConfig) -> Tensor:
 
     Harmonics lie f0 apart, so the sum of their powers a^2 / 2 is the mean of the envelope times (rate / 2) / f0.
     """
-    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(controls.harmonics)  # [bins, bands]
-    harmonics, noise = ((read @ torch.exp(2.0 * bands)).mean(dim=1) for bands in (controls.harmonics, controls.noise))
+    harmonics, noise = (_mean_power(bands, config) for bands in (controls.harmonics, controls.noise))
     n_harmonics = config.sample_rate / 2 / controls.f0_hz.clamp(min=LOWEST_HZ) * (controls.f0_hz > 0)
     return 10.0 * torch.log10((harmonics * n_harmonics / 2 + noise).clamp(min=1e-12))
 
@@ -195,14 +194,14 @@ def sharpened(controls: Controls, amount: float, config: SynthesiserConfig) -> C
         return controls
     fine = controls.harmonics - shapes.smooth(controls.harmonics, _N_COARSE)
     higher = controls.harmonics + amount * fine
-    louder = _level_nepers(higher, config) - _level_nepers(controls.harmonics, config)
-    return Controls(controls.f0_hz, higher - louder[:, None], controls.noise)
+    before, after = (_mean_power(bands, config).clamp(min=1e-12) for bands in (controls.harmonics, higher))
+    return Controls(controls.f0_hz, higher - 0.5 * (after / before).log()[:, None], controls.noise)
 
 
-def _level_nepers(harmonics: Tensor, config: SynthesiserConfig) -> Tensor:
-    """Half the log of an envelope's mean power over frequency, `[B, bands, F] -> [B, F]`."""
-    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(harmonics).mean(dim=0)
-    return 0.5 * torch.log(torch.einsum("b,nbf->nf", read, torch.exp(2.0 * harmonics)).clamp(min=1e-12))
+def _mean_power(envelope: Tensor, config: SynthesiserConfig) -> Tensor:
+    """The mean over frequency of the power that a log envelope says, `[B, bands, F] -> [B, F]`."""
+    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(envelope)  # [bins, bands]
+    return (read @ torch.exp(2.0 * envelope)).mean(dim=1)
 
 
 def noise_share(window_samples: int) -> float:
