@@ -63,10 +63,10 @@ def _measure() -> dict[str, tuple[float, float]]:
             # The worker loads torch and the voice in the background, while somebody chooses a song.
             song = _brought(host, SONG.read_bytes())
             found["start until a song is heard"] = (time.perf_counter() - began, _cpu(studio.pid))
-            wish = {"song": song, "shares": {"kumi": 1.0}}
+            asked = {"song": song, "shares": {"kumi": 1.0}}
             preview = f"/api/songs/{song}/preview"
-            found["preview of ten seconds, the first"] = _timed(studio.pid, lambda: _ask(host, "POST", preview, wish))
-            found["preview of ten seconds, again"] = _timed(studio.pid, lambda: _ask(host, "POST", preview, wish))
+            found["preview of ten seconds, the first"] = _timed(studio.pid, lambda: _ask(host, "POST", preview, asked))
+            found["preview of ten seconds, again"] = _timed(studio.pid, lambda: _ask(host, "POST", preview, asked))
             found |= _while_converting(host)
         finally:
             studio.terminate()

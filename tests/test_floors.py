@@ -82,7 +82,10 @@ ORDER = {
     "evaluation.measures": "bootstrap melody sound mel_cepstrum syllables characters harmonics",
     "evaluation.judges": "fitting vowels probe singer resemblyzer whisper distill_mos discriminant panel",
     "evaluation.report": "data verdict next_steps scales gather arms figures pages song_page listening compare",
-    "studio": "words store guard wishes errands worker crew songs jobs voices enrolments trainer trainings app server",
+    "studio": (
+        "words store events uploads guard schemas tasks worker client songs jobs voices enrolments trainer trainings "
+        "app server"
+    ),
 }
 
 # The side room stands beside the house: of the package its studies know only what all stand on, and nobody knows them

@@ -90,7 +90,7 @@ class Served:
             connection.close()
 
     def bring(self, path: Path, name: str | None = None) -> Any:
-        """Upload a song, and wait until it was heard."""
+        """Upload a song, and wait until it was analysed."""
         named = {"X-Name": quote(name or path.name)}
         song = self.ask("POST", "/api/songs", headers=named, raw=path.read_bytes()).json
         return self.wait("/api/songs", song["id"], "ready", "failed")

@@ -135,8 +135,8 @@ def test_singers_are_mixed_by_sliders_and_by_a_point_between_three(page: Any, st
     )  # the corner at the top is the first of the three
     with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/api/jobs")):
         page.click("#convert")
-    wish = studio.ask("GET", "/api/jobs").json[0]["wish"]
-    assert wish["shares"]["kumi"] == shares[1]
+    request = studio.ask("GET", "/api/jobs").json[0]["request"]
+    assert request["shares"]["kumi"] == shares[1]
 
 
 def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
@@ -149,7 +149,7 @@ def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
         lines = studio.ask("GET", f"/api/songs/{song}/melody").body.decode().splitlines()[1:]
         return np.array([float(line.split(",")[1]) for line in lines])
 
-    heard = melody()
+    tracked = melody()
     page.click("#editor summary")
     page.wait_for_selector("#stage.editing")
     page.focus("#melody")
@@ -164,8 +164,8 @@ def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
     # A stroke is saved a quarter of a second after it: the second one by itself, if it is late.
     page.wait_for_timeout(600)
     start, stop = (float(part.split()[0]) for part in page.inner_text("#chosen").split(", ")[1].split(" to "))
-    ratio = melody()[heard > 0] / heard[heard > 0]
-    times = np.flatnonzero(heard > 0) * 0.016
+    ratio = melody()[tracked > 0] / tracked[tracked > 0]
+    times = np.flatnonzero(tracked > 0) * 0.016
     inside = (times >= start - 1e-6) & (times < stop - 1e-6)
     np.testing.assert_allclose(ratio[inside], 2 ** (2 / 12), rtol=1e-4)
     np.testing.assert_allclose(ratio[~inside], 1.0, rtol=1e-4)
@@ -174,7 +174,7 @@ def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
     with page.expect_response(lambda answer: answer.request.method == "PUT"):
         page.keyboard.press("Control+z")
     page.wait_for_timeout(100)
-    np.testing.assert_allclose(melody(), heard, atol=1e-3)
+    np.testing.assert_allclose(melody(), tracked, atol=1e-3)
 
     box = page.locator("#melody").bounding_box()
     with page.expect_response(lambda answer: answer.request.method == "PUT"):  # a stretch, then up
@@ -186,24 +186,24 @@ def test_a_note_is_dragged_undone_and_sung_and_the_melody_goes_out_and_in(
         page.mouse.down()
         page.mouse.move(box["x"] + 300, box["y"] + 60, steps=4)
         page.mouse.up()
-    assert (melody() > heard * 1.05).sum() > 50
+    assert (melody() > tracked * 1.05).sum() > 50
 
     with page.expect_download() as downloading:
         page.click("#melody-out")
     assert downloading.value.suggested_filename == "arirang.f0.csv"
     page.click("#reset")
     page.wait_for_selector("#reset[disabled]")
-    np.testing.assert_allclose(melody(), heard, atol=1e-3)
+    np.testing.assert_allclose(melody(), tracked, atol=1e-3)
     downloading.value.save_as(tmp_path / "edited.f0.csv")
     page.set_input_files("#melody-in", str(tmp_path / "edited.f0.csv"))
     page.wait_for_selector("#reset:not([disabled])")
-    assert (melody() > heard * 1.05).sum() > 50
+    assert (melody() > tracked * 1.05).sum() > 50
 
     (tmp_path / "bad.f0.csv").write_text("0.0,220,1\n0.0,220,1\n", encoding="utf-8")
     page.set_input_files("#melody-in", str(tmp_path / "bad.f0.csv"))
     page.wait_for_selector("#trouble:visible")
     assert page.inner_text("#trouble p").startswith("line 2: time 0 s does not lie after")
-    assert (melody() > heard * 1.05).sum() > 50
+    assert (melody() > tracked * 1.05).sum() > 50
 
 
 def test_octave_errors_are_repaired(page: Any, studio: Served) -> None:

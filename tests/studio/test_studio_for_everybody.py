@@ -36,8 +36,8 @@ def training(studio: Served) -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_wrong_with_any_page(browser: Any, studio: Served, training: str, scheme: str) -> None:
     song = studio.bring(ARIRANG)
-    wish = {"song": song["id"], "shares": {"kumi": 1.0}}
-    studio.wait("/api/jobs", studio.ask("POST", "/api/jobs", wish).json["id"], "done")
+    request = {"song": song["id"], "shares": {"kumi": 1.0}}
+    studio.wait("/api/jobs", studio.ask("POST", "/api/jobs", request).json["id"], "done")
     for page in open_page(browser, studio, color_scheme=scheme, locale="ko" if scheme == "dark" else "en"):
         page.click(f"[data-song='{song['id']}'] .pick")
         page.wait_for_selector("#stage:visible")
@@ -64,7 +64,7 @@ def test_one_singer_is_offered_five_minutes_from_the_shipped_voice_in_their_word
         page.goto(f"{studio.address}train?training={training}")
         until(page, "document.querySelector('#base').value === 'shipped'")
         assert page.input_value("#recipe") == "adapt" and page.input_value("#minutes") == "5"
-        assert "5분이면 내 목소리로" in page.inner_text("#recipe-told")
+        assert "5분이면 내 목소리로" in page.inner_text("#recipe-about")
         assert "목소리에서 학습을 시작합니다" in page.inner_text("#advice")
         assert page.is_disabled("#base option[value=none]")
         page.select_option("#recipe", "small")

@@ -19,9 +19,9 @@ from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.errors import UserError
 from moksori.models.source_filter_model import SourceFilterModel
-from moksori.studio.crew import Crew, Errand
+from moksori.studio.client import OnShare, Task, WorkerClient
 from moksori.studio.enrolments import Enrolments
-from moksori.studio.store import ENROLMENTS, VOICES, Store
+from moksori.studio.store import ENROLMENTS, JOBS, SONGS, TRACKED, VOICES, Store
 from moksori.studio.voices import Voices
 
 BASS = PitchRange(100.0, 150.0, 200.0)
@@ -143,11 +143,11 @@ def test_a_wrong_change_is_refused_and_leaves_nothing(
     assert there() == before
 
 
-class Refusing(Crew):
-    """Says of every errand that the takes are no good."""
+class Refusing(WorkerClient):
+    """Says of every task that the takes are no good."""
 
-    async def send(self, errand: str, lane: str = "now", told: Any = None, **given: Any) -> Errand:
-        raise UserError(f"{given['takes']}/a0.wav: is no sound")
+    async def submit(self, name: str, queue: str = "now", on_share: OnShare | None = None, **arguments: Any) -> Task:
+        raise UserError(f"{arguments['takes']}/a0.wav: is no sound")
 
 
 def test_what_ran_when_the_server_ended_begins_again_and_a_place_without_a_voice_goes(tmp_path: Path) -> None:
@@ -158,13 +158,13 @@ def test_what_ran_when_the_server_ended_begins_again_and_a_place_without_a_voice
     store.new(VOICES, {"name": "", "changes": []})
 
     async def restart() -> None:
-        crew = Refusing()
-        voices = Voices(store, crew, lambda kind, record: None)
+        worker = Refusing()
+        voices = Voices(store, worker, lambda kind, record: None)
         voices.tidy()
         assert [record["id"] for record in voices.names()] == ["shipped"]
-        enrolments = Enrolments(store, crew, voices, lambda kind, record: None)
+        enrolments = Enrolments(store, worker, voices, lambda kind, record: None)
         enrolments.resume()
-        await asyncio.gather(*enrolments._tasks)
+        await asyncio.gather(*enrolments._background)
 
     with ThreadPoolExecutor(1) as pool:  # the browser has the loop of this thread
         pool.submit(asyncio.run, restart()).result()
@@ -177,3 +177,18 @@ def test_a_studio_of_before_opens(tmp_path: Path) -> None:
     for kind in ("songs", "jobs", "voices", "trainings"):
         (tmp_path / kind).mkdir()
     assert Store(tmp_path).all(ENROLMENTS) == []
+
+
+def test_what_earlier_versions_called_otherwise_is_renamed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    song = store.new(SONGS, {"name": "a.wav", "suffix": ".wav", "state": "hearing", "error": ""})
+    ready = store.new(SONGS, {"name": "b.wav", "suffix": ".wav", "state": "ready", "error": ""})
+    (store.folder(SONGS, ready["id"]) / "heard.f0.csv").write_text("a melody", encoding="utf-8")
+    job = store.new(JOBS, {"song": song["id"], "wish": {"shares": {"kumi": 1.0}}, "state": "done"})
+    with Store(tmp_path).lock():
+        pass
+    assert store.known(SONGS, song["id"]) == {**song, "state": "analysing"}
+    assert store.known(SONGS, ready["id"]) == ready
+    assert (store.folder(SONGS, ready["id"]) / TRACKED).read_text(encoding="utf-8") == "a melody"
+    assert store.known(JOBS, job["id"])["request"] == {"shares": {"kumi": 1.0}}
+    assert "wish" not in store.known(JOBS, job["id"])

@@ -23,8 +23,8 @@ from serving import ARIRANG, Served
 from test_studio_convert import open_quietly
 
 from moksori import checkpoint
-from moksori.studio import wishes
-from moksori.studio.crew import Crew
+from moksori.studio import schemas
+from moksori.studio.client import WorkerClient
 from moksori.studio.store import Store
 from moksori.studio.trainings import Trainings
 
@@ -36,8 +36,8 @@ class TestVoices:
     def test_the_shipped_voice_has_a_card_with_singers_ranges_and_terms(self, page: Any) -> None:
         page.click("nav a[href='/voices']")
         page.wait_for_selector("[data-voice=shipped] table")
-        told = page.inner_text("[data-voice=shipped]")
-        assert "kumi" in told and "A3 to D5" in told and "taught" in told and "CC BY 3.0" in told
+        card = page.inner_text("[data-voice=shipped]")
+        assert all(part in card for part in ("kumi", "A3 to D5", "taught", "CC BY 3.0"))
 
     def test_a_model_file_comes_in_sings_goes_out_and_is_removed(
         self, page: Any, studio: Served, tmp_path: Path
@@ -53,13 +53,13 @@ class TestVoices:
         assert (tmp_path / "out.safetensors").read_bytes() == SHIPPED.read_bytes()
         number = card.get_attribute("data-voice")
         song = studio.bring(ARIRANG)
-        wish = {"song": song["id"], "voice": number, "shares": {"kumi": 1.0}}
-        job = studio.ask("POST", "/api/jobs", wish).json
+        request = {"song": song["id"], "voice": number, "shares": {"kumi": 1.0}}
+        job = studio.ask("POST", "/api/jobs", request).json
         assert studio.wait("/api/jobs", job["id"], "done", "failed")["state"] == "done"
         page.on("dialog", lambda dialog: dialog.accept())
         card.locator("button", has_text="Remove").click()
         card.wait_for(state="detached")
-        assert studio.ask("POST", "/api/jobs", wish).status == 404
+        assert studio.ask("POST", "/api/jobs", request).status == 404
 
     def test_what_is_no_voice_is_refused_and_leaves_nothing(self, page: Any, studio: Served, tmp_path: Path) -> None:
         save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
@@ -135,7 +135,7 @@ def test_a_run_of_smoke_outlives_page_and_server_pauses_goes_on_and_sings(browse
 
 def test_a_run_that_stands_tells_the_time_of_its_save(tmp_path: Path) -> None:
     """Once it told that of the last line: what judges had taken after it was spent already when it went on."""
-    trainings = Trainings(Store(tmp_path), Crew(), lambda number: None, lambda kind, record: None)
+    trainings = Trainings(Store(tmp_path), WorkerClient(), lambda number: None, lambda kind, record: None)
     number = trainings.add("a")["id"]
     run = trainings.folder(number) / "run"
     run.mkdir()
@@ -144,9 +144,9 @@ def test_a_run_that_stands_tells_the_time_of_its_save(tmp_path: Path) -> None:
     saved = {"provenance": json.dumps({"steps": 103, "training_seconds": 9.1})}
     save_file({"weight": torch.zeros(1)}, run / "model.safetensors", metadata=saved)
     for state, found in (("running", (100, 2.4)), ("paused", (103, 9.1))):
-        trainings._store.put("trainings", {**trainings.get(number), "state": state, "wish": {"minutes": 1}})
-        told = trainings.told(number)
-        assert (told["step"], told["seconds"]) == found
+        trainings._store.put("trainings", {**trainings.get(number), "state": state, "request": {"minutes": 1}})
+        now = trainings.details(number)
+        assert (now["step"], now["seconds"]) == found
 
 
 @pytest.mark.parametrize(
@@ -170,17 +170,17 @@ def test_a_training_begins_from_the_voice_that_was_chosen(
 
     monkeypatch.setattr(subprocess, "Popen", Begun)
     paths = {"shipped": None, "mine": "/voices/mine"}
-    trainings = Trainings(Store(tmp_path), Crew(), paths.__getitem__, lambda kind, record: None)
+    trainings = Trainings(Store(tmp_path), WorkerClient(), paths.__getitem__, lambda kind, record: None)
     number = trainings.add("a")["id"]
     trainings._store.put("trainings", {**trainings.get(number), "doctor": {}})
-    trainings.start(number, wishes.training_wish(asked))
+    trainings.start(number, schemas.parse(schemas.TrainingRequest, asked))
     (command,) = begun
     at = command.index("--recipe")
     assert command[at : at + len(given)] == given
     # A run that has begun knows what it began from.
     (trainings.folder(number) / "run").mkdir()
     (trainings.folder(number) / "run" / "recipe.toml").touch()
-    trainings.start(number, wishes.training_wish(asked))
+    trainings.start(number, schemas.parse(schemas.TrainingRequest, asked))
     assert "--from" not in begun[1] and begun[1][begun[1].index("--recipe") + 1].endswith("recipe.toml")
 
 
@@ -209,8 +209,8 @@ class TestTakes:
             assert not list((studio.folder / "trainings" / training).glob("takes/*"))
 
     def test_nothing_starts_before_the_doctor_has_seen_it(self, studio: Served, training: str) -> None:
-        wish = {"recipe": "smoke", "minutes": 1}
-        assert studio.ask("POST", f"/api/trainings/{training}/start", wish).status == 409
+        request = {"recipe": "smoke", "minutes": 1}
+        assert studio.ask("POST", f"/api/trainings/{training}/start", request).status == 409
         assert studio.ask("POST", f"/api/trainings/{training}/check").status == 400
         wrong = studio.ask("POST", f"/api/trainings/{training}/start", {"recipe": "/etc/passwd", "minutes": 1})
         assert wrong.status == 400 and "expected one of adapt" in wrong.json["error"]
@@ -283,7 +283,7 @@ def test_a_probe_reads_who_sings_from_the_sound_and_less_from_the_latent(
 
 
 def test_what_a_run_kept_of_the_confusion_network_is_told(tmp_path: Path) -> None:
-    trainings = Trainings(Store(tmp_path), Crew(), lambda number: None, lambda kind, record: None)
+    trainings = Trainings(Store(tmp_path), WorkerClient(), lambda number: None, lambda kind, record: None)
     number = trainings.add("a")["id"]
     run = trainings.folder(number) / "run"
     run.mkdir()
@@ -292,7 +292,7 @@ def test_what_a_run_kept_of_the_confusion_network_is_told(tmp_path: Path) -> Non
     ]
     lines.insert(1, {"event": "losses", "step": 30, "losses": {"reconstruction": 1.0}, "seconds": 1.0})
     (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    assert trainings.told(number)["adversary"] == [[20, 0.2], [40, 0.4]]
-    assert trainings.told(number)["usable_steps"] == 0
+    assert trainings.details(number)["adversary"] == [[20, 0.2], [40, 0.4]]
+    assert trainings.details(number)["usable_steps"] == 0
     (run / "recipe.toml").write_text("[loop]\nusable_steps = 100\n", encoding="utf-8")
-    assert trainings.told(number)["usable_steps"] == 100
+    assert trainings.details(number)["usable_steps"] == 100

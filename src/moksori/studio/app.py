@@ -1,4 +1,4 @@
-"""The studio over HTTP: pages, what they ask for, and what is told to them as it happens."""
+"""The ASGI application: routes of pages, of a JSON API, and of server-sent events."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from starlette.staticfiles import StaticFiles
 import moksori
 from moksori import documents, settings
 from moksori.errors import UserError
-from moksori.studio import wishes
-from moksori.studio.crew import Crew
+from moksori.studio import schemas
+from moksori.studio.client import WorkerClient
 from moksori.studio.enrolments import Enrolments
+from moksori.studio.events import Events
 from moksori.studio.jobs import Jobs
-from moksori.studio.songs import JSON_BYTES, Hub, Songs
-from moksori.studio.store import SONGS, Record, Store
+from moksori.studio.songs import Songs
+from moksori.studio.store import SONGS, TRACKED, Record, Store
 from moksori.studio.trainings import Trainings
+from moksori.studio.uploads import JSON_BYTES
 from moksori.studio.voices import REPORT, Voices
 from moksori.studio.words import LANGUAGES, StudioError, all_words, language_for
 
@@ -47,12 +49,12 @@ class Studio:
     """All parts of a studio, and what is asked of them over HTTP."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.hub, self.crew = store, Hub(), Crew()
-        self.songs = Songs(store, self.crew, self.hub.tell)
-        self.voices = Voices(store, self.crew, self.hub.tell)
-        self.enrolments = Enrolments(store, self.crew, self.voices, self.hub.tell)
-        self.trainings = Trainings(store, self.crew, self.voices.path, self.hub.tell)
-        self.jobs = Jobs(store, self.crew, self.songs, self.voices.path, self.hub.tell)
+        self.store, self.events, self.worker = store, Events(), WorkerClient()
+        self.songs = Songs(store, self.worker, self.events.publish)
+        self.voices = Voices(store, self.worker, self.events.publish)
+        self.enrolments = Enrolments(store, self.worker, self.voices, self.events.publish)
+        self.trainings = Trainings(store, self.worker, self.voices.path, self.events.publish)
+        self.jobs = Jobs(store, self.worker, self.songs, self.voices.path, self.events.publish)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -63,11 +65,11 @@ class Studio:
 
     def app(self) -> Starlette:
         """The ASGI application, not guarded yet."""
-        return Starlette(routes=self._routes(), lifespan=self._life, exception_handlers={UserError: _say_what_is_wrong})
+        return Starlette(routes=self._routes(), lifespan=self._life, exception_handlers={UserError: _error_response})
 
     @contextlib.asynccontextmanager
     async def _life(self, app: Starlette) -> AsyncIterator[None]:
-        warm = asyncio.create_task(self.crew.start())
+        warm = asyncio.create_task(self.worker.start())
         self.songs.resume()
         self.jobs.start()
         self.voices.tidy()
@@ -78,7 +80,7 @@ class Studio:
         await self.enrolments.stop()
         await self.jobs.stop()
         await asyncio.gather(warm, return_exceptions=True)
-        await self.crew.stop()
+        await self.worker.stop()
 
     def _routes(self) -> list[Route | Mount]:
         def route(path: str, handler: Handler, *methods: str) -> Route:
@@ -153,7 +155,7 @@ class Studio:
             nonce=request.scope["nonce"],
             page=name,
             pages=PAGES,
-            recipes=wishes.RECIPES,
+            recipes=schemas.RECIPES,
             version=moksori.__version__,
         )
         return HTMLResponse(content)
@@ -161,8 +163,8 @@ class Studio:
     async def _events(self, request: Request) -> Response:
         """What changes, as server-sent events; a heartbeat tells a page that the studio is still there."""
 
-        async def said() -> AsyncIterator[str]:
-            with self.hub.listen() as queue:
+        async def stream() -> AsyncIterator[str]:
+            with self.events.subscribe() as queue:
                 yield "retry: 1000\n\nevent: hello\ndata: {}\n\n"
                 while True:
                     try:
@@ -171,7 +173,7 @@ class Studio:
                     except TimeoutError:
                         yield ": still here\n\n"
 
-        return StreamingResponse(said(), media_type="text/event-stream")
+        return StreamingResponse(stream(), media_type="text/event-stream")
 
     # Songs
 
@@ -201,9 +203,10 @@ class Studio:
         return _file(self.songs.outline(self._song(request)), "application/json")
 
     async def _melody(self, request: Request) -> Response:
-        """The melody as a file; `?heard` for the one that was heard, whatever was edited."""
+        """The melody as a file; `?tracked` for what the tracker found, whatever was edited."""
         song = self._song(request)
-        path = self.songs.folder(song) / "heard.f0.csv" if "heard" in request.query_params else self.songs.melody(song)
+        is_tracked = "tracked" in request.query_params
+        path = self.songs.folder(song) / TRACKED if is_tracked else self.songs.melody(song)
         name = f"{Path(song['name']).stem}.f0.csv" if "download" in request.query_params else None
         return _file(path, "text/csv; charset=utf-8", name)
 
@@ -214,37 +217,37 @@ class Studio:
         return JSONResponse(await self.songs.repair_melody(self._song(request)))
 
     async def _notes(self, request: Request) -> Response:
-        return JSONResponse(await self.crew.ask("notes", melody=str(self.songs.melody(self._song(request)))))
+        return JSONResponse(await self.worker.call("notes", melody=str(self.songs.melody(self._song(request)))))
 
     async def _forget_melody(self, request: Request) -> Response:
         return JSONResponse(self.songs.forget_melody(self._song(request)))
 
     async def _plan(self, request: Request) -> Response:
-        return JSONResponse(await self._planned(self._song(request), await _wish(request)))
+        return JSONResponse(await self._planned(self._song(request), await _conversion(request)))
 
-    async def _planned(self, song: Record, wish: wishes.Wish) -> dict[str, Any]:
-        return await self.crew.ask(
+    async def _planned(self, song: Record, body: schemas.ConversionRequest) -> dict[str, Any]:
+        return await self.worker.call(
             "plan",
             melody=str(self.songs.melody(song)),
-            voice=self.voices.path(wish.voice),
-            shares=wish.shares,
-            transpose=wish.transpose,
+            voice=self.voices.path(body.voice),
+            shares=body.shares,
+            transpose=body.transpose,
         )
 
     async def _preview(self, request: Request) -> Response:
         """Ten seconds, from where it is loudest or from `?from=`."""
-        song, wish = self._song(request), await _wish(request)
-        planned = await self._planned(song, wish)
+        song, body = self._song(request), await _conversion(request)
+        planned = await self._planned(song, body)
         edited = self.songs.edited(song)
-        answer = await self.crew.ask(
+        answer = await self.worker.call(
             "preview",
             source=str(self.songs.source(song)),
             folder=str(self.songs.folder(song)),
             start_seconds=_start(request, song),
-            voice=self.voices.path(wish.voice),
-            shares=wish.shares,
-            semitones=planned["semitones"] if planned["is_told"] else None,
-            melody=str(edited) if edited is not None and planned["is_told"] else None,
+            voice=self.voices.path(body.voice),
+            shares=body.shares,
+            semitones=planned["semitones"] if planned["is_pitch_conditioned"] else None,
+            melody=str(edited) if edited is not None and planned["is_pitch_conditioned"] else None,
         )
         return JSONResponse({**answer, "semitones": planned["semitones"]})
 
@@ -260,10 +263,10 @@ class Studio:
         return JSONResponse(self.jobs.all())
 
     async def _add_job(self, request: Request) -> Response:
-        wish = await _wish(request)
-        song = self.songs.ready(wish.song)
-        await self._planned(song, wish)  # an unknown singer is told before it waits in a row
-        return JSONResponse(self.jobs.add(wish), 201)
+        body = await _conversion(request)
+        song = self.songs.ready(body.song)
+        await self._planned(song, body)  # an unknown singer is refused before it waits in a queue
+        return JSONResponse(self.jobs.add(body), 201)
 
     async def _remove_job(self, request: Request) -> Response:
         self.jobs.remove(request.path_params["job"])
@@ -286,7 +289,7 @@ class Studio:
         return _file(self.jobs.folder(self.jobs.done(request.path_params["job"])) / "outline.json", "application/json")
 
     async def _job_melody(self, request: Request) -> Response:
-        return _file(self.jobs.folder(self.jobs.done(request.path_params["job"])) / "heard.f0.csv", "text/csv")
+        return _file(self.jobs.folder(self.jobs.done(request.path_params["job"])) / TRACKED, "text/csv")
 
     # Voices
 
@@ -312,8 +315,8 @@ class Studio:
         return answer
 
     async def _change_singers(self, request: Request) -> Response:
-        wish = settings.build(wishes.SingersWish, wishes.table(await _json(request)), "the request")
-        return JSONResponse(await self.voices.change_singers(request.path_params["voice"], wish), 201)
+        body = schemas.parse(schemas.SingersRequest, await _json(request))
+        return JSONResponse(await self.voices.change_singers(request.path_params["voice"], body), 201)
 
     # Enrolments
 
@@ -321,8 +324,8 @@ class Studio:
         return JSONResponse(self.enrolments.all())
 
     async def _add_enrolment(self, request: Request) -> Response:
-        wish = settings.build(wishes.EnrolWish, wishes.table(await _json(request)), "the request")
-        return JSONResponse(await self.enrolments.add(wish), 201)
+        body = schemas.parse(schemas.EnrolmentRequest, await _json(request))
+        return JSONResponse(await self.enrolments.add(body), 201)
 
     async def _add_enrolment_take(self, request: Request) -> Response:
         return JSONResponse(await self.enrolments.add_take(_enrolment(request), request, _name(request)), 201)
@@ -343,12 +346,12 @@ class Studio:
         return JSONResponse(self.trainings.all())
 
     async def _add_training(self, request: Request) -> Response:
-        told = await _json(request)
-        name = told.get("name") if isinstance(told, dict) else None
+        body = await _json(request)
+        name = body.get("name") if isinstance(body, dict) else None
         return JSONResponse(self.trainings.add(name if isinstance(name, str) else ""), 201)
 
     async def _training(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self.trainings.told, request.path_params["training"]))
+        return JSONResponse(await run_in_threadpool(self.trainings.details, request.path_params["training"]))
 
     async def _remove_training(self, request: Request) -> Response:
         self.trainings.remove(request.path_params["training"])
@@ -366,8 +369,8 @@ class Studio:
         return JSONResponse(self.trainings.check(request.path_params["training"]))
 
     async def _start_training(self, request: Request) -> Response:
-        wish = wishes.training_wish(await _json(request))
-        return JSONResponse(self.trainings.start(request.path_params["training"], wish))
+        body = schemas.parse(schemas.TrainingRequest, await _json(request))
+        return JSONResponse(self.trainings.start(request.path_params["training"], body))
 
     async def _pause(self, request: Request) -> Response:
         return JSONResponse(self.trainings.pause(request.path_params["training"]))
@@ -378,18 +381,18 @@ class Studio:
     # Understanding
 
     async def _shares(self, request: Request) -> Response:
-        wish = settings.build(wishes.SharesWish, wishes.table(await _json(request)), "the request")
-        return JSONResponse(await self.crew.ask("shares", **settings.plain(wish)))
+        body = schemas.parse(schemas.MixupRequest, await _json(request))
+        return JSONResponse(await self.worker.call("shares", **settings.plain(body)))
 
     async def _leaks(self, request: Request) -> Response:
-        """What a probe reads; how far it is, is told on the way."""
-        wish = settings.build(wishes.LeaksWish, wishes.table(await _json(request)), "the request")
-        data, voice = self.trainings.data(wish.training), self.voices.path(wish.voice)
+        """What a probe reads; its progress is published on the way."""
+        body = schemas.parse(schemas.LeaksRequest, await _json(request))
+        data, voice = self.trainings.data(body.training), self.voices.path(body.voice)
 
-        def told(share: float) -> None:
-            self.hub.tell("leaks", {"training": wish.training, "voice": wish.voice, "share": share})
+        def on_share(share: float) -> None:
+            self.events.publish("leaks", {"training": body.training, "voice": body.voice, "share": share})
 
-        return JSONResponse(await self.crew.ask("leaks", "data", told, voice=voice, data=str(data)))
+        return JSONResponse(await self.worker.call("leaks", "data", on_share, voice=voice, data=str(data)))
 
 
 def _enrolment(request: Request) -> str:
@@ -419,8 +422,8 @@ async def _json(request: Request) -> Any:
         raise UserError("the request is no JSON") from error
 
 
-async def _wish(request: Request) -> wishes.Wish:
-    return wishes.wish(await _json(request))
+async def _conversion(request: Request) -> schemas.ConversionRequest:
+    return schemas.parse(schemas.ConversionRequest, await _json(request))
 
 
 def _start(request: Request, song: Record) -> float:
@@ -439,7 +442,7 @@ def _file(path: Path, media_type: str | None = None, name: str | None = None) ->
     return FileResponse(path, media_type=kind, filename=name)
 
 
-async def _say_what_is_wrong(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     """An error in words, and its key if the page has words of its own for it."""
     if isinstance(error, StudioError):
         return JSONResponse({"error": str(error), "key": error.key, "values": error.values}, error.status)

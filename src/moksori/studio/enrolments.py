@@ -13,21 +13,22 @@ from typing import Any
 from starlette.requests import Request
 
 from moksori.errors import UserError
-from moksori.studio.crew import Cancelled, Crew, Errand
-from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
+from moksori.studio.client import Cancelled, Task, WorkerClient
+from moksori.studio.events import Publish
+from moksori.studio.schemas import EnrolmentRequest
 from moksori.studio.store import ENROLMENTS, Record, Store, shown_name, singer_name
+from moksori.studio.uploads import SONG_BYTES, checked_suffix, receive
 from moksori.studio.voices import Voices
-from moksori.studio.wishes import EnrolWish
 from moksori.studio.words import StudioError
 
 
 class Enrolments:
     """The enrolments of a studio, done by the worker, one after the other."""
 
-    def __init__(self, store: Store, crew: Crew, voices: Voices, tell: Tell) -> None:
-        self._store, self._crew, self._voices, self._tell = store, crew, voices, tell
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[str, Errand] = {}
+    def __init__(self, store: Store, worker: WorkerClient, voices: Voices, publish: Publish) -> None:
+        self._store, self._worker, self._voices, self._publish = store, worker, voices, publish
+        self._background: set[asyncio.Task[None]] = set()
+        self._running: dict[str, Task] = {}
         self._shares: dict[str, float] = {}
 
     def resume(self) -> None:
@@ -38,25 +39,25 @@ class Enrolments:
 
     async def stop(self) -> None:
         """Leave what is under way as it is on the disk, for the next start."""
-        for task in list(self._tasks):
+        for task in list(self._background):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     def all(self) -> list[Record]:
         """All enrolments that are not done, the newest first, with how far they are."""
-        return [self._told(record) for record in self._store.all(ENROLMENTS)]
+        return [self._with_progress(record) for record in self._store.all(ENROLMENTS)]
 
-    async def add(self, wish: EnrolWish) -> Record:
+    async def add(self, request: EnrolmentRequest) -> Record:
         """Ask for a singer to be taken up; takes and the start come afterwards.
 
         Raises:
             StudioError: no such voice, the singer's name cannot be one, or the voice has a singer of that name.
         """
-        singer = singer_name(wish.singer)
-        if singer in (await self._voices.card(wish.voice))["singers"]:
+        singer = singer_name(request.singer)
+        if singer in (await self._voices.card(request.voice))["singers"]:
             raise StudioError("error.singer_there", name=singer)
-        asked = {"voice": wish.voice, "name": singer, "licence": wish.licence[:400], "takes": [], "state": "new"}
-        record = self._store.new(ENROLMENTS, {**asked, "error": ""})
+        fields = {"voice": request.voice, "name": singer, "licence": request.licence[:400], "takes": [], "state": "new"}
+        record = self._store.new(ENROLMENTS, {**fields, "error": ""})
         self._takes(record).mkdir()
         self._changed(record)
         return record
@@ -70,7 +71,7 @@ class Enrolments:
         record = self._idle(number)  # others may have brought theirs meanwhile
         record["takes"] = [*record["takes"], {"file": file, "name": name, "n_bytes": n_bytes}]
         self._changed(record)
-        return self._told(record)
+        return self._with_progress(record)
 
     def start(self, number: str) -> Record:
         """Begin, or begin again.
@@ -82,14 +83,14 @@ class Enrolments:
         if not record["takes"]:
             raise StudioError("error.no_takes")
         self._begin(record)
-        return self._told(self._store.known(ENROLMENTS, number))
+        return self._with_progress(self._store.known(ENROLMENTS, number))
 
     async def cancel(self, number: str) -> Record:
         """Call an enrolment off."""
         record = self._store.known(ENROLMENTS, number)
-        if (errand := self._running.get(number)) is not None:
-            await self._crew.cancel(errand)
-        return self._told(record)
+        if (task := self._running.get(number)) is not None:
+            await self._worker.cancel(task)
+        return self._with_progress(record)
 
     def remove(self, number: str) -> None:
         """Remove an enrolment and its takes.
@@ -109,15 +110,15 @@ class Enrolments:
     def _begin(self, record: Record) -> None:
         self._changed({**record, "state": "running", "error": ""})
         task = asyncio.create_task(self._do(record))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _do(self, record: Record) -> None:
         number, folder = record["id"], self._store.folder(ENROLMENTS, record["id"])
         try:
             voice = self._voices.path(record["voice"])
             with self._voices.new(record["voice"], "enrolled", record["name"]) as destination:
-                errand = await self._crew.send(
+                task = await self._worker.submit(
                     "enrol",
                     "data",
                     lambda share: self._progressed(record, share),
@@ -128,8 +129,8 @@ class Enrolments:
                     singer=record["name"],
                     licence=record["licence"],
                 )
-                self._running[number] = errand
-                await errand.answer
+                self._running[number] = task
+                await task.answer
         except Cancelled:
             self._changed({**record, "state": "cancelled"})
         except StudioError as error:
@@ -152,13 +153,13 @@ class Enrolments:
 
     def _progressed(self, record: Record, share: float) -> None:
         self._shares[record["id"]] = share
-        self._tell("enrolment", self._told({**record, "state": "running"}))
+        self._publish("enrolment", self._with_progress({**record, "state": "running"}))
 
     def _removed(self, number: str) -> None:
         self._store.remove(ENROLMENTS, number)
-        self._tell("enrolment", {"id": number, "state": "removed"})
+        self._publish("enrolment", {"id": number, "state": "removed"})
 
-    def _told(self, record: Record) -> Record:
+    def _with_progress(self, record: Record) -> Record:
         return {**record, "share": self._shares.get(record["id"], 0.0)}
 
     def _takes(self, record: Record) -> Path:
@@ -166,4 +167,4 @@ class Enrolments:
 
     def _changed(self, record: dict[str, Any]) -> None:
         self._store.put(ENROLMENTS, record)
-        self._tell("enrolment", self._told(record))
+        self._publish("enrolment", self._with_progress(record))

@@ -15,24 +15,25 @@ from typing import Any
 from moksori import atomic, settings
 from moksori.audio import f0_file, files
 from moksori.errors import UserError
-from moksori.studio.crew import Cancelled, Crew, Errand
-from moksori.studio.songs import Songs, Tell, in_users_words
+from moksori.studio.client import Cancelled, Task, WorkerClient
+from moksori.studio.events import Publish
+from moksori.studio.schemas import ConversionRequest
+from moksori.studio.songs import Songs, in_users_words
 from moksori.studio.store import JOBS, Record, Store
-from moksori.studio.wishes import Wish
 from moksori.studio.words import StudioError
 
-_PATIENCE_SECONDS = 5.0  # for a cancelled errand, before its process is ended
-_SURE_SHARE = 0.04  # of the work, from which the time left is worth telling
+_PATIENCE_SECONDS = 5.0  # for a cancelled task, before its process is ended
+_SURE_SHARE = 0.04  # of the work, from which the time left is worth showing
 
 
 class Jobs:
     """The conversions of a studio, one after the other."""
 
-    def __init__(self, store: Store, crew: Crew, songs: Songs, voice_path: Any, tell: Tell) -> None:
-        self._store, self._crew, self._songs, self._tell = store, crew, songs, tell
+    def __init__(self, store: Store, worker: WorkerClient, songs: Songs, voice_path: Any, publish: Publish) -> None:
+        self._store, self._worker, self._songs, self._publish = store, worker, songs, publish
         self._voice_path = voice_path
         self._shares: dict[str, float] = {}  # of what is running
-        self._running: dict[str, Errand] = {}
+        self._running: dict[str, Task] = {}
         self._unwanted: set[str] = set()  # running ones that were called off
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -50,16 +51,16 @@ class Jobs:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
 
-    def add(self, wish: Wish) -> Record:
+    def add(self, request: ConversionRequest) -> Record:
         """Ask for a conversion.
 
         Raises:
-            StudioError: no such song, or it was not heard.
+            StudioError: no such song, or it was not analysed yet.
         """
-        song = self._songs.ready(wish.song)
+        song = self._songs.ready(request.song)
         source = self._songs.source(song)
         suffix = song["suffix"] if files.is_writable(source) else ".flac"
-        label = _label(wish.shares)
+        label = _label(request.shares)
         record = self._store.new(
             JOBS,
             {
@@ -68,7 +69,7 @@ class Jobs:
                 "name": f"{Path(song['name']).stem}.{label}{suffix}",
                 "label": label,
                 "suffix": suffix,
-                "wish": settings.plain(wish),
+                "request": settings.plain(request),
                 "state": "waiting",
                 "error": "",
             },
@@ -85,11 +86,11 @@ class Jobs:
         Raises:
             StudioError: no such job.
         """
-        return self._told(self._store.known(JOBS, number))
+        return self._with_progress(self._store.known(JOBS, number))
 
     def all(self) -> list[Record]:
         """All jobs, the newest first."""
-        return [self._told(record) for record in self._store.all(JOBS)]
+        return [self._with_progress(record) for record in self._store.all(JOBS)]
 
     def folder(self, record: Record) -> Path:
         """Where a job lies."""
@@ -115,15 +116,15 @@ class Jobs:
         record = self.get(number)
         if record["state"] == "waiting":
             self._changed({**_plain(record), "state": "cancelled"})
-        elif (errand := self._running.get(number)) is not None:
+        elif (task := self._running.get(number)) is not None:
             self._unwanted.add(number)
-            await self._crew.cancel(errand)
-            asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._insist, errand)
+            await self._worker.cancel(task)
+            asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._insist, task)
         return self.get(number)
 
-    def _insist(self, errand: Errand) -> None:
-        if not errand.answer.done():
-            self._stubborn = asyncio.create_task(self._crew.stop())
+    def _insist(self, task: Task) -> None:
+        if not task.answer.done():
+            self._stubborn = asyncio.create_task(self._worker.stop())
 
     def retry(self, number: str) -> Record:
         """Put a job that failed or was called off back into the row."""
@@ -143,7 +144,7 @@ class Jobs:
         if record["state"] == "running":
             raise StudioError("error.running", 409)
         self._store.remove(JOBS, number)
-        self._tell("job", {"id": number, "state": "removed"})
+        self._publish("job", {"id": number, "state": "removed"})
 
     def of_song(self, song: str) -> list[Record]:
         """The jobs of a song."""
@@ -165,21 +166,21 @@ class Jobs:
         try:
             source = self._songs.source(self._songs.get(record["song"]))
             melody = self._melody(record)
-            errand = await self._crew.send(
+            task = await self._worker.submit(
                 "convert",
                 "songs",
                 lambda share: self._progressed(record, share),
                 source=str(source),
                 destination=str(self.result(record)),
-                voice=self._voice_path(record["wish"]["voice"]),
-                wish=record["wish"],
+                voice=self._voice_path(record["request"]["voice"]),
+                request=record["request"],
                 melody=str(melody) if melody.is_file() else None,
             )
-            self._running[number] = errand
-            answer = await errand.answer
-            heard = answer["heard"]
-            atomic.write(self.folder(record) / "outline.json", json.dumps(heard.pop("outline")).encode())
-            record = {**record, **answer["report"], "is_playable": heard["is_playable"], "seconds": heard["seconds"]}
+            self._running[number] = task
+            answer = await task.answer
+            result = answer["result"]
+            atomic.write(self.folder(record) / "outline.json", json.dumps(result.pop("outline")).encode())
+            record = {**record, **answer["report"], "is_playable": result["is_playable"], "seconds": result["seconds"]}
             record |= {"state": "done", "ended": round(time.time(), 3)}
         except Cancelled:
             record |= {"state": "cancelled"}
@@ -197,9 +198,9 @@ class Jobs:
 
     def _progressed(self, record: Record, share: float) -> None:
         self._shares[record["id"]] = share
-        self._tell("job", self._told(record))
+        self._publish("job", self._with_progress(record))
 
-    def _told(self, record: Record) -> Record:
+    def _with_progress(self, record: Record) -> Record:
         """A job with how far it is and how long it will take, if it is running."""
         share = self._shares.get(record["id"], 0.0)
         if record["state"] != "running":
@@ -213,7 +214,7 @@ class Jobs:
 
     def _changed(self, record: Record) -> None:
         self._store.put(JOBS, record)
-        self._tell("job", self._told(record))
+        self._publish("job", self._with_progress(record))
 
 
 def _plain(record: Record) -> Record:

@@ -34,7 +34,7 @@ def serve(
         folder: where it keeps what it is given.
         host: the address to be reached at; anything but this machine's own asks for a token.
         port: 0 for any free one; None for the usual one, or the next that is free.
-        say: is told where it is.
+        say: called with the address.
         hosts: further names under which it may be asked, such as that of a proxy.
         opens_browser: whether to open the page.
 
@@ -78,7 +78,7 @@ def _bound(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, number))
-            listening.listen(128)  # who opens the address that is told waits for the server
+            listening.listen(128)  # a browser that opens the printed address waits for the server
             return listening
         except OSError as error:
             listening.close()

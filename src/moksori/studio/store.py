@@ -1,8 +1,8 @@
 """The studio's folder: what users brought and what became of it, under names that the studio gives.
 
 FOLDER/
-songs/ID/      song.json, source.*, heard.json, heard.f0.csv, melody.f0.csv (edited by hand), listen.flac
-jobs/ID/       job.json, result.*, heard.json
+songs/ID/      song.json, source.*, outline.json, tracked.f0.csv, melody.f0.csv (edited by hand), listen.flac
+jobs/ID/       job.json, result.*, outline.json, tracked.f0.csv, melody.f0.csv (as edited when it was asked for)
 voices/ID/     voice.json, model.safetensors
 enrolments/ID/ enrolment.json, takes/*, until the singer is in a voice
 trainings/ID/  training.json, takes/SINGER/*, data/, run/, log.txt
@@ -31,6 +31,8 @@ SONGS, JOBS, VOICES, ENROLMENTS, TRAININGS = "songs", "jobs", "voices", "enrolme
 _FIRST = (SONGS, JOBS, VOICES, TRAININGS)  # a folder that has these is a studio's, of before enrolments, too
 _KINDS = {kind: f"{kind.removesuffix('s')}.json" for kind in (*_FIRST, ENROLMENTS)}
 _ID = re.compile(r"[0-9a-f]{16}")
+TRACKED = "tracked.f0.csv"  # the melody as the tracker found it, of a song or of a result
+_OLD_TRACKED = "heard.f0.csv"  # its name before 2026-11-27
 _LONGEST_NAME = 120  # characters of a name that is shown
 _SINGER = re.compile(r"\w[\w -]{0,38}\w|\w")  # a name that is a folder on every system
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -67,7 +69,20 @@ class Store:
             UserError: another studio has it.
         """
         with ownership.lock(self.root, "another studio is open in this folder; use that one, or give --folder another"):
+            self._rename_old()
             yield
+
+    def _rename_old(self) -> None:
+        """Rename what earlier versions called otherwise, so that their folders go on."""
+        for path in self.root.glob(f"*/*/{_OLD_TRACKED}"):
+            path.replace(path.with_name(TRACKED))
+        for kind in _KINDS:
+            for record in self.all(kind):
+                if "wish" in record or record.get("state") == "hearing":
+                    renamed = {"request" if key == "wish" else key: value for key, value in record.items()}
+                    if renamed.get("state") == "hearing":
+                        renamed["state"] = "analysing"
+                    self.put(kind, renamed)
 
     def new(self, kind: str, record: Record) -> Record:
         """Make a place for a thing, and write what is known of it."""

@@ -23,12 +23,13 @@ from starlette.requests import Request
 
 from moksori import documents, ownership, run_files, settings
 from moksori.errors import UserError
-from moksori.studio.crew import Crew
-from moksori.studio.songs import SONG_BYTES, Tell, checked_suffix, receive
+from moksori.studio.client import WorkerClient
+from moksori.studio.events import Publish
+from moksori.studio.schemas import TrainingRequest
 from moksori.studio.store import TRAININGS, Record, Store, shown_name, singer_name
 from moksori.studio.trainer import ALIVE, ENDED, LOG
+from moksori.studio.uploads import SONG_BYTES, checked_suffix, receive
 from moksori.studio.voices import REPORT
-from moksori.studio.wishes import TrainingWish
 from moksori.studio.words import StudioError
 from moksori.training.logging import journal
 
@@ -40,12 +41,18 @@ _READ = "classifier_accuracy"  # of held-out figures: how often the confusion ne
 _LOG_BYTES = 4000  # of the log's end
 
 
+VoicePath = Callable[[str], str | None]
+"""From the id of a voice to its file; None for the shipped one."""
+
+
 class Trainings:
     """The trainings of a studio."""
 
-    def __init__(self, store: Store, crew: Crew, voice_path: Callable[[str], str | None], tell: Tell) -> None:
-        self._store, self._crew, self._voice_path, self._tell = store, crew, voice_path, tell
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(
+        self, store: Store, worker: WorkerClient, voice_path: Callable[[str], str | None], publish: Publish
+    ) -> None:
+        self._store, self._worker, self._voice_path, self._publish = store, worker, voice_path, publish
+        self._background: set[asyncio.Task[None]] = set()
         self._children: list[subprocess.Popen[bytes]] = []  # to be waited for when they end
         self._shares: dict[str, float] = {}
 
@@ -58,13 +65,13 @@ class Trainings:
 
     async def stop_watching(self) -> None:
         """Leave the runs to themselves."""
-        for task in list(self._tasks):
+        for task in list(self._background):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     def all(self) -> list[Record]:
         """All trainings, the newest first, with how far they are."""
-        return [self._told(record) for record in self._store.all(TRAININGS)]
+        return [self._with_progress(record) for record in self._store.all(TRAININGS)]
 
     def get(self, number: str) -> Record:
         """What is known of a training.
@@ -74,10 +81,10 @@ class Trainings:
         """
         return self._store.known(TRAININGS, number)
 
-    def told(self, number: str) -> Record:
+    def details(self, number: str) -> Record:
         """The same with how far it is, its curves, scores and samples."""
         record = self.get(number)
-        return {**self._told(record), **self._curves(record), "log": self._log_end(record)}
+        return {**self._with_progress(record), **self._curves(record), "log": self._log_end(record)}
 
     def add(self, name: str) -> Record:
         """A new training without takes."""
@@ -101,7 +108,7 @@ class Trainings:
         take = {"file": file, "singer": singer, "name": name, "n_bytes": n_bytes}
         record |= {"takes": [*record["takes"], take], "state": "new", "doctor": None}
         self._changed(record)
-        return self._told(record)
+        return self._with_progress(record)
 
     def remove_take(self, number: str, file: str) -> Record:
         """Remove a recording."""
@@ -111,7 +118,7 @@ class Trainings:
                 (self.folder(number) / "takes" / take["singer"] / take["file"]).unlink(missing_ok=True)
         record |= {"takes": [take for take in record["takes"] if take["file"] != file], "state": "new", "doctor": None}
         self._changed(record)
-        return self._told(record)
+        return self._with_progress(record)
 
     def check(self, number: str) -> Record:
         """Have the takes prepared, and ask the data doctor."""
@@ -121,9 +128,9 @@ class Trainings:
         record |= {"state": "checking", "error": ""}
         self._changed(record)
         self._run(self._check(record))
-        return self._told(record)
+        return self._with_progress(record)
 
-    def start(self, number: str, wish: TrainingWish) -> Record:
+    def start(self, number: str, request: TrainingRequest) -> Record:
         """Start a training, or go on with it.
 
         Raises:
@@ -137,13 +144,13 @@ class Trainings:
         if (run := folder / "run" / run_files.RECIPE).is_file():
             recipe, base = str(run), []  # a run keeps its own
         else:
-            recipe = record["recipe"] = wish.recipe
-            base = ["--from", self._voice_path(wish.base) or run_files.BASE] if wish.base else []
+            recipe = record["recipe"] = request.recipe
+            base = ["--from", self._voice_path(request.base) or run_files.BASE] if request.base else []
         (folder / ENDED).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "moksori", "train", str(folder / "data"), "-o", str(folder / "run")]
-        command += ["--recipe", recipe, *base, "--for", f"{round(wish.minutes * 60)}s", "--json"]
-        command += ["--licence", wish.licence] if wish.licence else []
-        command += ["--report"] if wish.is_judged else []
+        command += ["--recipe", recipe, *base, "--for", f"{round(request.minutes * 60)}s", "--json"]
+        command += ["--licence", request.licence] if request.licence else []
+        command += ["--report"] if request.is_judged else []
         with self._alive_lock(number) as lock:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "moksori.studio.trainer", str(folder), *command],
@@ -154,9 +161,9 @@ class Trainings:
                 start_new_session=True,  # it neither ends with the server nor hears its Ctrl-C
             )
         self._children.append(child)
-        record |= {"state": "running", "pid": child.pid, "wish": settings.plain(wish), "error": ""}
+        record |= {"state": "running", "pid": child.pid, "request": settings.plain(request), "error": ""}
         self._changed(record)
-        return self._told(record)
+        return self._with_progress(record)
 
     def pause(self, number: str) -> Record:
         """Have a training save and stop."""
@@ -164,7 +171,7 @@ class Trainings:
         if self._is_alive(number):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(record["pid"], signal.SIGTERM)
-        return self._told(record)
+        return self._with_progress(record)
 
     def remove(self, number: str) -> None:
         """Remove a training, its takes and its voice.
@@ -176,7 +183,7 @@ class Trainings:
         if self._is_alive(number):
             raise StudioError("error.training_runs", 409)
         self._store.remove(TRAININGS, number)
-        self._tell("training", {"id": number, "state": "removed"})
+        self._publish("training", {"id": number, "state": "removed"})
 
     def data(self, number: str) -> Path:
         """Its recordings, prepared.
@@ -213,14 +220,14 @@ class Trainings:
         folder = self.folder(record["id"])
         names = {f"{take['singer']}/{take['file']}": f"{take['singer']}/{take['name']}" for take in record["takes"]}
 
-        def told(share: float) -> None:
+        def on_share(share: float) -> None:
             self._shares[record["id"]] = share
-            self._tell("training", self._told(record))
+            self._publish("training", self._with_progress(record))
 
         try:
             takes, data = str(folder / "takes"), str(folder / "data")
-            said = await self._crew.ask("prepare", "data", told, takes=takes, data=data)
-            text = json.dumps(said)
+            found = await self._worker.call("prepare", "data", on_share, takes=takes, data=data)
+            text = json.dumps(found)
             for path, name in names.items():
                 text = text.replace(json.dumps(path)[1:-1], json.dumps(name)[1:-1])
             record = {**record, "doctor": documents.from_json(text), "state": "checked"}
@@ -234,7 +241,7 @@ class Trainings:
             self._changed(record)
 
     async def _watch(self) -> None:
-        """Tell pages how runs that are under way go, and when they end."""
+        """Publish how runs that are under way go, and when they end."""
         seen: dict[str, tuple[Any, ...]] = {}
         while True:
             self._children = [child for child in self._children if child.poll() is None]
@@ -249,7 +256,7 @@ class Trainings:
                     )
                     if seen.get(number) != mark:
                         seen[number] = mark
-                        self._tell("training", self._told(record))
+                        self._publish("training", self._with_progress(record))
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _ended(self, record: Record) -> None:
@@ -280,23 +287,23 @@ class Trainings:
     def _run_of(self, number: str) -> Path:
         return self.folder(number) / "run"
 
-    def _told(self, record: Record) -> Record:
+    def _with_progress(self, record: Record) -> Record:
         """A training with the share that is done, and its losses as of now.
 
         Of a run that stands, the last save is later than the last line of losses: judges may have listened between.
         """
-        told = {**record, "share": self._shares.get(record["id"], 0.0)}
-        if "wish" not in record:
-            return told
+        known = {**record, "share": self._shares.get(record["id"], 0.0)}
+        if "request" not in record:
+            return known
         if (last := self._last_losses(record["id"])) is not None:
-            told |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
+            known |= {"step": last["step"], "seconds": last["seconds"], "losses": last["losses"]}
         saved = run_files.header_value(self._run_of(record["id"]) / run_files.MODEL, "provenance")
         if saved and record["state"] != "running":
-            told["step"] = max(told.get("step", 0), saved["steps"])
-            told["seconds"] = max(told.get("seconds", 0.0), saved["training_seconds"])
-        if "seconds" in told:
-            told["share"] = min(1.0, told["seconds"] / (60 * record["wish"]["minutes"]))
-        return told
+            known["step"] = max(known.get("step", 0), saved["steps"])
+            known["seconds"] = max(known.get("seconds", 0.0), saved["training_seconds"])
+        if "seconds" in known:
+            known["share"] = min(1.0, known["seconds"] / (60 * record["request"]["minutes"]))
+        return known
 
     def _last_losses(self, number: str) -> dict[str, Any] | None:
         path = self._run_of(number) / run_files.JOURNAL
@@ -330,8 +337,8 @@ class Trainings:
     def _usable_steps(self, number: str) -> int:
         """After how many steps its recipe makes a voice that is usable; 0 where nobody knows."""
         try:
-            told = documents.from_toml((self._run_of(number) / run_files.RECIPE).read_text(encoding="utf-8"))
-            return int(told["loop"]["usable_steps"])
+            recipe = documents.from_toml((self._run_of(number) / run_files.RECIPE).read_text(encoding="utf-8"))
+            return int(recipe["loop"]["usable_steps"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
@@ -344,12 +351,12 @@ class Trainings:
 
     def _run(self, work: Any) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _changed(self, record: Record) -> None:
         self._store.put(TRAININGS, record)
-        self._tell("training", self._told(record))
+        self._publish("training", self._with_progress(record))
 
 
 def _size(path: Path) -> int:

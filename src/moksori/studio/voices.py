@@ -14,10 +14,11 @@ from starlette.requests import Request
 
 from moksori import run_files
 from moksori.errors import UserError
-from moksori.studio.crew import Crew
-from moksori.studio.songs import Tell, receive
+from moksori.studio.client import WorkerClient
+from moksori.studio.events import Publish
+from moksori.studio.schemas import SingersRequest
 from moksori.studio.store import TRAININGS, VOICES, Record, Store, shown_name, singer_name
-from moksori.studio.wishes import SingersWish
+from moksori.studio.uploads import receive
 from moksori.studio.words import StudioError
 
 SHIPPED = "shipped"
@@ -29,8 +30,8 @@ _FILE = "model.safetensors"
 class Voices:
     """The voices of a studio."""
 
-    def __init__(self, store: Store, crew: Crew, tell: Tell) -> None:
-        self._store, self._crew, self._tell = store, crew, tell
+    def __init__(self, store: Store, worker: WorkerClient, publish: Publish) -> None:
+        self._store, self._worker, self._publish = store, worker, publish
         self._cards: dict[tuple[str, int], dict[str, Any]] = {}
 
     def tidy(self) -> None:
@@ -106,7 +107,7 @@ class Voices:
         stamp = 0 if path is None else run_files.model_file(path).stat().st_mtime_ns
         key = (path or "", stamp)
         if key not in self._cards:
-            self._cards[key] = await self._crew.ask("card", voice=path)
+            self._cards[key] = await self._worker.call("card", voice=path)
         return self._cards[key]
 
     async def add(self, request: Request, name: str) -> Record:
@@ -146,25 +147,25 @@ class Voices:
         except BaseException:
             self._store.remove(VOICES, record["id"])
             raise
-        self._tell("voice", record)
+        self._publish("voice", record)
 
-    async def change_singers(self, number: str, wish: SingersWish) -> Record:
+    async def change_singers(self, number: str, request: SingersRequest) -> Record:
         """Make a copy of a voice with other names, or without some singers.
 
         Raises:
             UserError: no such voice, or what is asked makes none.
         """
         path = self.path(number)
-        renamed = {old: singer_name(new) for old, new in wish.renamed.items()}
-        change, told = ("renamed", [f"{old} → {new}" for old, new in renamed.items()]) if renamed else ("left_out", [])
-        what = ", ".join([*told, *wish.removed])
+        renamed = {old: singer_name(new) for old, new in request.renamed.items()}
+        change, names = ("renamed", [f"{old} → {new}" for old, new in renamed.items()]) if renamed else ("left_out", [])
+        what = ", ".join([*names, *request.removed])
         with self.new(number, change, what) as destination:
-            await self._crew.ask(
+            await self._worker.call(
                 "change_singers",
                 voice=path,
                 destination=str(destination),
                 renamed=renamed,
-                removed=list(wish.removed),
+                removed=list(request.removed),
             )
         return {"id": destination.parent.name, "kind": "made"}
 

@@ -1,9 +1,9 @@
 """The process beside the server that calls the library: requests in, answers out, a JSON object a line.
 
-    {"number": 7, "errand": "hear", "lane": "now", "with": {...}}     {"cancel": 7}
+    {"number": 7, "task": "analyse", "queue": "now", "arguments": {...}}     {"cancel": 7}
     {"number": 7, "share": 0.25}    {"number": 7, "answer": {...}}    {"number": 7, "error": "..."}
 
-Each lane does one errand after another, and lanes do theirs side by side: a preview need not wait for an album. When
+Each queue does one task after another, and queues run side by side: a preview need not wait for an album. When
 the server goes away, so does the worker.
 """
 
@@ -23,28 +23,28 @@ from moksori import documents
 from moksori.errors import UserError
 from moksori.progress import Progress
 
-LANES = ("now", "hear", "songs", "data")
-_PROGRESS_SECONDS = 0.1  # between two words on how far an errand is
+QUEUES = ("now", "analyses", "songs", "data")
+_PROGRESS_SECONDS = 0.1  # between two words on how far an task is
 
 
 class Worker:
-    """Does errands on threads, and writes answers."""
+    """Does tasks on threads, and writes answers."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._lock = out, threading.Lock()
-        self._lanes = {lane: ThreadPoolExecutor(1, thread_name_prefix=lane) for lane in LANES}
+        self._queues = {queue: ThreadPoolExecutor(1, thread_name_prefix=queue) for queue in QUEUES}
         self._cancelled: set[int] = set()
 
     def take(self, line: str) -> None:
         """Take a request."""
-        asked = documents.from_json(line)
-        if "cancel" in asked:
-            self._cancelled.add(asked["cancel"])
+        message = documents.from_json(line)
+        if "cancel" in message:
+            self._cancelled.add(message["cancel"])
         else:
-            self._lanes[asked["lane"]].submit(self._do, asked["number"], asked["errand"], asked["with"])
+            self._queues[message["queue"]].submit(self._do, message["number"], message["task"], message["arguments"])
 
-    def _do(self, number: int, errand: str, given: dict[str, Any]) -> None:
-        from moksori.studio import errands
+    def _do(self, number: int, task: str, given: dict[str, Any]) -> None:
+        from moksori.studio import tasks
 
         last = [0.0]
 
@@ -57,9 +57,9 @@ class Worker:
 
         try:
             progress(Progress(0.0))
-            if errand in errands.TOLD_PROGRESS:
+            if task in tasks.WITH_PROGRESS:
                 given = {**given, "progress": progress}
-            self._say(number=number, answer=errands.ERRANDS[errand](**given))
+            self._say(number=number, answer=tasks.TASKS[task](**given))
         except CancelledError:
             self._say(number=number, cancelled=True)
         except UserError as error:
@@ -93,11 +93,11 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """Load what every errand needs before the first one is asked for."""
+    """Load what every task needs before the first one comes."""
     with contextlib.suppress(UserError):
-        from moksori.studio import errands
+        from moksori.studio import tasks
 
-        errands.load(None)
+        tasks.load(None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// What all pages share: words, requests, errors where they happened, and what the studio tells as it happens.
+// What all pages share: words, requests, errors where they happened, and server-sent events.
 
 const words = JSON.parse(document.getElementById("words").textContent);
 export const nonce = document.querySelector("meta[name=nonce]").content;
@@ -47,7 +47,7 @@ export function complain(error) {
 }
 export const settle = () => { trouble.hidden = true; };
 
-/** Run what a person asked for; what goes wrong is told. */
+/** Run what a person asked for; an error is shown. */
 export const guarded = (action) => async (...given) => {
   try {
     return await action(...given);
@@ -57,8 +57,8 @@ export const guarded = (action) => async (...given) => {
   }
 };
 
-/** Ask the studio; an answer that is no success becomes an Error in the page's language. */
-export async function ask(path, { method = "GET", json, body, headers = {}, signal, as = "json" } = {}) {
+/** Call the JSON API; an answer that is no success becomes an Error in the page's language. */
+export async function api(path, { method = "GET", json, body, headers = {}, signal, as = "json" } = {}) {
   const options = { method, headers: { ...headers }, body, signal };
   if (json !== undefined) {
     options.body = JSON.stringify(json);
@@ -77,20 +77,20 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
 
 function reason(text) {
   try {
-    const told = JSON.parse(text);
-    return told.key ? say(told.key, told.values) : told.error;
+    const { key, values, error } = JSON.parse(text);
+    return key ? say(key, values) : error;
   } catch {
     return text || say("error.unreachable");
   }
 }
 
-/** Send a file as it is, telling the share that is sent; XMLHttpRequest, because fetch tells nothing of that. */
-export function upload(path, file, name, told = () => {}, headers = {}) {
+/** Send a file as it is, reporting the share that is sent; XMLHttpRequest, because fetch has no upload progress. */
+export function upload(path, file, name, onShare = () => {}, headers = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", path);
     for (const [key, value] of Object.entries({ "X-Name": encodeURIComponent(name), ...headers })) request.setRequestHeader(key, value);
-    request.upload.addEventListener("progress", (event) => told(event.lengthComputable ? event.loaded / event.total : 0));
+    request.upload.addEventListener("progress", (event) => onShare(event.lengthComputable ? event.loaded / event.total : 0));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
       else reject(new Error(reason(request.responseText)));
@@ -100,7 +100,7 @@ export function upload(path, file, name, told = () => {}, headers = {}) {
   });
 }
 
-/** Listen to what the studio tells: `changed(kind, record)`; `again()` when it may have missed something. */
+/** Subscribe to server-sent events: `changed(kind, record)`; `again()` when it may have missed something. */
 export function listen(changed, again) {
   const source = new EventSource("/events");
   let isLost = false;

@@ -1,6 +1,6 @@
 // The page for converting: songs, who sings them, what it would be, and what became of it.
 
-import { announce, ask, byId, complain, duration, guarded, listen, make, melodyText, parseMelody, say, settle, upload, voiceName } from "./common.js";
+import { announce, api, byId, complain, duration, guarded, listen, make, melodyText, parseMelody, say, settle, upload, voiceName } from "./common.js";
 import { Melody } from "./melody.js";
 import { Mixer } from "./mixer.js";
 import { Player } from "./player.js";
@@ -21,7 +21,7 @@ const byAge = (things) => [...things.values()].sort((a, b) => b.added - a.added)
 function showSongs() {
   byId("no-songs").hidden = songs.size > 0;
   byId("songs").replaceChildren(...byAge(songs).map((song) => {
-    const state = song.state === "ready" ? `${duration(song.seconds)}${song.is_edited ? ` · ${say("songs.edited")}` : ""}` : song.state === "failed" ? song.error : say("songs.hearing");
+    const state = song.state === "ready" ? `${duration(song.seconds)}${song.is_edited ? ` · ${say("songs.edited")}` : ""}` : song.state === "failed" ? song.error : say("songs.analysing");
     const pick = make("button", { type: "button", class: "pick", "aria-current": String(song.id === chosen), disabled: song.state !== "ready", onclick: guarded(() => choose(song.id)) }, make("b", { text: song.name }), make("small", { text: state }));
     const label = say("songs.remove", { name: song.name });
     return make("li", { "data-song": song.id }, pick, make("button", { type: "button", class: "plain", "aria-label": label, title: label, text: "✕", onclick: guarded(() => removeSong(song)) }));
@@ -30,7 +30,7 @@ function showSongs() {
 
 async function removeSong(song) {
   if (song.state === "ready" && !confirm(say("songs.remove_sure", { name: song.name }))) return;
-  await ask(`/api/songs/${song.id}`, { method: "DELETE" });
+  await api(`/api/songs/${song.id}`, { method: "DELETE" });
 }
 
 async function bring(files) {
@@ -39,7 +39,7 @@ async function bring(files) {
     const name = file.name || say("songs.recorded");
     try {
       const song = await upload("/api/songs", file, name, (share) => { byId("upload").textContent = say("songs.uploading", { name, percent: Math.round(100 * share) }); });
-      if (!songs.has(song.id)) songs.set(song.id, song); // it may have been told already that it is ready
+      if (!songs.has(song.id)) songs.set(song.id, song); // an event may have brought it already, ready
       waitingFor = song.id;
       showSongs();
       await chooseWhenReady();
@@ -64,7 +64,7 @@ async function choose(id) {
   chosen = id;
   sessionStorage.setItem("song", id);
   showSongs();
-  const [outline, text, { notes }] = await Promise.all([ask(`/api/songs/${id}/outline`), ask(`/api/songs/${id}/melody`, { as: "text" }), ask(`/api/songs/${id}/notes`)]);
+  const [outline, text, { notes }] = await Promise.all([api(`/api/songs/${id}/outline`), api(`/api/songs/${id}/melody`, { as: "text" }), api(`/api/songs/${id}/notes`)]);
   if (chosen !== id) return;
   byId("stage").hidden = false;
   byId("stage-empty").hidden = true;
@@ -81,13 +81,13 @@ async function choose(id) {
 
 const card = () => voices.find((voice) => voice.id === byId("voice").value)?.card;
 
-function wish() {
+function request() {
   const transpose = byId("transpose").value === "other" ? byId("semitones").value || "0" : byId("transpose").value;
-  return { song: chosen ?? "", voice: byId("voice").value, shares: mixer.wish, transpose, keep_breaths: byId("breaths").checked, loudness: byId("level").checked ? "normalise" : "follow" };
+  return { song: chosen ?? "", voice: byId("voice").value, shares: mixer.request, transpose, keep_breaths: byId("breaths").checked, loudness: byId("level").checked ? "normalise" : "follow" };
 }
 
 async function loadVoices() {
-  voices = (await ask("/api/voices")).filter((voice) => voice.card);
+  voices = (await api("/api/voices")).filter((voice) => voice.card);
   const select = byId("voice"), before = select.value || new URLSearchParams(location.search).get("voice") || localStorage.getItem("voice");
   select.replaceChildren(...voices.map((voice) => make("option", { value: voice.id, text: voiceName(voice) })));
   if (voices.some((voice) => voice.id === before)) select.value = before;
@@ -108,14 +108,14 @@ function showVoice() {
 
 /** Ask where the song would be sung; the answer to the last question counts. */
 const replan = guarded(async () => {
-  const isReady = chosen !== null && Boolean(card()) && Object.keys(mixer.wish).length > 0;
+  const isReady = chosen !== null && Boolean(card()) && Object.keys(mixer.request).length > 0;
   for (const id of ["preview", "convert"]) byId(id).disabled = !isReady;
   if (!isReady) return;
   planning?.abort();
   planning = new AbortController();
-  const told = await ask(`/api/songs/${chosen}/plan`, { method: "POST", json: wish(), signal: planning.signal });
-  melody.plan(told);
-  byId("planned").textContent = told.is_told ? [moved(told.semitones), outsideText(told.outside, told.range)].filter(Boolean).join(" ") : "";
+  const plan = await api(`/api/songs/${chosen}/plan`, { method: "POST", json: request(), signal: planning.signal });
+  melody.plan(plan);
+  byId("planned").textContent = plan.is_pitch_conditioned ? [moved(plan.semitones), outsideText(plan.outside, plan.range)].filter(Boolean).join(" ") : "";
 });
 
 const moved = (semitones) => (semitones ? say("stage.moved", { semitones: semitones > 0 ? `+${semitones}` : `−${-semitones}` }) : say("stage.stays"));
@@ -136,14 +136,14 @@ function saveSoon(f0) {
 
 async function save(f0) {
   const id = chosen;
-  await ask(`/api/songs/${id}/melody`, { method: "PUT", body: melodyText(f0), headers: { "Content-Type": "text/csv" } });
+  await api(`/api/songs/${id}/melody`, { method: "PUT", body: melodyText(f0), headers: { "Content-Type": "text/csv" } });
   announce(say("edit.saved"));
   byId("reset").disabled = false;
   if (id === chosen) await replan();
 }
 
 async function reloadMelody(isKept) {
-  const [text, { notes }] = await Promise.all([ask(`/api/songs/${chosen}/melody`, { as: "text" }), ask(`/api/songs/${chosen}/notes`)]);
+  const [text, { notes }] = await Promise.all([api(`/api/songs/${chosen}/melody`, { as: "text" }), api(`/api/songs/${chosen}/notes`)]);
   if (isKept) melody.replace(parseMelody(text), notes);
   else melody.show(parseMelody(text), notes, songs.get(chosen).seconds);
   await replan();
@@ -155,13 +155,13 @@ byId("editor").addEventListener("toggle", () => {
 });
 byId("repair").addEventListener("click", guarded(async () => {
   settle();
-  const { n_moved } = await ask(`/api/songs/${chosen}/melody/repair`, { method: "POST" });
+  const { n_moved } = await api(`/api/songs/${chosen}/melody/repair`, { method: "POST" });
   byId("chosen").textContent = n_moved ? say("edit.repaired", { n: n_moved }) : say("edit.nothing");
   if (n_moved) { byId("reset").disabled = false; await reloadMelody(true); }
 }));
 byId("reset").addEventListener("click", guarded(async () => {
   clearTimeout(saving);
-  await ask(`/api/songs/${chosen}/melody`, { method: "DELETE" });
+  await api(`/api/songs/${chosen}/melody`, { method: "DELETE" });
   byId("reset").disabled = true;
   await reloadMelody(true);
 }));
@@ -170,7 +170,7 @@ byId("melody-in").addEventListener("change", guarded(async (event) => {
   const [file] = event.target.files;
   if (!file) return;
   event.target.value = "";
-  await ask(`/api/songs/${chosen}/melody`, { method: "PUT", body: await file.arrayBuffer() });
+  await api(`/api/songs/${chosen}/melody`, { method: "PUT", body: await file.arrayBuffer() });
   byId("reset").disabled = false;
   await reloadMelody(true);
 }));
@@ -179,16 +179,16 @@ byId("melody-in").addEventListener("change", guarded(async (event) => {
 
 byId("preview").addEventListener("click", guarded(async () => {
   settle();
-  const button = byId("preview"), asked = wish();
+  const button = byId("preview"), asked = request();
   button.disabled = true;
   byId("planned").textContent = say("do.previewing");
   try {
-    const told = await ask(`/api/songs/${chosen}/preview`, { method: "POST", json: asked });
+    const answer = await api(`/api/songs/${chosen}/preview`, { method: "POST", json: asked });
     if (asked.song !== chosen) return;
-    const stop = told.start_seconds + told.seconds;
-    player.load(1, `/api/songs/${chosen}/preview/result?${Date.now()}`, null, { seconds: told.seconds, offset: told.start_seconds, label: say("player.result", { voice: Object.keys(asked.shares).join("+") }) });
+    const stop = answer.start_seconds + answer.seconds;
+    player.load(1, `/api/songs/${chosen}/preview/result?${Date.now()}`, null, { seconds: answer.seconds, offset: answer.start_seconds, label: say("player.result", { voice: Object.keys(asked.shares).join("+") }) });
     melody.sung(null);
-    byId("planned").textContent = say("do.previewed", { start: told.start_seconds.toFixed(1), stop: stop.toFixed(1) });
+    byId("planned").textContent = say("do.previewed", { start: answer.start_seconds.toFixed(1), stop: stop.toFixed(1) });
     player.play();
   } catch (error) {
     byId("planned").textContent = "";
@@ -205,7 +205,7 @@ byId("convert").addEventListener("click", guarded(async () => {
     saving = null;
     await save(melody.f0);
   }
-  const job = await ask("/api/jobs", { method: "POST", json: wish() });
+  const job = await api("/api/jobs", { method: "POST", json: request() });
   listenTo = job.id;
   announce(say("do.queued", { name: job.name }));
 }));
@@ -213,7 +213,7 @@ let listenTo = null;
 
 async function hearJob(job) {
   if (chosen !== job.song) await choose(job.song);
-  const [outline, text] = await Promise.all([ask(`/api/jobs/${job.id}/outline`), ask(`/api/jobs/${job.id}/melody`, { as: "text" })]);
+  const [outline, text] = await Promise.all([api(`/api/jobs/${job.id}/outline`), api(`/api/jobs/${job.id}/melody`, { as: "text" })]);
   player.load(1, `/api/jobs/${job.id}/sound`, outline, { seconds: job.seconds, label: say("player.result", { voice: job.label }) });
   melody.sung(parseMelody(text));
 }
@@ -229,8 +229,8 @@ function jobRow(job) {
   const percent = Math.floor(100 * (job.share ?? 0));
   const state = job.state !== "running" ? say(`jobs.${job.state}`) : job.seconds_left ? say("jobs.left", { percent, time: duration(job.seconds_left) }) : say("jobs.running", { percent });
   const error = job.error_key ? say(job.error_key) : job.error;
-  const told = job.state === "failed" ? error : job.state === "done" ? [job.transpose_semitones ? moved(job.transpose_semitones) : "", job.note, job.n_clipped ? say("jobs.clipped", { n: job.n_clipped }) : ""].filter(Boolean).join(" ") : "";
-  const call = (what) => guarded(async () => { settle(); await ask(`/api/jobs/${job.id}/${what}`, { method: "POST" }); });
+  const note = job.state === "failed" ? error : job.state === "done" ? [job.transpose_semitones ? moved(job.transpose_semitones) : "", job.note, job.n_clipped ? say("jobs.clipped", { n: job.n_clipped }) : ""].filter(Boolean).join(" ") : "";
+  const call = (what) => guarded(async () => { settle(); await api(`/api/jobs/${job.id}/${what}`, { method: "POST" }); });
   const button = (key, action, main = false) => make("button", { type: "button", class: main ? "main" : "", text: say(key), "aria-label": `${say(key)}: ${job.name}`, onclick: action });
   const buttons = {
     waiting: () => [button("jobs.cancel", call("cancel"))],
@@ -239,9 +239,9 @@ function jobRow(job) {
     failed: () => [button("jobs.retry", call("retry"))],
     cancelled: () => [button("jobs.retry", call("retry"))],
   }[job.state]();
-  if (job.state !== "running") buttons.push(make("button", { type: "button", class: "plain", text: "✕", title: say("remove"), "aria-label": `${say("remove")}: ${job.name}`, onclick: guarded(() => ask(`/api/jobs/${job.id}`, { method: "DELETE" })) }));
+  if (job.state !== "running") buttons.push(make("button", { type: "button", class: "plain", text: "✕", title: say("remove"), "aria-label": `${say("remove")}: ${job.name}`, onclick: guarded(() => api(`/api/jobs/${job.id}`, { method: "DELETE" })) }));
   return make("li", { "data-job": job.id, "data-state": job.state },
-    make("span", { class: "name" }, make("b", { text: job.name }), told ? make("small", { class: job.state === "failed" ? "failed" : "", text: told }) : null),
+    make("span", { class: "name" }, make("b", { text: job.name }), note ? make("small", { class: job.state === "failed" ? "failed" : "", text: note }) : null),
     job.state === "running" ? make("progress", { max: 1, value: job.share ?? 0, "aria-label": job.name }) : null,
     make("span", { class: "state", text: state }), ...buttons);
 }
@@ -279,7 +279,7 @@ const songChanged = guarded(async (song) => {
 });
 
 const reload = guarded(async () => {
-  const [foundSongs, foundJobs] = await Promise.all([ask("/api/songs"), ask("/api/jobs")]);
+  const [foundSongs, foundJobs] = await Promise.all([api("/api/songs"), api("/api/jobs")]);
   songs.clear(); jobs.clear();
   for (const song of foundSongs) songs.set(song.id, song);
   for (const job of foundJobs) jobs.set(job.id, job);

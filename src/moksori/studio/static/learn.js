@@ -1,6 +1,6 @@
 // Live: the law of the share in mixup, the singer between two, and what the encoder leaves of singer and pitch.
 
-import { ask, byId, guarded, listen, make, say, settle, voiceName } from "./common.js";
+import { api, byId, guarded, listen, make, say, settle, voiceName } from "./common.js";
 
 const LEFT = 40, BOTTOM = 26, WIDTH = 560, HEIGHT = 300, TALLEST = 4; // of the picture; densities above are cut
 let drawn = [], asked = null, waiting = null;
@@ -23,11 +23,11 @@ function svg(tag, attributes, text = "") {
   return made;
 }
 
-function draw(told, a) {
+function draw(draws, a) {
   const x = (w) => LEFT + w * (WIDTH - LEFT - 10), y = (value) => HEIGHT - BOTTOM - (Math.min(value, TALLEST) / TALLEST) * (HEIGHT - BOTTOM - 8);
   const parts = [];
   for (let value = 0; value <= TALLEST; value += 1) parts.push(svg("line", { x1: LEFT, x2: WIDTH - 10, y1: y(value), y2: y(value), class: "grid" }), svg("text", { x: LEFT - 8, y: y(value) + 4, class: "end" }, String(value)));
-  const { counts, n } = told, width = 1 / counts.length;
+  const { counts, n } = draws, width = 1 / counts.length;
   for (const [i, count] of counts.entries()) parts.push(svg("rect", { x: x(i * width) + 1, y: y(count / n / width), width: x(width) - x(0) - 2, height: HEIGHT - BOTTOM - y(count / n / width), class: "bar" }));
   const line = Array.from({ length: 399 }, (_, i) => (i + 1) / 400).map((w) => `${x(w).toFixed(1)},${y(density(w, a)).toFixed(1)}`);
   parts.push(svg("polyline", { points: line.join(" "), class: "law" }));
@@ -35,29 +35,29 @@ function draw(told, a) {
   const share = Number(byId("share").value);
   parts.push(svg("line", { x1: x(share), x2: x(share), y1: 4, y2: HEIGHT - BOTTOM, class: "here" }));
   byId("law").replaceChildren(...parts);
-  byId("law-told").textContent = say("learn.law_told", { n: n.toLocaleString(), a: a.toFixed(2), near: Math.round(100 * told.near_an_end) });
+  byId("law-caption").textContent = say("learn.law_caption", { n: n.toLocaleString(), a: a.toFixed(2), near: Math.round(100 * draws.near_an_end) });
   byId("shape").textContent = say(Math.abs(a - 1) < 0.03 ? "learn.flat" : a < 1 ? "learn.u" : "learn.bell");
 }
 
-let told = null;
+let draws = null;
 const relaw = guarded(async () => {
   const a = parameter();
-  byId("parameter-told").textContent = a.toFixed(2);
+  byId("parameter-value").textContent = a.toFixed(2);
   asked?.abort();
   asked = new AbortController();
-  told = await ask("/api/learn/shares", { method: "POST", json: { parameter: a, n: 20000 }, signal: asked.signal });
-  drawn = told.drawn.slice();
-  draw(told, a);
+  draws = await api("/api/learn/shares", { method: "POST", json: { parameter: a, n: 20000 }, signal: asked.signal });
+  drawn = draws.drawn.slice();
+  draw(draws, a);
 });
 byId("parameter").addEventListener("input", () => {
-  byId("parameter-told").textContent = parameter().toFixed(2);
+  byId("parameter-value").textContent = parameter().toFixed(2);
   clearTimeout(waiting);
   waiting = setTimeout(relaw, 60);
 });
 
 function showShare() {
-  byId("share-told").textContent = Number(byId("share").value).toFixed(2);
-  if (told) draw(told, parameter());
+  byId("share-value").textContent = Number(byId("share").value).toFixed(2);
+  if (draws) draw(draws, parameter());
 }
 byId("share").addEventListener("input", showShare);
 
@@ -68,7 +68,7 @@ const hear = guarded(async () => {
   const shares = Object.fromEntries([[first, w], [second, 1 - w]].filter(([, share]) => share > 0));
   byId("hear").disabled = true;
   try {
-    await ask(`/api/songs/${byId("song").value}/preview`, { method: "POST", json: { song: byId("song").value, shares } });
+    await api(`/api/songs/${byId("song").value}/preview`, { method: "POST", json: { song: byId("song").value, shares } });
     const sound = byId("sound");
     sound.src = `/api/songs/${byId("song").value}/preview/result?${Date.now()}`;
     sound.hidden = false;
@@ -87,7 +87,7 @@ byId("draw").addEventListener("click", guarded(async () => {
 
 guarded(async () => {
   await relaw();
-  const [songs, voices] = await Promise.all([ask("/api/songs"), ask("/api/voices")]);
+  const [songs, voices] = await Promise.all([api("/api/songs"), api("/api/voices")]);
   const ready = songs.filter((song) => song.state === "ready");
   byId("song").replaceChildren(...ready.map((song) => make("option", { value: song.id, text: song.name })));
   const { singers } = voices.find((voice) => voice.id === "shipped").card;
@@ -112,15 +112,15 @@ function bar(what, row, share, chance) {
   return make("td", { class: "read" }, picture, make("b", { text: `${percent(share)} %` }));
 }
 
-function readingOf(told, voice, training) {
-  const hasNotes = told.note_chance !== null;
+function figureOf(reading, voice, training) {
+  const hasNotes = reading.note_chance !== null;
   const head = (key, chance) => make("th", { scope: "col" }, make("span", { text: say(key) }), chance === null ? null : make("small", { text: ` ${say("leaks.chance", { percent: percent(chance) })}` }));
-  const rows = Object.entries(told.readings).map(([name, { singer, note }]) => {
+  const rows = Object.entries(reading.readings).map(([name, { singer, note }]) => {
     const row = say(`leaks.${name}`);
-    return make("tr", { "data-row": name }, make("th", { scope: "row", text: row }), bar(say("leaks.singer"), row, singer, told.singer_chance), hasNotes ? bar(say("leaks.note"), row, note, told.note_chance) : make("td", { class: "soft", text: say("leaks.no_notes") }));
+    return make("tr", { "data-row": name }, make("th", { scope: "row", text: row }), bar(say("leaks.singer"), row, singer, reading.singer_chance), hasNotes ? bar(say("leaks.note"), row, note, reading.note_chance) : make("td", { class: "soft", text: say("leaks.no_notes") }));
   });
-  const table = make("table", {}, make("thead", {}, make("tr", {}, make("td"), head("leaks.singer", told.singer_chance), head("leaks.note", told.note_chance))), make("tbody", {}, ...rows));
-  const words = say("leaks.told", { voice: voiceName(voice), recordings: training.name, n: told.n_stretches, singers: told.n_singers, notes: told.n_notes });
+  const table = make("table", {}, make("thead", {}, make("tr", {}, make("td"), head("leaks.singer", reading.singer_chance), head("leaks.note", reading.note_chance))), make("tbody", {}, ...rows));
+  const words = say("leaks.caption", { voice: voiceName(voice), recordings: training.name, n: reading.n_stretches, singers: reading.n_singers, notes: reading.n_notes });
   return make("figure", { class: "leaks" }, make("figcaption", { text: words }), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words }, table));
 }
 
@@ -131,8 +131,8 @@ byId("leaks").addEventListener("submit", guarded(async (event) => {
   byId("read").disabled = true;
   byId("reading").textContent = say("leaks.reading", { percent: 0 });
   try {
-    const told = await ask("/api/learn/leaks", { method: "POST", json: { training: training.id, voice: voice.id } });
-    byId("readings").prepend(readingOf(told, voice, training)); // others stay below, to be compared with
+    const reading = await api("/api/learn/leaks", { method: "POST", json: { training: training.id, voice: voice.id } });
+    byId("readings").prepend(figureOf(reading, voice, training)); // others stay below, to be compared with
   } finally {
     byId("read").disabled = false;
     byId("reading").textContent = "";
@@ -144,10 +144,10 @@ async function showAdversary() {
   const voice = askable.find(({ id }) => id === byId("asked-voice").value), box = byId("adversary");
   box.hidden = true;
   if (voice?.kind !== "trained") return;
-  const { adversary, doctor } = await ask(`/api/trainings/${voice.id}`);
+  const { adversary, doctor } = await api(`/api/trainings/${voice.id}`);
   if (adversary.length < 2) return;
   const first = adversary[0], last = adversary.at(-1), chance = 1 / doctor.singers.length;
-  const words = say("leaks.curve_told", { first: first[0], last: last[0], from: percent(first[1]), to: percent(last[1]), chance: percent(chance) });
+  const words = say("leaks.curve_caption", { first: first[0], last: last[0], from: percent(first[1]), to: percent(last[1]), chance: percent(chance) });
   const picture = svg("svg", { viewBox: "0 0 240 90", role: "img", "aria-label": words }), y = (share) => 86 - 82 * share;
   const points = adversary.map(([step, share]) => `${(4 + (232 * (step - first[0])) / (last[0] - first[0])).toFixed(1)},${y(share).toFixed(1)}`);
   picture.append(svg("line", { x1: 4, x2: 236, y1: y(chance), y2: y(chance), class: "chance" }), svg("polyline", { points: points.join(" "), class: "law" }));
@@ -159,7 +159,7 @@ byId("asked-voice").addEventListener("change", guarded(showAdversary));
 listen((kind, record) => {
   if (kind === "leaks" && byId("read").disabled) byId("reading").textContent = say("leaks.reading", { percent: percent(record.share) });
 }, guarded(async () => {
-  const [trainings, voices] = await Promise.all([ask("/api/trainings"), ask("/api/voices")]);
+  const [trainings, voices] = await Promise.all([api("/api/trainings"), api("/api/voices")]);
   recordings.clear();
   for (const training of trainings.filter(({ doctor }) => doctor)) recordings.set(training.id, training);
   askable = voices.filter(({ card }) => card);

@@ -7,7 +7,7 @@ const MOST_UNDO = 100;
 const midiOf = (hz) => 69 + 12 * Math.log2(hz / 440);
 
 export class Melody {
-  /** `changed(f0)` is told a melody that was edited; `seek(s)` where somebody clicked. */
+  /** `changed(f0)` is called with a melody that was edited; `seek(s)` where somebody clicked. */
   constructor(changed, seek) {
     this.canvas = byId("melody");
     Object.assign(this, { changed, seek, f0: new Float64Array(), result: null, resultOffset: 0, notes: [], semitones: 0, range: null, outside: [], seconds: 1, view: [0, 1], place: 0, chosen: null, undone: [], done: [], isEditing: false });
@@ -223,7 +223,7 @@ export class Melody {
     this.draw();
   }
 
-  /** The chosen frames moved; never beyond what a voice can be told. */
+  /** The chosen frames moved; never beyond the pitches that condition a voice. */
   _shifted(f0, semitones) {
     const moved = f0.slice();
     for (let i = this.chosen[0]; i < this.chosen[1]; i += 1) moved[i] = f0[i] > 0 ? Math.min(Math.max(f0[i] * 2 ** (semitones / 12), 46.875), 2093.75) : 0;

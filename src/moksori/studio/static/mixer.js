@@ -20,8 +20,8 @@ export class Mixer {
 
   get isMixing() { return byId("mix").checked; }
 
-  /** Singer -> share, as the studio wants them. */
-  get wish() {
+  /** Singer -> share, as the API takes them. */
+  get request() {
     if (!this.isMixing) return this.one ? { [this.one]: 1 } : {};
     return Object.fromEntries(Object.entries(this.shares).filter(([, share]) => share > 0));
   }
@@ -33,9 +33,9 @@ export class Mixer {
     this.shares = Object.fromEntries(card.singers.map((name) => [name, this.shares[name] ?? 0]));
     const chips = card.singers.map((name) => {
       const range = card.ranges[name];
-      const told = range ? say("voice.range", { low: range.notes[0], high: range.notes[1] }) : say("voice.no_range");
+      const note = range ? say("voice.range", { low: range.notes[0], high: range.notes[1] }) : say("voice.no_range");
       const input = make("input", { type: "radio", name: "singer", value: name, checked: name === this.one, onchange: () => { this.one = name; this.changed(); } });
-      return make("label", {}, input, make("span", { text: name }), make("small", { text: told }));
+      return make("label", {}, input, make("span", { text: name }), make("small", { text: note }));
     });
     document.querySelector("#singers .chips").replaceChildren(...chips);
     byId("sliders").replaceChildren(...card.singers.map((name, number) => {

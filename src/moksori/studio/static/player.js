@@ -7,7 +7,7 @@ const DRIFT_SECONDS = 0.03; // between the two, from which the silent one is set
 
 export class Player {
   constructor(moved) {
-    this.moved = moved; // told the place, s
+    this.moved = moved; // called with the place, s
     this.sides = [0, 1].map((number) => ({ audio: new Audio(), wave: null, offset: 0, isThere: false, box: byId(number ? "wave-b" : "wave-a"), button: byId(number ? "hear-b" : "hear-a") }));
     this.active = 0;
     this.seconds = 0;
@@ -117,7 +117,7 @@ export class Player {
 
   _covers(side) { const at = this.place - side.offset; return at >= -0.05 && at < side.seconds; }
 
-  /** While it plays: the place is told, and the silent one kept beside the one that is heard. */
+  /** While it plays: the place is passed on, and the silent one kept beside the one that is heard. */
   _tick() {
     if (this.isTicking) return;
     this.isTicking = true;

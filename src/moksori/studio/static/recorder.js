@@ -1,7 +1,7 @@
 // The microphone, as it is: no echo cancelling, no noise gate, no coding with losses; mono WAV of 16 bits.
 
 export class Recorder {
-  async start(told) {
+  async start(onLength) {
     const wanted = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
     this.stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
     this.context = new AudioContext();
@@ -12,7 +12,7 @@ export class Recorder {
     this.node.port.onmessage = ({ data }) => {
       this.parts.push(data);
       this.length += data.length;
-      told(this.length / this.context.sampleRate);
+      onLength(this.length / this.context.sampleRate);
     };
     this.context.createMediaStreamSource(this.stream).connect(this.node);
   }

@@ -1,6 +1,6 @@
 // Training: recordings, what the data doctor says of them, and a run that goes on by itself.
 
-import { ask, byId, duration, guarded, ink, listen, make, say, settle, upload, voiceName } from "./common.js";
+import { api, byId, duration, guarded, ink, listen, make, say, settle, upload, voiceName } from "./common.js";
 import { rangeBar } from "./ranges.js";
 
 const trainings = new Map();
@@ -12,7 +12,7 @@ function showList() {
     const percent = training.state === "running" ? ` · ${Math.floor(100 * (training.share ?? 0))} %` : "";
     const pick = make("button", { type: "button", class: "pick", "aria-current": String(training.id === chosen), onclick: guarded(() => choose(training.id)) }, make("b", { text: training.name }), make("small", { text: say(`state.${training.state}`) + percent }));
     return make("li", { "data-training": training.id, "data-state": training.state }, pick, make("button", { type: "button", class: "plain", text: "✕", title: say("remove"), "aria-label": `${say("remove")}: ${training.name}`, onclick: guarded(async () => {
-      if (confirm(say("train.remove_sure", { name: training.name }))) await ask(`/api/trainings/${training.id}`, { method: "DELETE" });
+      if (confirm(say("train.remove_sure", { name: training.name }))) await api(`/api/trainings/${training.id}`, { method: "DELETE" });
     }) }));
   }));
 }
@@ -29,63 +29,63 @@ async function load() {
   if (chosen === null || loading) return;
   loading = chosen;
   try {
-    const told = await ask(`/api/trainings/${chosen}`);
-    if (told.id === chosen) show(told);
+    const training = await api(`/api/trainings/${chosen}`);
+    if (training.id === chosen) show(training);
   } finally {
     loading = null;
   }
 }
 
-function show(told) {
+function show(training) {
   byId("training").hidden = false;
-  byId("training-name").textContent = told.name;
-  const isOpen = ["new", "checked"].includes(told.state), isRunning = told.state === "running", hasBegun = !isOpen && told.state !== "checking";
+  byId("training-name").textContent = training.name;
+  const isOpen = ["new", "checked"].includes(training.state), isRunning = training.state === "running", hasBegun = !isOpen && training.state !== "checking";
   byId("bringing").hidden = !isOpen;
-  showTakes(told, isOpen);
-  byId("check-row").hidden = hasBegun || told.state === "checked";
-  byId("check").disabled = !told.takes.length || told.state === "checking";
-  byId("checking").textContent = told.state === "checking" ? say("train.checking", { percent: Math.floor(100 * told.share) }) : "";
-  showDoctor(told.doctor);
-  byId("state").textContent = say(`state.${told.state}`);
-  byId("not-checked").hidden = Boolean(told.doctor);
-  byId("run").hidden = !told.doctor;
+  showTakes(training, isOpen);
+  byId("check-row").hidden = hasBegun || training.state === "checked";
+  byId("check").disabled = !training.takes.length || training.state === "checking";
+  byId("checking").textContent = training.state === "checking" ? say("train.checking", { percent: Math.floor(100 * training.share) }) : "";
+  showDoctor(training.doctor);
+  byId("state").textContent = say(`state.${training.state}`);
+  byId("not-checked").hidden = Boolean(training.doctor);
+  byId("run").hidden = !training.doctor;
   byId("recipe-field").hidden = hasBegun;
   byId("start").hidden = isRunning;
   byId("start").textContent = say(hasBegun ? "train.resume" : "train.start");
   byId("pause").hidden = !isRunning;
   if (!isRunning) byId("pause").textContent = say("train.pause");
-  if (byId("run").dataset.of !== told.id && told.wish) { byId("minutes").value = told.wish.minutes; byId("terms").value = told.wish.licence; byId("judge").checked = told.wish.is_judged; }
-  byId("run").dataset.of = told.id;
-  suit(told, hasBegun);
-  byId("use").hidden = !told.has_voice;
-  byId("use").href = `/?voice=${told.id}`;
-  byId("report-link").hidden = !told.has_report;
-  byId("report-link").href = `/voices?report=${told.id}`;
-  byId("progress").hidden = !told.wish || told.state === "done";
-  byId("progress").querySelector("progress").value = told.share;
-  byId("reached").textContent = told.step === undefined ? "" : say("train.progress", { step: told.step.toLocaleString(), time: duration(told.seconds), all: duration(60 * told.wish.minutes) });
-  byId("failure").hidden = !told.error;
-  byId("failure").textContent = told.error ?? "";
-  const isShort = told.step > 0 && told.step < told.usable_steps && !isRunning;
+  if (byId("run").dataset.of !== training.id && training.request) { byId("minutes").value = training.request.minutes; byId("terms").value = training.request.licence; byId("judge").checked = training.request.is_judged; }
+  byId("run").dataset.of = training.id;
+  suit(training, hasBegun);
+  byId("use").hidden = !training.has_voice;
+  byId("use").href = `/?voice=${training.id}`;
+  byId("report-link").hidden = !training.has_report;
+  byId("report-link").href = `/voices?report=${training.id}`;
+  byId("progress").hidden = !training.request || training.state === "done";
+  byId("progress").querySelector("progress").value = training.share;
+  byId("reached").textContent = training.step === undefined ? "" : say("train.progress", { step: training.step.toLocaleString(), time: duration(training.seconds), all: duration(60 * training.request.minutes) });
+  byId("failure").hidden = !training.error;
+  byId("failure").textContent = training.error ?? "";
+  const isShort = training.step > 0 && training.step < training.usable_steps && !isRunning;
   byId("short").hidden = !isShort;
-  if (isShort) byId("short").textContent = say("train.not_usable", { step: told.step.toLocaleString(), usable: told.usable_steps.toLocaleString(), time: duration((told.seconds / told.step) * told.usable_steps) });
-  byId("watched").hidden = !told.wish;
-  showCurves(told);
-  showScores(told.scores);
-  showSamples(told);
-  byId("log").textContent = told.log;
+  if (isShort) byId("short").textContent = say("train.not_usable", { step: training.step.toLocaleString(), usable: training.usable_steps.toLocaleString(), time: duration((training.seconds / training.step) * training.usable_steps) });
+  byId("watched").hidden = !training.request;
+  showCurves(training);
+  showScores(training.scores);
+  showSamples(training);
+  byId("log").textContent = training.log;
 }
 
 /** What suits so many singers, when they are known first or become others; what is chosen by hand stays. */
-function suit(told, hasBegun) {
-  const n = told.doctor?.singers.length ?? 0, key = `${told.id} ${n}`;
+function suit(training, hasBegun) {
+  const n = training.doctor?.singers.length ?? 0, key = `${training.id} ${n}`;
   if (byId("recipe").dataset.suits !== key && n && !hasBegun) {
     byId("recipe").dataset.suits = key;
     byId("recipe").value = n === 1 ? "adapt" : "swift";
     recipeChosen();
   }
   byId("base-field").hidden = hasBegun || !FROM_A_VOICE[byId("recipe").value];
-  byId("recipe-told").hidden = hasBegun;
+  byId("recipe-about").hidden = hasBegun;
 }
 
 const FROM_A_VOICE = { adapt: "shipped", swift: "none" }; // what these begin from, unless somebody chooses another
@@ -94,7 +94,7 @@ const MINUTES = { adapt: 5, smoke: 1 };
 function recipeChosen() {
   const recipe = byId("recipe").value;
   byId("minutes").value = MINUTES[recipe] ?? 60;
-  byId("recipe-told").textContent = say(`recipe.${recipe}_told`);
+  byId("recipe-about").textContent = say(`recipe.${recipe}_about`);
   byId("base-field").hidden = !FROM_A_VOICE[recipe];
   byId("base").value = FROM_A_VOICE[recipe] ?? "none";
   showNothing();
@@ -108,19 +108,19 @@ function showNothing() {
 
 /** Voices to begin from: only those whose nets are the same as the recipe's can be. */
 async function loadBases() {
-  const before = byId("base").value, voices = (await ask("/api/voices")).filter((voice) => voice.card?.takes_up_singers);
+  const before = byId("base").value, voices = (await api("/api/voices")).filter((voice) => voice.card?.takes_up_singers);
   byId("base").replaceChildren(make("option", { value: "none", text: say("train.base_none") }), ...voices.map((voice) => make("option", { value: voice.id, text: voiceName(voice) })));
   byId("base").value = before || FROM_A_VOICE[byId("recipe").value] || "none";
   showNothing();
 }
 
-function showTakes(told, isOpen) {
-  byId("no-takes").hidden = told.takes.length > 0;
-  const singers = Map.groupBy ? Map.groupBy(told.takes, (take) => take.singer) : told.takes.reduce((found, take) => found.set(take.singer, [...(found.get(take.singer) ?? []), take]), new Map());
+function showTakes(training, isOpen) {
+  byId("no-takes").hidden = training.takes.length > 0;
+  const singers = Map.groupBy ? Map.groupBy(training.takes, (take) => take.singer) : training.takes.reduce((found, take) => found.set(take.singer, [...(found.get(take.singer) ?? []), take]), new Map());
   const open = new Set([...byId("take-list").querySelectorAll("details[open]")].map((each) => each.dataset.singer));
   byId("take-list").replaceChildren(...[...singers].map(([singer, takes]) => {
     const size = `${(takes.reduce((sum, take) => sum + take.n_bytes, 0) / 1e6).toFixed(1)} MB`;
-    const rows = takes.map((take) => make("li", {}, make("span", { text: take.name }), isOpen ? make("button", { type: "button", class: "plain", text: "✕", "aria-label": `${say("remove")}: ${take.name}`, onclick: guarded(async () => { await ask(`/api/trainings/${told.id}/takes/${take.file}`, { method: "DELETE" }); }) }) : null));
+    const rows = takes.map((take) => make("li", {}, make("span", { text: take.name }), isOpen ? make("button", { type: "button", class: "plain", text: "✕", "aria-label": `${say("remove")}: ${take.name}`, onclick: guarded(async () => { await api(`/api/trainings/${training.id}/takes/${take.file}`, { method: "DELETE" }); }) }) : null));
     return make("li", {}, make("details", { "data-singer": singer, open: open.has(singer) }, make("summary", {}, make("b", { text: singer }), make("small", { text: ` ${say("train.takes_of", { n: takes.length, size })}` })), make("ul", {}, ...rows)));
   }));
 }
@@ -180,7 +180,7 @@ function showSamples({ id, samples }) {
 byId("new").addEventListener("submit", guarded(async (event) => {
   event.preventDefault();
   settle();
-  const made = await ask("/api/trainings", { method: "POST", json: { name: byId("new-name").value } });
+  const made = await api("/api/trainings", { method: "POST", json: { name: byId("new-name").value } });
   trainings.set(made.id, made);
   await choose(made.id);
 }));
@@ -206,17 +206,17 @@ byId("takes").addEventListener("change", brought(byId("takes"), () => byId("sing
 const SOUND = /\.(wav|flac|mp3|ogg|oga|opus|m4a|aac|aiff?|caf|au|w64)$/i;
 byId("folder").addEventListener("change", brought(byId("folder"), (file) => file.webkitRelativePath.split("/").at(-2), (file) => SOUND.test(file.name) && !file.name.startsWith(".")));
 
-byId("check").addEventListener("click", guarded(async () => { settle(); await ask(`/api/trainings/${chosen}/check`, { method: "POST" }); }));
+byId("check").addEventListener("click", guarded(async () => { settle(); await api(`/api/trainings/${chosen}/check`, { method: "POST" }); }));
 byId("run").addEventListener("submit", guarded(async (event) => {
   event.preventDefault();
   settle();
-  await ask(`/api/trainings/${chosen}/start`, { method: "POST", json: { recipe: byId("recipe").value, base: base(), minutes: Number(byId("minutes").value), licence: byId("terms").value, is_judged: byId("judge").checked } });
+  await api(`/api/trainings/${chosen}/start`, { method: "POST", json: { recipe: byId("recipe").value, base: base(), minutes: Number(byId("minutes").value), licence: byId("terms").value, is_judged: byId("judge").checked } });
 }));
 byId("recipe").addEventListener("change", recipeChosen);
 const base = () => (byId("base-field").hidden || byId("base").value === "none" ? "" : byId("base").value);
 byId("pause").addEventListener("click", guarded(async () => {
   settle();
-  await ask(`/api/trainings/${chosen}/pause`, { method: "POST" });
+  await api(`/api/trainings/${chosen}/pause`, { method: "POST" });
   byId("pause").textContent = say("train.pausing");
 }));
 
@@ -231,7 +231,7 @@ const changed = guarded(async (training) => {
 
 listen((kind, record) => ({ training: changed, voice: guarded(loadBases) })[kind]?.(record), guarded(async () => {
   trainings.clear();
-  for (const training of await ask("/api/trainings")) trainings.set(training.id, training);
+  for (const training of await api("/api/trainings")) trainings.set(training.id, training);
   showList();
   guarded(loadBases)(); // reading the voices may take a while
   const wanted = chosen ?? new URLSearchParams(location.search).get("training");

@@ -1,6 +1,6 @@
 // The voices on disk: what their files tell, in and out; singers taken up, renamed, left out.
 
-import { announce, ask, byId, duration, guarded, listen, make, say, settle, upload, voiceName } from "./common.js";
+import { announce, api, byId, duration, guarded, listen, make, say, settle, upload, voiceName } from "./common.js";
 import { rangeBar } from "./ranges.js";
 
 const enrolments = new Map();
@@ -11,7 +11,7 @@ function cardOf(voice) {
   if (voice.has_report) buttons.append(make("button", { type: "button", text: say("voices.report"), onclick: () => openReport(voice) }));
   if (["imported", "made"].includes(voice.kind)) buttons.append(make("button", { type: "button", class: "plain", text: say("remove"), "aria-label": `${say("remove")}: ${name}`, onclick: guarded(async () => {
     if (!confirm(say("voices.remove_sure", { name }))) return;
-    await ask(`/api/voices/${voice.id}`, { method: "DELETE" });
+    await api(`/api/voices/${voice.id}`, { method: "DELETE" });
     await show();
   }) }));
   const changes = (voice.changes ?? []).map(({ change, what }) => say(`voices.${change}`, { what })).join("; ");
@@ -47,7 +47,7 @@ function singerRow(voice, singer) {
   const label = say("voices.new_name", { singer }), input = make("input", { type: "text", value: singer, maxlength: "40", class: "grow", "aria-label": label });
   const change = async (json) => {
     settle();
-    await ask(`/api/voices/${voice.id}/singers`, { method: "POST", json });
+    await api(`/api/voices/${voice.id}/singers`, { method: "POST", json });
     input.value = singer; // in this voice nothing has changed
     input.closest("details").open = false;
     await show();
@@ -68,11 +68,11 @@ function enrolForm(voice) {
   if (!voice.card.takes_up_singers) return make("div", {}, heading, make("p", { class: "soft", text: say("enrol.not_here") }));
   let takes = [];
   const id = (part) => `enrol-${part}-${voice.id}`;
-  const told = make("span", { class: "soft chosen", role: "status" });
-  const take = (files) => { takes = files; told.textContent = files.length ? say("enrol.chosen", { n: files.length, size: `${(files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1)} MB` }) : ""; };
+  const note = make("span", { class: "soft chosen", role: "status" });
+  const take = (files) => { takes = files; note.textContent = files.length ? say("enrol.chosen", { n: files.length, size: `${(files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1)} MB` }) : ""; };
   const input = make("input", { class: "unseen", type: "file", multiple: true, accept: "audio/*,.flac,.opus,.m4a,.aiff,.caf,.au", onchange: (event) => take([...event.target.files]) });
   const name = make("input", { id: id("name"), type: "text", maxlength: "40", required: true }), terms = make("input", { id: id("terms"), type: "text", maxlength: "400" });
-  const drop = make("div", { class: "drop" }, make("p", { class: "row" }, make("span", { text: say("enrol.drop") }), make("label", { class: "button", text: say("songs.choose") }, input), told));
+  const drop = make("div", { class: "drop" }, make("p", { class: "row" }, make("span", { text: say("enrol.drop") }), make("label", { class: "button", text: say("songs.choose") }, input), note));
   for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("over"); });
   drop.addEventListener("drop", (event) => take([...event.dataTransfer.files]));
@@ -83,7 +83,7 @@ function enrolForm(voice) {
     if (!takes.length) throw new Error(say("enrol.none_chosen"));
     start.disabled = true;
     try {
-      await enrol({ voice: voice.id, singer: name.value, licence: terms.value }, takes, (text) => { told.textContent = text; });
+      await enrol({ voice: voice.id, singer: name.value, licence: terms.value }, takes, (text) => { note.textContent = text; });
       take([]);
       name.value = terms.value = "";
     } finally {
@@ -95,21 +95,21 @@ function enrolForm(voice) {
 }
 
 /** Send the takes, then start; what could not be sent leaves nothing behind. */
-async function enrol(wish, takes, told) {
-  const { id } = await ask("/api/enrolments", { method: "POST", json: wish });
+async function enrol(request, takes, show) {
+  const { id } = await api("/api/enrolments", { method: "POST", json: request });
   try {
-    for (const file of takes) await upload(`/api/enrolments/${id}/takes`, file, file.name, (share) => told(say("songs.uploading", { name: file.name, percent: Math.round(100 * share) })));
-    await ask(`/api/enrolments/${id}/start`, { method: "POST" });
+    for (const file of takes) await upload(`/api/enrolments/${id}/takes`, file, file.name, (share) => show(say("songs.uploading", { name: file.name, percent: Math.round(100 * share) })));
+    await api(`/api/enrolments/${id}/start`, { method: "POST" });
     byId("enrolments").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    await ask(`/api/enrolments/${id}`, { method: "DELETE" });
+    await api(`/api/enrolments/${id}`, { method: "DELETE" });
     throw error;
   }
 }
 
 function showEnrolments() {
   byId("enrolments").replaceChildren(...[...enrolments.values()].sort((a, b) => b.added - a.added).map((one) => {
-    const call = (path, method) => guarded(async () => { settle(); await ask(`/api/enrolments/${one.id}${path}`, { method }); });
+    const call = (path, method) => guarded(async () => { settle(); await api(`/api/enrolments/${one.id}${path}`, { method }); });
     const button = (key, action) => make("button", { type: "button", text: say(key), "aria-label": `${say(key)}: ${one.name}`, onclick: action });
     const text = say(`enrol.${one.state}`, { name: one.name, n: one.takes.length, percent: Math.floor(100 * one.share) });
     const error = one.error_key ? say(one.error_key) : one.error;
@@ -128,7 +128,7 @@ function openReport(voice) {
 
 async function show() {
   const open = new Set([...document.querySelectorAll("details.change[open]")].map((each) => each.closest("article").dataset.voice));
-  const voices = await ask("/api/voices");
+  const voices = await api("/api/voices");
   byId("loading").hidden = true;
   // A card that is open stays as it is: somebody may be typing there.
   const kept = new Map([...byId("voices").children].map((card) => [card.dataset.voice, card]));
@@ -162,7 +162,7 @@ listen(guarded(async (kind, record) => {
   showEnrolments();
 }), guarded(async () => {
   enrolments.clear();
-  for (const one of await ask("/api/enrolments")) enrolments.set(one.id, one);
+  for (const one of await api("/api/enrolments")) enrolments.set(one.id, one);
   showEnrolments();
   await show();
 }));

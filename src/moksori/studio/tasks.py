@@ -1,6 +1,6 @@
-"""What the worker is sent for: each errand is a call of the library, and answers with plain JSON.
+"""Tasks of the worker: each is a call of the library, and answers with plain JSON.
 
-Paths come from the server, which made them; whoever is told of progress ends an errand by raising.
+Paths come from the server, which made them. A progress callback cancels a task by raising.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from moksori.errors import UserError
 from moksori.generation import generator
 from moksori.models import kinds
 from moksori.progress import part
-from moksori.studio import wishes
+from moksori.studio import schemas
+from moksori.studio.store import TRACKED
 
 Answer = dict[str, Any]
 
@@ -60,10 +61,10 @@ def load(path: str | None) -> Voice:
     return _voices[key]
 
 
-def hear(source: str, folder: str, progress: OnProgress) -> Answer:
-    """Hear a recording: what it is, its outline, its melody, its loudest stretch; a copy where no browser plays it.
+def analyse(source: str, folder: str, progress: OnProgress) -> Answer:
+    """Analyse a recording: its format, outline, melody and loudest stretch; a copy where no browser plays it.
 
-    Leaves `heard.f0.csv`, and perhaps `listen.flac`, in the folder.
+    Writes `tracked.f0.csv`, and perhaps `listen.flac`, in the folder.
     """
     info = files.probe(Path(source))
     outline = level.PeakOutline(info.n_samples, _N_PARTS)
@@ -78,10 +79,10 @@ def hear(source: str, folder: str, progress: OnProgress) -> Answer:
             n_read += len(block)
             progress(Progress(n_read, info.n_samples))
 
-    heard = analysis.analyse(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
-    assert heard.track is not None
-    f0_file.write(Path(folder) / f"heard{f0_file.SUFFIX}", heard.track)
-    measured = heard.measured
+    analysed = analysis.analyse(Recording(read, info.sample_rate), PitchTracker(), Provenance().level_dbfs)
+    assert analysed.track is not None
+    f0_file.write(Path(folder) / TRACKED, analysed.track)
+    measured = analysed.measured
     n_frames = round(PREVIEW_SECONDS * measured.sample_rate / measured.hop_samples)
     start = level.loudest_stretch(measured.frame_dbfs, n_frames) * measured.hop_samples / measured.sample_rate
     is_playable = (info.format, info.subtype) in _PLAYABLE and info.sample_rate <= _HIGHEST_RATE
@@ -95,7 +96,7 @@ def hear(source: str, folder: str, progress: OnProgress) -> Answer:
         "is_playable": is_playable,
         "loudest_start_seconds": round(start, 3),
         "outline": [round(float(peak), 3) for peak in outline.result()],
-        "is_silent": not bool(heard.track.is_voiced.any()),
+        "is_silent": not bool(analysed.track.is_voiced.any()),
     }
 
 
@@ -138,13 +139,13 @@ def plan(melody: str, voice: str | None, shares: dict[str, float], transpose: st
     loaded.vector(shares)
     singer = analysis.range_of(shares, loaded.provenance.ranges)
     if not loaded.is_pitch_conditioned:
-        return {"is_told": False, "semitones": 0.0, "range": None, "outside": []}
-    options = ConvertOptions(transpose=wishes.transposition(transpose))
+        return {"is_pitch_conditioned": False, "semitones": 0.0, "range": None, "outside": []}
+    options = ConvertOptions(transpose=schemas.transposition(transpose))
     semitones = analysis.transpose_semitones(track, singer, options)
     moved = transposition.moved(track.f0_hz, semitones)
     outside = [] if singer is None else transposition.outside(moved, track.hop_seconds, singer)
     return {
-        "is_told": True,
+        "is_pitch_conditioned": True,
         "semitones": semitones,
         "range": None if singer is None else _range(singer),
         "outside": [[part.start_seconds, part.stop_seconds, part.note] for part in outside],
@@ -179,13 +180,13 @@ def convert(
     source: str,
     destination: str,
     voice: str | None,
-    wish: Answer,
+    request: Answer,
     melody: str | None,
     progress: OnProgress,
 ) -> Answer:
-    """Convert a whole song, then hear the result."""
-    asked, loaded = wishes.wish(wish), load(voice)
-    transpose: float | str = wishes.transposition(asked.transpose)
+    """Convert a whole song, then analyse the result."""
+    asked, loaded = schemas.parse(schemas.ConversionRequest, request), load(voice)
+    transpose: float | str = schemas.transposition(asked.transpose)
     if not loaded.is_pitch_conditioned:
         transpose = "auto"
     options = ConvertOptions(transpose=transpose, keep_breaths=asked.keep_breaths, loudness=asked.loudness)
@@ -199,8 +200,8 @@ def convert(
             progress=part(progress, 0.0, 0.9),
             melody=given,
         )
-    heard = hear(destination, str(Path(destination).parent), part(progress, 0.9, 1.0))
-    return {"report": _report(report), "heard": heard}
+    result = analyse(destination, str(Path(destination).parent), part(progress, 0.9, 1.0))
+    return {"report": _report(report), "result": result}
 
 
 def _report(report: Report) -> Answer:
@@ -228,7 +229,7 @@ class _own_threads:
 
 
 def card(voice: str | None) -> Answer:
-    """What a voice's file tells: singers, ranges, origin, figures and terms.
+    """What a voice's file says: singers, ranges, origin, figures and terms.
 
     Raises:
         ModelFileError: no voice, or damaged.
@@ -347,8 +348,8 @@ def leaks(voice: str | None, data: str, progress: OnProgress) -> Answer:
     return {**dataclasses.asdict(found), "names": list(corpus.singers)}
 
 
-ERRANDS: dict[str, Callable[..., Answer]] = {
-    "hear": hear,
+TASKS: dict[str, Callable[..., Answer]] = {
+    "analyse": analyse,
     "take_melody": take_melody,
     "notes": notes_of,
     "repair": repair,
@@ -362,4 +363,4 @@ ERRANDS: dict[str, Callable[..., Answer]] = {
     "shares": shares,
     "leaks": leaks,
 }
-TOLD_PROGRESS = frozenset({"hear", "preview", "convert", "enrol", "prepare", "leaks"})
+WITH_PROGRESS = frozenset({"analyse", "preview", "convert", "enrol", "prepare", "leaks"})

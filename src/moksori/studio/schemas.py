@@ -1,9 +1,11 @@
-"""What a page asks for, as frozen settings: read strictly, so that a wrong request is refused in words."""
+"""Request bodies as frozen dataclasses (schemas): what a page may ask for, read strictly, so that a wrong request is
+refused in words.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from moksori import settings
 from moksori.errors import UserError
@@ -12,11 +14,11 @@ RECIPES = ("adapt", "swift", "small", "melody", "paper", "smoke")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ConversionRequest:
     """A song, who shall sing it, and how."""
 
-    song: str = ""  # the studio's name of it
-    voice: str = "shipped"  # the studio's name of it
+    song: str = ""  # its id
+    voice: str = "shipped"  # its id
     shares: dict[str, float] = field(default_factory=dict)  # singer -> share
     transpose: str = "auto"  # auto, nearest, or semitones
     keep_breaths: bool = False
@@ -28,11 +30,11 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class TrainingWish:
+class TrainingRequest:
     """How to train."""
 
     recipe: str = "swift"
-    base: str = ""  # the studio's name of the voice to begin from; "": the recipe's own
+    base: str = ""  # id of the voice to begin from; "": the recipe's own
     minutes: float = 30.0
     licence: str = ""  # terms of the recordings
     is_judged: bool = False  # afterwards, on recordings that were held back
@@ -45,8 +47,8 @@ class TrainingWish:
 
 
 @dataclass(frozen=True)
-class SingersWish:
-    """Who is called otherwise in a copy of a voice, and who is left out."""
+class SingersRequest:
+    """Singers to rename, and singers to leave out, in a copy of a voice."""
 
     renamed: dict[str, str] = field(default_factory=dict)  # old name -> new one
     removed: tuple[str, ...] = ()
@@ -57,56 +59,47 @@ class SingersWish:
 
 
 @dataclass(frozen=True)
-class EnrolWish:
-    """A singer who is to be taken up by a voice."""
+class EnrolmentRequest:
+    """A singer to enrol in a copy of a voice."""
 
-    voice: str = "shipped"  # the studio's name of it
+    voice: str = "shipped"  # its id
     singer: str = ""
     licence: str = ""  # terms of the recordings
 
 
 @dataclass(frozen=True)
-class SharesWish:
-    """How many draws of which law of mixup."""
+class MixupRequest:
+    """How many mix weights to draw from which Beta distribution."""
 
     parameter: float = 0.2
     n: int = 20_000
 
 
 @dataclass(frozen=True)
-class LeaksWish:
-    """Of which recordings, and from whose latent, singer and pitch are to be read."""
+class LeaksRequest:
+    """Whose encoder a probe is to read, on the recordings of which training."""
 
-    training: str = ""  # the studio's name of it: its recordings
-    voice: str = "shipped"
+    training: str = ""  # its id
+    voice: str = "shipped"  # its id
 
 
-def wish(told: Any) -> Wish:
-    """A wish from JSON.
+Schema = TypeVar(
+    "Schema", ConversionRequest, TrainingRequest, SingersRequest, EnrolmentRequest, MixupRequest, LeaksRequest
+)
+
+
+def parse(schema: type[Schema], body: Any) -> Schema:
+    """A request body, decoded from JSON, as one of the schemas of this module.
 
     Raises:
-        UserError: an unknown key, a wrong type, or a share that is not positive.
+        UserError: no object, an unknown key, a wrong type, or a value that the schema refuses.
 
-    >>> wish({"song": "a", "shares": {"kumi": 2}}).shares
+    >>> parse(ConversionRequest, {"song": "a", "shares": {"kumi": 2}}).shares
     {'kumi': 2.0}
     """
-    return settings.build(Wish, table(told), "the request")
-
-
-def training_wish(told: Any) -> TrainingWish:
-    """A wish for a training from JSON; raises as `wish` does."""
-    return settings.build(TrainingWish, table(told), "the request")
-
-
-def table(told: Any) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        UserError: it is something else.
-    """
-    if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
+    if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
         raise UserError("the request is not a JSON object")
-    return told
+    return settings.build(schema, body, "the request")
 
 
 def transposition(text: str) -> float | str:
