@@ -1,8 +1,8 @@
 """The examples for clusters are what SLURM, Kubernetes and KubeRay take, as far as can be told without them.
 
 Kubernetes' part is held to its own schemas, as the package `kubernetes-validate` has them, strictly: an unknown field
-is an error. KubeRay's custom resource is in no package: its fields are written down below, all of RayJob of ray.io/v1
-with their types, after KubeRay's API reference; pod templates within it are Kubernetes' own. `sbatch` has no schema:
+is an error. KubeRay's custom resource is in no package: its definition is written down below, all fields of RayJob of
+ray.io/v1 with their types, as KubeRay 1.3 and 1.5 have them; pod templates within it are Kubernetes' own. `sbatch` has no schema:
 its options are those of a list. Without the package, a form of what the examples use is all that they are held to.
 """
 
@@ -117,33 +117,44 @@ def texts(**more: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": {"type": "string"}} | more
 
 
-TEXT, FLAG, NATURAL = {"type": "string"}, {"type": "boolean"}, {"type": "integer", "minimum": 0}
+TEXT, FLAG = {"type": "string"}, {"type": "boolean"}
+INT32 = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}  # `format: int32`
 KUBERNETES: dict[str, Any] = {"type": ["object", "array"]}  # held to the schemas of Kubernetes
-RAY_GROUP = {"rayStartParams": texts(), "template": {"type": "object"}, "resources": texts(), "labels": texts()}
-RAY_HEAD = fields("template", **RAY_GROUP, serviceType=TEXT, headService=KUBERNETES, enableIngress=FLAG)
-RAY_WORKERS = fields(
-    *("groupName", "template", "minReplicas", "maxReplicas"),
-    **RAY_GROUP,
-    groupName=TEXT,
-    suspend=FLAG,
-    replicas=NATURAL,
-    minReplicas=NATURAL,
-    maxReplicas=NATURAL,
-    numOfHosts=NATURAL,
-    idleTimeoutSeconds=NATURAL,
-    scaleStrategy=fields(workersToDelete={"type": "array", "items": TEXT}),
-)
-RAY_CLUSTER = fields(
-    "headGroupSpec",
-    headGroupSpec=RAY_HEAD,
-    workerGroupSpecs={"type": "array", "items": RAY_WORKERS},
-    rayVersion=TEXT,
-    enableInTreeAutoscaling=FLAG,
-    suspend=FLAG,
-    managedBy={"enum": ["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]},
-    headServiceAnnotations=texts(),
-    gcsFaultToleranceOptions={"type": "object"},
-    autoscalerOptions=fields(
+MANAGERS = {"enum": ["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]}
+# The oldest and the newest KubeRay whose definitions were read: ray-operator/apis/ray/v1 of ray-project/kuberay, from
+# whose types the custom resource definition rayjobs.ray.io is generated. A field without `omitempty` is required there.
+KUBERAY_VERSIONS = ("1.3", "1.5")
+
+
+def ray_groups(version: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of a head group and of a group of workers."""
+    group = {"rayStartParams": texts(), "template": {"type": "object"}}
+    required = ("template", "rayStartParams")
+    if version == "1.5":
+        group |= {"resources": texts(), "labels": texts()}  # they took the place of parameters, and these are optional
+        required = ("template",)
+    head = fields(*required, **group, serviceType=TEXT, headService=KUBERNETES, enableIngress=FLAG)
+    workers = fields(
+        *required,
+        *("groupName", "minReplicas", "maxReplicas"),
+        **group,
+        groupName=TEXT,
+        suspend=FLAG,
+        replicas=INT32,
+        minReplicas=INT32,
+        maxReplicas=INT32,
+        numOfHosts=INT32,
+        idleTimeoutSeconds=INT32,
+        scaleStrategy=fields(workersToDelete={"type": "array", "items": TEXT}),
+    )
+    return head, workers
+
+
+def ray_cluster(version: str) -> dict[str, Any]:
+    """The schema of RayClusterSpec."""
+    head, workers = ray_groups(version)
+    credential = fields(value=TEXT, valueFrom=KUBERNETES)
+    autoscaler = fields(
         resources=KUBERNETES,
         image=TEXT,
         imagePullPolicy=TEXT,
@@ -151,38 +162,71 @@ RAY_CLUSTER = fields(
         envFrom=KUBERNETES,
         volumeMounts=KUBERNETES,
         securityContext=KUBERNETES,
-        idleTimeoutSeconds=NATURAL,
+        idleTimeoutSeconds=INT32,
         upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
-        version={"enum": ["v1", "v2"]},
-    ),
-)
-RAY_JOB = fields(
-    *("apiVersion", "kind", "metadata", "spec"),
-    apiVersion={"const": "ray.io/v1"},
-    kind={"const": "RayJob"},
-    metadata=KUBERNETES,
-    spec=fields(
-        activeDeadlineSeconds=NATURAL,
-        backoffLimit=NATURAL,
-        rayClusterSpec=RAY_CLUSTER,
+        **({"version": {"enum": ["v1", "v2"]}} if version == "1.5" else {}),
+    )
+    return fields(
+        "headGroupSpec",
+        headGroupSpec=head,
+        workerGroupSpecs={"type": "array", "items": workers},
+        rayVersion=TEXT,
+        enableInTreeAutoscaling=FLAG,
+        suspend=FLAG,
+        managedBy=MANAGERS,
+        headServiceAnnotations=texts(),
+        gcsFaultToleranceOptions=fields(
+            "redisAddress",
+            redisAddress=TEXT,
+            externalStorageNamespace=TEXT,
+            redisUsername=credential,
+            redisPassword=credential,
+        ),
+        autoscalerOptions=autoscaler,
+    )
+
+
+def ray_deletion(version: str) -> dict[str, Any]:
+    """The field that says what is deleted after a job, which 1.4 renamed and 1.5 extended."""
+    policy = {"enum": ["DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"]}
+    if version == "1.3":
+        return {"deletionPolicy": policy}
+    when = {"jobStatus": {"enum": ["SUCCEEDED", "FAILED"]}, "jobDeploymentStatus": {"const": "Failed"}}
+    condition = fields(**when, ttlSeconds=INT32 | {"minimum": 0}) | {"minProperties": 1, "maxProperties": 2}
+    rules = {"type": "array", "minItems": 1, "items": fields("policy", "condition", policy=policy, condition=condition)}
+    once = fields(policy=policy)
+    return {"deletionStrategy": fields(onSuccess=once, onFailure=once, deletionRules=rules)}
+
+
+def ray_job(version: str) -> dict[str, Any]:
+    """The schema of RayJob of ray.io/v1, as KubeRay of one of `KUBERAY_VERSIONS` has it.
+
+    Beyond the definition it takes only the ways to submit a job that the operator knows: a text in the definition.
+    """
+    modes = ["K8sJobMode", "HTTPMode", "InteractiveMode"] + ["SidecarMode"] * (version == "1.5")
+    spec = fields(
+        activeDeadlineSeconds=INT32,
+        backoffLimit=INT32,
+        rayClusterSpec=ray_cluster(version),
         submitterPodTemplate=KUBERNETES,
         metadata=texts(),
         clusterSelector=texts(),
-        submitterConfig=fields(backoffLimit=NATURAL),
-        managedBy={"enum": ["ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"]},
-        deletionStrategy={"type": "object"},
+        submitterConfig=fields(backoffLimit=INT32),
+        managedBy=MANAGERS,
+        **ray_deletion(version),
         entrypoint=TEXT,
         runtimeEnvYAML=TEXT,
         jobId=TEXT,
-        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
+        submissionMode={"enum": modes},
         entrypointResources=TEXT,
         entrypointNumCpus={"type": "number"},
         entrypointNumGpus={"type": "number"},
-        ttlSecondsAfterFinished=NATURAL,
+        ttlSecondsAfterFinished=INT32,
         shutdownAfterJobFinishes=FLAG,
         suspend=FLAG,
-    ),
-)
+    )
+    kind = {"apiVersion": {"const": "ray.io/v1"}, "kind": {"const": "RayJob"}}
+    return fields("apiVersion", "kind", "metadata", "spec", **kind, metadata=KUBERNETES, spec=spec)
 
 
 def check_schema(document: dict[str, Any]) -> None:
@@ -197,7 +241,8 @@ def check_schema(document: dict[str, Any]) -> None:
     else:
         import jsonschema
 
-        jsonschema.validate(document, RAY_JOB)
+        for kuberay in KUBERAY_VERSIONS:
+            jsonschema.validate(document, ray_job(kuberay))
         cluster = document["spec"]["rayClusterSpec"]
         groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
         template = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": document["metadata"]}
@@ -308,6 +353,10 @@ def test_a_manifest_fits_the_schema_of_its_kind(path: Path) -> None:
         ("catalogue.rayjob.yaml", "spec.rayClusterSpec.headGroupSpec.template.spec.containers.0.envfrom", []),
         ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.template.spec.containers.0.name", None),
         ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.maxReplica", 10),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.rayStartParams", None),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.replicas", 2**31),
+        ("catalogue.rayjob.yaml", "spec.rayClusterSpec.workerGroupSpecs.0.labels", {"zone": "a"}),  # 1.3 has none
+        ("catalogue.rayjob.yaml", "spec.submissionMode", "SidecarMode"),  # 1.3 has none
         ("train.job.yaml", "spec.template.spec.subDomain", "moksori-train"),
         ("train.job.yaml", "spec.completions", "2"),
         ("train.job.yaml", "spec.template.spec.containers.0.resources.limits.memory", [64]),
