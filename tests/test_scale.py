@@ -2,8 +2,9 @@
 
 Kubernetes' part is held to its own schemas, as the package `kubernetes-validate` has them, strictly: an unknown field
 is an error. KubeRay's custom resource is in no package: its definition is written down below, all fields of RayJob of
-ray.io/v1 with their types, as KubeRay 1.3 and 1.5 have them; pod templates within it are Kubernetes' own. `sbatch` has no schema:
-its options are those of a list. Without the package, a form of what the examples use is all that they are held to.
+ray.io/v1 with their types, as KubeRay 1.3 and 1.5 have them; pod templates within it are Kubernetes' own. `sbatch` has
+no schema: its options are those of a list. Without the package, a form of what the examples use is all that they are
+held to.
 """
 
 from __future__ import annotations
