@@ -29,22 +29,21 @@ from torch.export import Dim
 from torch.nn import functional
 
 from moksori import atomic, checkpoint, settings
-from moksori.audio import features, shapes
+from moksori.audio import features, shapes, spectral
 from moksori.checkpoint import Provenance
 from moksori.errors import UserError
 from moksori.generation.songs.features import HEADROOM_DB
 from moksori.models import conditions, kinds, synthesiser
 from moksori.models.kinds import Model
 from moksori.models.source_filter_model import SourceFilterModel
-from moksori.models.synthesiser import Controls, SynthesiserConfig
+from moksori.models.synthesiser import NOISE_WINDOW, Controls, SynthesiserConfig
 
 OPSET = 18
 FORMAT = 1
 _EXAMPLE_FRAMES, _EXAMPLE_HARMONICS = 24, 7  # sizes that the graphs are traced at; both stay open
-_NOISE_WINDOW = 512  # samples, as in `models.synthesiser`
 
 Notify = Callable[[str], None]
-"""Told the name of a file before it is made."""
+"""Called with the name of a file before it is made."""
 
 
 _Traced = tuple[Tensor, dict[int, str]]
@@ -310,16 +309,16 @@ class _Synthesiser(nn.Module):
     def __init__(self, config: SynthesiserConfig) -> None:
         super().__init__()
         self._config = config
-        window = np.hanning(_NOISE_WINDOW + 1)[:-1]
-        angle = 2.0 * math.pi * np.outer(np.arange(_NOISE_WINDOW // 2 + 1), np.arange(_NOISE_WINDOW)) / _NOISE_WINDOW
+        window = np.hanning(NOISE_WINDOW + 1)[:-1]
+        angle = 2.0 * math.pi * np.outer(np.arange(NOISE_WINDOW // 2 + 1), np.arange(NOISE_WINDOW)) / NOISE_WINDOW
         rows = np.concatenate([np.cos(angle), -np.sin(angle)])  # real parts, then imaginary ones
-        twice = np.full(_NOISE_WINDOW // 2 + 1, 2.0)
+        twice = np.full(NOISE_WINDOW // 2 + 1, 2.0)
         twice[[0, -1]] = 1.0  # 0 Hz and half the rate have no mirror image
-        back = rows * np.tile(twice, 2)[:, None] / _NOISE_WINDOW
+        back = rows * np.tile(twice, 2)[:, None] / NOISE_WINDOW
         self.register_buffer("forth", torch.from_numpy((rows * window)[:, None]).float())
         self.register_buffer("back", torch.from_numpy((back * window)[:, None]).float())
         self.register_buffer("squared", torch.from_numpy((window**2)[None, None]).float())
-        read = synthesiser.reading(config, synthesiser.bins_hz(config, _NOISE_WINDOW))
+        read = synthesiser.reading(config, synthesiser.bins_hz(config, NOISE_WINDOW))
         self.register_buffer("read", read)
         self.register_buffer("minimum_phase", config.minimum_phase)
 
@@ -338,25 +337,20 @@ class _Synthesiser(nn.Module):
 
     def _oscillators(self, harmonics: Tensor, f0_hz: Tensor, pitch_hz: Tensor, cycles: Tensor, k: Tensor) -> Tensor:
         config, hop = self._config, self._config.hop_samples
-        within_hz = torch.exp(_between(pitch_hz.log()[None], hop))[0]  # [F, hop]
+        within_hz = synthesiser.upsample(pitch_hz.log(), hop).exp()  # [F, hop]
         phase = cycles[:, None] + (torch.cumsum(within_hz, dim=1) - within_hz) / config.sample_rate
         number = k.double()[:, None]  # [K, 1]
         harmonic_hz = (number * pitch_hz).float()  # [K, F]
-        mels = torch.log10(1.0 + harmonic_hz / 700.0) / math.log10(1.0 + config.sample_rate / 1400.0)
-        place = (mels * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
-        low = place.floor().clamp(max=config.n_bands - 2)
-        share, low = place - low, low.long()
-        power = torch.exp(2.0 * harmonics)  # [bands, F]
-        read = torch.gather(power, 0, low) * (1 - share) + torch.gather(power, 0, low + 1) * share
-        amplitude = read.sqrt() * (f0_hz > 0) * (harmonic_hz < config.sample_rate / 2)
+        place = synthesiser.bands_at(harmonic_hz, config)
+        power = spectral.rows_at(torch.exp(2.0 * harmonics), place)  # [bands, F] -> [K, F]
+        amplitude = power.sqrt() * (f0_hz > 0) * (harmonic_hz < config.sample_rate / 2)
+        phases = spectral.rows_at(self.minimum_phase @ harmonics, place)  # [K, F]
         cycles = number * phase.reshape(1, -1)  # [K, T]
-        phases = self.minimum_phase @ harmonics  # [bands, F]
-        phases = torch.gather(phases, 0, low) * (1 - share) + torch.gather(phases, 0, low + 1) * share
-        cycles = (cycles - cycles.floor()).float().reshape(k.shape[0], -1, hop) + _between(phases, hop)
-        return (_between(amplitude, hop) * torch.cos(2.0 * math.pi * cycles)).sum(dim=0)
+        cycles = (cycles - cycles.floor()).float().reshape(k.shape[0], -1, hop) + synthesiser.upsample(phases, hop)
+        return (synthesiser.upsample(amplitude, hop) * torch.cos(2.0 * math.pi * cycles)).sum(dim=0)
 
     def _filtered(self, white: Tensor, noise: Tensor) -> Tensor:
-        hop, margin = self._config.hop_samples, _NOISE_WINDOW // 2
+        hop, margin = self._config.hop_samples, NOISE_WINDOW // 2
         gain = (self.read @ torch.exp(2.0 * noise)).sqrt()  # [bins, F]
         gain = torch.cat([gain, gain[:, -1:]], dim=1)  # [bins, F + 1]
         padded = functional.pad(white.reshape(1, 1, -1), (margin, margin))
@@ -366,10 +360,3 @@ class _Synthesiser(nn.Module):
         weight = functional.conv_transpose1d(torch.ones_like(shaped[:, :1]), self.squared, stride=hop)
         whole = (sound / weight.clamp(min=1e-11))[0, 0, margin:-margin]
         return whole.reshape(-1, hop)
-
-
-def _between(frames: Tensor, hop_samples: int) -> Tensor:
-    """Straight lines from frame to frame, `[K, F] -> [K, F, hop]`; the last one is held."""
-    ends = torch.cat([frames[:, 1:], frames[:, -1:]], dim=1)
-    share = torch.arange(hop_samples, dtype=frames.dtype) / hop_samples
-    return frames[..., None] * (1 - share) + ends[..., None] * share

@@ -1,4 +1,4 @@
-"""The synthesiser: what it expects is what sounds, what sounds has the pitch that it was told, in any stretch alike."""
+"""The synthesiser: what it expects is what sounds, at the pitch that it was given, and in any stretch alike."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _white(n_frames: int = F, seed: int = 0) -> Tensor:
 def _render(controls: Controls, white: Tensor | None = None) -> Tensor:
     """The sound of a whole song, `[T]`; without noise unless it is given."""
     n_frames = controls.f0_hz.shape[1]
-    told = synthesiser.oscillation(controls.f0_hz[0], CONFIG)
+    track = synthesiser.oscillation(controls.f0_hz[0], CONFIG)
     white = torch.zeros(n_frames * CONFIG.hop_samples) if white is None else white
-    return synthesiser.render(controls, CONFIG, told, white)
+    return synthesiser.render(controls, CONFIG, track, white)
 
 
 def _magnitude(sound: Tensor, window_samples: int) -> Tensor:
@@ -122,11 +122,11 @@ def test_a_stretch_of_a_song_is_as_in_the_whole() -> None:
     f0_hz[:, 90:130] = 0.0
     harmonics = -3.0 + torch.randn(1, CONFIG.n_bands, 3 * F, generator=torch.Generator().manual_seed(1))
     controls, white = Controls(f0_hz, harmonics, harmonics - 1.0), _white(3 * F)
-    told, whole = synthesiser.oscillation(f0_hz[0], CONFIG), _render(controls, white)
+    track, whole = synthesiser.oscillation(f0_hz[0], CONFIG), _render(controls, white)
     hop, margin = CONFIG.hop_samples, synthesiser.CONTEXT_FRAMES
     for first, last in [(0, 100), (80, 140), (200, 300)]:
         part = Controls(*(x[..., first:last] for x in (controls.f0_hz, controls.harmonics, controls.noise)))
-        sound = synthesiser.render(part, CONFIG, told.stretch(first, last), white[first * hop : last * hop])
+        sound = synthesiser.render(part, CONFIG, track.stretch(first, last), white[first * hop : last * hop])
         begin, end = first and margin, (last - first) - (margin if last < 3 * F else 0)
         own = sound[begin * hop : end * hop]
         np.testing.assert_allclose(own, whole[(first + begin) * hop : (first + end) * hop], atol=2e-5)
@@ -134,11 +134,11 @@ def test_a_stretch_of_a_song_is_as_in_the_whole() -> None:
 
 def test_cycles_count_the_periods_of_the_samples() -> None:
     f0_hz = torch.tensor([200.0, 200.0, 300.0, 0.0, 0.0, 0.0, 100.0])
-    told = synthesiser.oscillation(f0_hz, CONFIG)
-    np.testing.assert_allclose(told.pitch_hz, [200, 200, 300, 300, 300, 100, 100])
-    by_sample = synthesiser._between(told.pitch_hz.log(), CONFIG.hop_samples).exp() / CONFIG.sample_rate
+    track = synthesiser.oscillation(f0_hz, CONFIG)
+    np.testing.assert_allclose(track.pitch_hz, [200, 200, 300, 300, 300, 100, 100])
+    by_sample = synthesiser.upsample(track.pitch_hz.log(), CONFIG.hop_samples).flatten().exp() / CONFIG.sample_rate
     slow = (torch.cumsum(by_sample, dim=0) - by_sample)[:: CONFIG.hop_samples]
-    np.testing.assert_allclose(told.cycles, slow, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(track.cycles, slow, rtol=1e-9, atol=1e-12)
 
 
 def test_a_song_without_pitch_has_a_course_all_the_same() -> None:

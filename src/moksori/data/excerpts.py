@@ -148,13 +148,12 @@ class ExcerptTable:
         if per_singer < 1:
             raise ValueError(f"{per_singer} excerpts for each singer; expected at least 1")
         there = [singer for singer in range(len(self.singers)) if self.sung_length(singer)]
-        chosen = splits.evenly(there, most_singers) if most_singers else there
+        chosen = splits.evenly(there, most_singers or len(there))
         return [segment for singer in chosen for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
-        length = self._clips.length(singer)
-        for i in range(n if length else 0):
-            stretch, frame = self._clips.at(singer, (2 * i + 1) * length // (2 * n))
+        for place in splits.middles(self._clips.length(singer), n):
+            stretch, frame = self._clips.at(singer, place)
             start = stretch.inside(frame - self.n_frames // 2, self.n_frames)
             yield Segment(self._cut(stretch, start), singer, self.corpus.source(stretch.recording), start)
 

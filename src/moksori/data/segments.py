@@ -172,13 +172,11 @@ class SegmentTable:
         if per_singer < 1:
             raise ValueError(f"{per_singer} segments for each singer; expected at least 1")
         there = [singer for singer in range(len(self.singers)) if self.sung_length(singer)]
-        chosen = splits.evenly(there, most_singers) if most_singers else there
+        chosen = splits.evenly(there, most_singers or len(there))
         return [segment for singer in chosen for segment in self._fixed(singer, per_singer)]
 
     def _fixed(self, singer: int, n: int) -> Iterator[Segment]:
-        total = self.sung_length(singer)
-        for i in range(n if total else 0):
-            position = (2 * i + 1) * total // (2 * n)  # the middle of the i-th of n equal parts
+        for position in splits.middles(self.sung_length(singer), n):
             region, place = self._at(singer, position)
             first, last = self._starts(region)
             start = self._on_a_frame(min(max(place - self.segment_samples // 2, first), last))

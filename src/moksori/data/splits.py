@@ -174,6 +174,15 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
     return [items[round(index * len(items) / count)] for index in range(count)]
 
 
+def middles(length: int, n: int) -> list[int]:
+    """The middles of `n` equal parts of a length, rounded down; none of nothing.
+
+    >>> middles(100, 4), middles(0, 4)
+    ([12, 37, 62, 87], [])
+    """
+    return [(2 * part + 1) * length // (2 * n) for part in range(n if length else 0)]
+
+
 def rank(sound: str, seed: int) -> float:
     """A number in [0, 1) that depends on a sound and a seed alone."""
     digest = hashlib.sha256(f"{seed} {sound}".encode()).digest()

@@ -25,7 +25,7 @@ from moksori.audio.envelopes import EnvelopeConfig
 LOWEST_HZ = 30.0  # f0 of unvoiced frames, where the formulas need one
 CONTEXT_FRAMES = 4  # on either side of a stretch, for `render` to give it as it is in the whole
 _UNVOICED_HZ = 220.0  # where no frame of a song is voiced
-_NOISE_WINDOW = 512  # samples, in which noise is shaped
+NOISE_WINDOW = 512  # samples, in which noise is shaped
 _PHASE_WINDOW = 4096  # samples of the impulse response that a minimum phase is computed by
 _N_COARSE = 6  # cepstra of an envelope that sharpening leaves as they are: tilt, and what tells vowels from far
 
@@ -41,8 +41,8 @@ class SynthesiserConfig:
     def __post_init__(self) -> None:
         if min(self.sample_rate, self.hop_samples) < 1 or self.n_bands < 2:
             raise ValueError(f"rate and hop are at least 1, bands at least 2: {self}")
-        if self.hop_samples > _NOISE_WINDOW // 2:
-            raise ValueError(f"hop_samples is {self.hop_samples}; noise is shaped in windows of {_NOISE_WINDOW}")
+        if self.hop_samples > NOISE_WINDOW // 2:
+            raise ValueError(f"hop_samples is {self.hop_samples}; noise is shaped in windows of {NOISE_WINDOW}")
 
     @functools.cached_property
     def minimum_phase(self) -> Tensor:
@@ -200,7 +200,7 @@ def sharpened(controls: Controls, amount: float, config: SynthesiserConfig) -> C
 
 def _mean_power(envelope: Tensor, config: SynthesiserConfig) -> Tensor:
     """The mean over frequency of the power that a log envelope says, `[B, bands, F] -> [B, F]`."""
-    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(envelope)  # [bins, bands]
+    read = reading(config, bins_hz(config, NOISE_WINDOW)).to(envelope)  # [bins, bands]
     return (read @ torch.exp(2.0 * envelope)).mean(dim=1)
 
 
@@ -229,9 +229,26 @@ def harmonic_power(f0_hz: Tensor, config: SynthesiserConfig, window_samples: int
 
 def reading(config: SynthesiserConfig, frequency_hz: Tensor) -> Tensor:
     """Weights `[N, bands]` that read an envelope of power at frequencies `[N]`: linear in between, on the mel scale."""
-    place = _place(frequency_hz, config)
+    place = bands_at(frequency_hz, config)
     distance = (place[:, None] - torch.arange(config.n_bands)).abs()
     return (1.0 - distance).clamp(min=0.0)
+
+
+def bands_at(frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
+    """Where frequencies lie among the bands, 0 to `n_bands - 1`: evenly on the mel scale."""
+    top = mels.of_hz(torch.tensor(config.sample_rate / 2), torch.log10)
+    return (mels.of_hz(frequency_hz, torch.log10) / top * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
+
+
+def upsample(frames: Tensor, hop_samples: int) -> Tensor:
+    """Linear upsampling of control frames to samples, `[..., F] -> [..., F, hop]`; the last frame is held.
+
+    >>> upsample(torch.tensor([0.0, 4.0]), 4).tolist()
+    [[0.0, 1.0, 2.0, 3.0], [4.0, 4.0, 4.0, 4.0]]
+    """
+    ends = torch.cat([frames[..., 1:], frames[..., -1:]], dim=-1)
+    share = torch.arange(hop_samples, dtype=frames.dtype, device=frames.device) / hop_samples
+    return frames[..., None] * (1 - share) + ends[..., None] * share
 
 
 def _main_lobe(distance_bins: Tensor) -> Tensor:
@@ -242,12 +259,6 @@ def _main_lobe(distance_bins: Tensor) -> Tensor:
     return lobe.where(~one_off, torch.full_like(distance, 0.5))
 
 
-def _place(frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
-    """Where a frequency lies among the bands, 0 to `n_bands - 1`."""
-    top = mels.of_hz(torch.tensor(config.sample_rate / 2), torch.log10)
-    return (mels.of_hz(frequency_hz, torch.log10) / top * (config.n_bands - 1)).clamp(0, config.n_bands - 1)
-
-
 def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillation) -> Tensor:
     """A cosine for each harmonic below half the sample rate, `[T]`.
 
@@ -256,7 +267,7 @@ def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillati
     """
     hop, limit_hz = config.hop_samples, config.sample_rate / 2
     is_voiced = (controls.f0_hz[0] > 0).to(controls.harmonics)
-    pitch_hz = _between(track.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    pitch_hz = upsample(track.pitch_hz.log(), hop).exp()  # [F, hop]
     within = torch.cumsum(pitch_hz, dim=1) - pitch_hz  # from each frame's first sample on
     cycles = (track.cycles[:, None] + within / config.sample_rate).flatten()
     power = torch.exp(2.0 * controls.harmonics[0])
@@ -265,42 +276,42 @@ def _oscillators(controls: Controls, config: SynthesiserConfig, track: Oscillati
     for number in range(1, int(limit_hz / float(track.pitch_hz.min())) + 1):
         harmonic_hz = (number * track.pitch_hz).to(power)
         amplitude = _read(power, harmonic_hz, config).sqrt() * is_voiced * (harmonic_hz < limit_hz)
-        phase = _between(_read(phases, harmonic_hz, config), hop)
+        phase = upsample(_read(phases, harmonic_hz, config), hop).flatten()
         wave = torch.cos(2.0 * math.pi * (torch.frac(number * cycles).to(sound) + phase))
-        sound += _between(amplitude, hop) * wave
+        sound += upsample(amplitude, hop).flatten() * wave
     return sound
 
 
 def _oscillators_at_once(controls: Controls, config: SynthesiserConfig, track: Oscillation) -> Tensor:
     """As `_oscillators`, `[T]`, in memory for every harmonic."""
     hop, limit_hz = config.hop_samples, config.sample_rate / 2
-    pitch_hz = _between(track.pitch_hz.log(), hop).exp().reshape(-1, hop)  # [F, hop]
+    pitch_hz = upsample(track.pitch_hz.log(), hop).exp()  # [F, hop]
     within = torch.cumsum(pitch_hz, dim=1) - pitch_hz
     cycles = (track.cycles[:, None] + within / config.sample_rate).flatten()
     number = torch.arange(1, int(limit_hz / float(track.pitch_hz.min())) + 1, dtype=torch.float64)[:, None]  # [K, 1]
     harmonic_hz = (number * track.pitch_hz).to(controls.harmonics)  # [K, F]
-    place = _place(harmonic_hz, config)
+    place = bands_at(harmonic_hz, config)
     read = spectral.rows_at(torch.exp(2.0 * controls.harmonics[0]), place)
     amplitude = read.sqrt() * (controls.f0_hz[0] > 0) * (harmonic_hz < limit_hz)
     phases = spectral.rows_at(config.minimum_phase.to(read) @ controls.harmonics[0], place)  # [K, F]
-    phase_cycles = torch.frac(number * cycles).to(amplitude) + _between(phases, hop)
-    return (_between(amplitude, hop) * torch.cos(2.0 * math.pi * phase_cycles)).sum(dim=0)
+    phase_cycles = torch.frac(number * cycles).to(amplitude) + upsample(phases, hop).flatten(-2)
+    return (upsample(amplitude, hop).flatten(-2) * torch.cos(2.0 * math.pi * phase_cycles)).sum(dim=0)
 
 
 def _read(power: Tensor, frequency_hz: Tensor, config: SynthesiserConfig) -> Tensor:
     """Read a curve over the bands `[bands, F]` at one frequency a frame, `[F]`."""
-    return spectral.rows_at(power, _place(frequency_hz, config)[None])[0]
+    return spectral.rows_at(power, bands_at(frequency_hz, config)[None])[0]
 
 
 def _filtered(white: Tensor, noise: Tensor, config: SynthesiserConfig) -> Tensor:
     """White noise with the envelope of each frame, `[T]`, shaped in overlapping windows."""
-    window = torch.hann_window(_NOISE_WINDOW).to(white)
+    window = torch.hann_window(NOISE_WINDOW).to(white)
     hop = config.hop_samples
-    spectrum = torch.stft(white, _NOISE_WINDOW, hop, window=window, pad_mode="constant", return_complex=True)
-    read = reading(config, bins_hz(config, _NOISE_WINDOW)).to(noise)
+    spectrum = torch.stft(white, NOISE_WINDOW, hop, window=window, pad_mode="constant", return_complex=True)
+    read = reading(config, bins_hz(config, NOISE_WINDOW)).to(noise)
     gain = (read @ torch.exp(2.0 * noise[0])).sqrt()
     gain = functional.pad(gain, (0, spectrum.shape[1] - gain.shape[1]), mode="replicate")
-    return torch.istft(spectrum * gain, _NOISE_WINDOW, hop, window=window, length=len(white))
+    return torch.istft(spectrum * gain, NOISE_WINDOW, hop, window=window, length=len(white))
 
 
 def _held(f0_hz: Tensor) -> Tensor:
@@ -313,10 +324,3 @@ def _held(f0_hz: Tensor) -> Tensor:
     after = torch.where(is_voiced, index, torch.full_like(index, far)).flip(0).cummin(dim=0).values.flip(0)
     nearest = torch.where(index - before <= after - index, before, after)
     return f0_hz[nearest].clamp(min=LOWEST_HZ)
-
-
-def _between(frames: Tensor, hop_samples: int) -> Tensor:
-    """Straight lines from frame to frame, `[..., F] -> [..., F * hop]`; the last one is held."""
-    ends = torch.cat([frames[..., 1:], frames[..., -1:]], dim=-1)
-    share = torch.arange(hop_samples).to(frames) / hop_samples
-    return (frames[..., None] * (1 - share) + ends[..., None] * share).flatten(-2)
