@@ -1,11 +1,13 @@
 """What does each part of the method contribute? A recipe without one part at a time, several seeds each.
 
     python benchmarks/ablation.py DATA OUT --texts TEXTS [--parallel PARALLEL] [--seeds 3] [--arms full no-mixup ...]
+    python benchmarks/ablation.py DATA OUT --recipe benchmarks/ablation_phase.toml --whisper base --temperature 0.7
 
 Each arm and seed is a run of its own in OUT/<arm>-<seed>, judged on held-out recordings, each moved by semitones to
 where its target sings. Arms that differ in phase 2 only share phase 1, which is trained once a seed and carried on in
 as many ways: resuming is exact, so each is the very run that it would have been alone. What is there already is kept,
-so the command can be stopped and given again. OUT/ablation.md gathers two tables: the figures of each arm, and their
+so the command can be stopped and given again. Words are judged where it is told what is sung (`--texts`, vowels), and
+by Whisper where it is named (content kept). OUT/ablation.md gathers two tables: the figures of each arm, and their
 differences to the whole method, by seed, recording and target.
 """
 
@@ -30,6 +32,7 @@ from moksori.evaluation import conversions, held_out, pairs, runner
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import panel as scoring
 from moksori.evaluation.judges import vowels as recogniser
+from moksori.evaluation.judges import whisper
 from moksori.evaluation.judges.panel import Analysis, Panel
 from moksori.evaluation.measures import mel_cepstrum, melody, syllables
 from moksori.evaluation.pairs import Pair, Texts
@@ -56,6 +59,7 @@ COLUMNS = (
     "leak_public",
     "raw_pitch_accuracy",
     "vowel_accuracy",
+    "content_kept",
     MOVEMENT,
     "truth_distance_db",
     PROBE,
@@ -115,14 +119,18 @@ class Jury:
         known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
         self._recogniser = recogniser.load_or_fit(corpus, known, 0, ignored) if known else None
         self._sources: dict[Path, Analysis] = {}
+        self._whisper = None if options.whisper == conversions.NOBODY else whisper.load(options.whisper)
+        self._late: dict[Path, whisper.Encoding] = {}  # sources, as Whisper hears them
 
     def judge(self, run: Path, seed: int) -> Scores:
         """Judge a run, or read what was found before. Words are judged apart: their judge takes long to teach."""
         chosen = self._converted(run, seed)
         found = self._kept(run / "judged.json", lambda: self._judge(run, seed, chosen))
-        if self._recogniser is None:
-            return found
-        return found + self._kept(run / "words.json", lambda: self._gathered(chosen, self._words))
+        if self._recogniser is not None:
+            found += self._kept(run / "words.json", lambda: self._gathered(chosen, self._words))
+        if self._whisper is not None:
+            found += self._kept(run / "content.json", lambda: self._gathered(chosen, self._content))
+        return found
 
     def _kept(self, path: Path, work: Callable[[], Scores]) -> Scores:
         if not path.is_file():
@@ -180,9 +188,19 @@ class Jury:
             "vowel_accuracy": recogniser.accuracy(self._recogniser.recognise(files.read(pair.conversion)), expected)
         }
 
+    def _content(self, pair: Pair) -> scoring.Scores:
+        if pair.truth or self._whisper is None:
+            return {}
+        if pair.source not in self._late:
+            self._late[pair.source] = self._whisper.encode(files.read(pair.source), whisper.LATE_SECONDS)
+        kept = whisper.content_kept(self._late[pair.source], self._whisper.encode(files.read(pair.conversion)))
+        return {} if kept is None else {"content_kept": kept}
+
     def _judges(self) -> Panel:
         if self._panel is None:
-            self._panel = runner.gather_judges(self._corpus, Texts({}), self._options, ignored)
+            # Whisper is asked apart, for frames alone: no text is read, which is most of its time.
+            without_words = dataclasses.replace(self._options, whisper=conversions.NOBODY)
+            self._panel = runner.gather_judges(self._corpus, Texts({}), without_words, ignored)
         return self._panel
 
 
@@ -199,10 +217,19 @@ def main() -> None:
     parser.add_argument("--per-singer", type=int, default=2, help="held-out recordings, each into half of the others")
     parser.add_argument("--per-pair", type=int, default=8, help="parallel recordings a direction, half of them taken")
     parser.add_argument("--tracker", default="swift-f0", help="of the pitch; swift-f0 also tells the voices theirs")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of voices that sample codes")
+    parser.add_argument("--whisper", default=conversions.NOBODY, help="who says how much of the words is kept: base")
     given = parser.parse_args()
     torch.set_num_threads(1)
     corpus, full = Corpus.load(given.data), recipes.load(given.recipe)
-    options = Options(per_singer=given.per_singer, per_pair=given.per_pair, transpose="nearest", tracker=given.tracker)
+    options = Options(
+        per_singer=given.per_singer,
+        per_pair=given.per_pair,
+        temperature=given.temperature,
+        transpose="nearest",
+        tracker=given.tracker,
+        whisper=given.whisper,
+    )
     jury = Jury(corpus, Texts.load(given.texts), given.parallel, options)
     known = arms(full)
     chosen = given.arms or list(known)
