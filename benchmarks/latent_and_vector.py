@@ -35,6 +35,7 @@ from moksori.data.splits import evenly
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import whisper
 from moksori.evaluation.measures import bootstrap, melody
+from moksori.models.autoencoder import Autoencoder
 from moksori.progress import ignored
 
 AS_IT_IS, SHUFFLED, SWAPPED, CODES = "as it is", "latent shuffled", "vector swapped", "the recording, as codes"
@@ -67,7 +68,7 @@ class ShuffledLatent(nn.Module):
 
 def shuffled(z: Tensor, block_frames: int) -> Tensor:
     """Frames `[B, D, F]` in another order: whole blocks drawn by chance, always by the same one."""
-    blocks = z.split(block_frames, dim=2)
+    blocks = torch.split(z, block_frames, dim=2)
     order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(0))
     return torch.cat([blocks[i] for i in order.tolist()], dim=2)
 
@@ -127,8 +128,10 @@ def main() -> None:
 def with_shuffled_latent(path: Path) -> moksori.Voice:
     """The voice of a file or a run's folder, with its latent in another order."""
     model, provenance = checkpoint.read_model(run_files.model_file(path))
+    if not isinstance(model, Autoencoder):
+        raise SystemExit(f"{path}: is no voice that samples codes (recipe phase, bands, small, paper)")
     frames = round(_BLOCK_SECONDS * model.config.sample_rate / model.config.latent_hop_samples)
-    model.encoder = ShuffledLatent(model.encoder, frames)
+    model.encoder = ShuffledLatent(model.encoder, frames)  # type: ignore[assignment]
     return moksori.Voice(model, provenance)
 
 
