@@ -50,7 +50,7 @@ FLOORS = {
 
 # Inside a room a module may import those that stand before it.
 ORDER = {
-    "workers": "places pool actors",
+    "workers": "places mirror pool actors",
     "audio": (
         "clip frames mels mulaw bands traces highpass level mixdown parts containers files resample spectral "
         "whisper_mel levelling pitch phase f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes "

@@ -144,6 +144,40 @@ def test_prepare_from_a_url_gives_the_corpus_of_the_folder(moksori: Moksori, tmp
     assert len(corpora[0].recordings) == 3
 
 
+def test_prepare_into_a_url_goes_on_there(moksori: Moksori, tmp_path: Path) -> None:
+    out = Place.of(f"memory://{secrets.token_hex(4)}/data")
+    for number in range(3):
+        write_song(tmp_path / "songs" / "mina" / f"{number}.wav", 8000 + 10 * number, 8000)
+    command = ("prepare", tmp_path / "songs", "-o", out.root, "--rate", 8000)
+    done = moksori(*command)
+    assert done.code == 0 and f"Prepared in {out.root}. Training wants a folder" in done.out
+    assert moksori("prepare", tmp_path / "songs", "-o", tmp_path / "data", "--rate", 8000).code == 0
+    assert {name: out.read(name) for name in out.listing().n_bytes} == {
+        path.relative_to(tmp_path / "data").as_posix(): path.read_bytes()
+        for path in (tmp_path / "data").rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+    (tmp_path / "songs" / "mina" / "0.wav").unlink()
+    write_song(tmp_path / "songs" / "mina" / "9.wav", 9000, 8000)
+    again = moksori(*command)
+    assert again.code == 0 and f"fetching {out.root}: " in again.err
+    assert moksori("prepare", tmp_path / "songs", "-o", tmp_path / "data", "--rate", 8000).code == 0
+    assert out.read("manifest.json") == (tmp_path / "data" / "manifest.json").read_bytes()
+    sounds = [name for name in out.listing().n_bytes if name.endswith(".flac")]
+    assert len(sounds) == 3  # that of the recording that is gone is gone
+
+
+@pytest.mark.parametrize(
+    "command", [("prepare", "SONGS", "-o", "s3://b/data"), ("evaluate", "x.safetensors", "DATA", "-o", "s3://b/report")]
+)
+def test_a_cluster_cannot_see_a_copy(
+    moksori: Moksori, swift_file: Path, songs: Path, tiny_corpus: Corpus, command: tuple[str, ...]
+) -> None:
+    given = {"SONGS": songs, "DATA": tiny_corpus.folder, "x.safetensors": swift_file}
+    done = moksori(*(given.get(word, word) for word in command), "--ray", "auto")
+    assert done.code == 1 and "name a folder that all of them share, or take --ray local" in done.err
+
+
 def test_conversions_that_others_make_for_judges_are_those_of_the_voice(
     tiny_corpus: Corpus, swift_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,38 @@ def pool(ray: str, workers: int, *, is_on_gpu: bool = False) -> Iterator[Pool]:
 
 
 @contextlib.contextmanager
+def folder(text: str, ray: str | None, *, record: str, without: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder to work with: the one that is named, or a copy of what lies behind a URL; what is new goes back there.
+
+    Args:
+        text: folder or URL.
+        ray: as on the command line.
+        record: name of the file that is published last.
+        without: names right below it that stay where they are.
+
+    Raises:
+        UserError: the store could not be reached, or workers on other machines would have to see the copy.
+    """
+    place = Place.of(text)
+    if not place.is_url:
+        yield Path(text)
+        return
+    if ray not in (None, OFF, LOCAL):
+        raise UserError(
+            f"{text}: is copied to this machine, where workers of other machines cannot see it; with --ray {ray} name "
+            f"a folder that all of them share, or take --ray {LOCAL}"
+        )
+    from moksori.workers.mirror import mirrored
+
+    def tell(progress: Progress) -> None:
+        if progress.done == 1:
+            console.say(f"fetching {text}: {progress.total:,.0f} files")
+
+    with mirrored(place, record=record, without=without, progress=tell) as found:
+        yield found
+
+
+@contextlib.contextmanager
 def files_converter(
     ray: str | None, model: Path, voice: Voice, folders: Sequence[Path], workers: int = 0
 ) -> Iterator[FilesConverter | None]:

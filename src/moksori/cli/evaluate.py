@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from moksori.cli import catalogue, console
 from moksori.errors import UserError
 from moksori.language import Words
 from moksori.progress import OnProgress
+from moksori.workers import places
+from moksori.workers.places import Place
 
 if TYPE_CHECKING:
     from moksori.data.corpus import Corpus
@@ -37,15 +40,21 @@ _OF_REPORTS = (*_OF_CONVERSIONS, "texts", "tracker", "players", "whisper", "lang
 def command(
     context: typer.Context,
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="[MODEL] DATA",
-            help="Model file or run folder, and the data it was trained with (RUN/data, or what `prepare` made). "
-            "With --conversions only DATA, the singers that the judges are to know.",
+            help="Model file or run folder, and the data it was trained with (RUN/data, or what `prepare` made), a "
+            "folder or a URL. With --conversions only DATA, the singers that the judges are to know.",
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the report. Without it, only a quick look inside.")
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="REPORT",
+            help="Folder of the report, or URL. Without it, only a quick look inside.",
+        ),
     ] = None,
     conversions: Annotated[
         Path | None,
@@ -144,12 +153,13 @@ def command(
             f"found {len(paths)} path{'s' * (len(paths) != 1)}"
         )
     if not conversions:
-        console.refuse_missing_model(paths[0])
+        console.refuse_missing_model(Path(paths[0]))
     if conversions:
         _refuse(context, _OF_CONVERSIONS, "the conversions are there already, made by others; leave it out")
     if output is None and conversions is None:
         _refuse(context, _OF_REPORTS, "counts only where a report is written; add -o REPORT, or leave it out")
-        _look_inside(paths[0], paths[1], split, seed, as_json)
+        with _data(paths[1], ray) as data:
+            _look_inside(Path(paths[0]), data, split, seed, as_json)
         return
     if output is None:
         raise UserError("--conversions needs -o REPORT, the folder to write the report into")
@@ -158,6 +168,7 @@ def command(
     from moksori.evaluation import runner
     from moksori.evaluation.conversions import Options
     from moksori.evaluation.pairs import Texts
+    from moksori.evaluation.report import data as reports
 
     options = Options(
         clips,
@@ -171,7 +182,6 @@ def command(
         language=language,
     )
     known = Texts.load(texts)
-    corpus = Corpus.load(paths[-1])
     given: list[object] = [*paths, "-o", output]
     named = {
         "--conversions": conversions,
@@ -188,18 +198,28 @@ def command(
     given += ["--whisper", whisper] if whisper != "auto" else []
     given += ["--language", language] if language else []
     given += ["--backend", backend] if backend != "auto" else []
-    refuse_other_report(output, given, force)
-    with console.staged() as progress:
-        if conversions:
-            origin = origin_of(given)
-            report = runner.evaluate_conversions(
-                conversions, corpus, output, origin, progress, options=options, texts=known
-            )
-        else:
-            report = judge(
-                paths[0], corpus, output, given, progress, options, known, parallel, songs, listed, ray, workers
-            )
-    show(report, output, players, say, as_json=as_json)
+    with _data(paths[-1], ray) as data, catalogue.folder(output, ray, record=reports.FILE) as folder:
+        corpus = Corpus.load(data)
+        refuse_other_report(folder, given, force)
+        with console.staged() as progress:
+            if conversions:
+                origin = origin_of(given)
+                report = runner.evaluate_conversions(
+                    conversions, corpus, folder, origin, progress, options=options, texts=known
+                )
+            else:
+                model = Path(paths[0])
+                report = judge(
+                    model, corpus, folder, given, progress, options, known, parallel, songs, listed, ray, workers
+                )
+        show(report, folder, players, say, as_json=as_json, where=output)
+
+
+def _data(text: str, ray: str | None) -> AbstractContextManager[Path]:
+    """The folder of prepared recordings."""
+    from moksori.data.corpus import CACHE, MANIFEST
+
+    return catalogue.folder(text, ray, record=MANIFEST, without=[CACHE])
 
 
 def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
@@ -287,8 +307,8 @@ def origin_of(arguments: Sequence[object]) -> Origin:
     return Origin(line, datetime.date.today().isoformat(), f"moksori {moksori.__version__}")
 
 
-def show(report: Report, output: Path, players: int, say: Words, *, as_json: bool) -> None:
-    """Write the report's files, and print its verdict and what to do next."""
+def show(report: Report, output: Path, players: int, say: Words, *, as_json: bool, where: str = "") -> None:
+    """Write the report's files, and print its verdict and what to do next; `where` they are read, if not there."""
     from moksori.evaluation.report import data as reports
     from moksori.evaluation.report import next_steps, pages
 
@@ -304,7 +324,8 @@ def show(report: Report, output: Path, players: int, say: Words, *, as_json: boo
     typer.echo("\n" + say("What to do next"))
     for sentence in next_steps.write(report, say):
         typer.echo(f"- {sentence}")
-    typer.echo("\n" + say("Read and listen: {page}", page=page))
+    shown = Place.of(where).where(page.name) if places.is_url(where) else page
+    typer.echo("\n" + say("Read and listen: {page}", page=shown))
 
 
 def _look_inside(model: Path, data: Path, split: str, seed: int, as_json: bool) -> None:

@@ -37,7 +37,10 @@ def command(
             metavar="SONGS", help="Folder, or URL, with one sub-folder a singer; any depth, any audio format."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Data folder; made, or brought up to date.")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", metavar="DATA", help="Data folder, or URL; made, or brought up to date."),
+    ],
     rate: Annotated[int, typer.Option(help="Sample rate of the prepared clips in Hz.")] = 24_000,
     layout: Annotated[
         str,
@@ -84,6 +87,7 @@ def command(
     the data folder has to be one that all machines share; the result is the same.
     """
     from moksori.data import layouts
+    from moksori.data.corpus import CACHE, MANIFEST
     from moksori.data.prepare import PrepareConfig
     from moksori.data.splits import Listed
     from moksori.data.stretches import StretchConfig
@@ -104,17 +108,21 @@ def command(
         stretches=StretchConfig(long_seconds=0.0) if whole_takes else StretchConfig(),
     )
     songs, listed = Place.of(source) if places.is_url(source) else Path(source), Listed.load(splits) if splits else None
-    if ray is None:
-        corpus = prepare(songs, output, config, listed)
-    else:
-        with catalogue.pool(ray, workers) as pool:
-            corpus = prepare(songs, output, config, listed, pool)
-    if as_json:
-        typer.echo(json.dumps(_report(corpus, say), ensure_ascii=False, indent=2))
-    else:
+    with catalogue.folder(output, ray, record=MANIFEST, without=[CACHE]) as folder:
+        if ray is None:
+            corpus = prepare(songs, folder, config, listed)
+        else:
+            with catalogue.pool(ray, workers) as pool:
+                corpus = prepare(songs, folder, config, listed, pool)
+        if as_json:
+            typer.echo(json.dumps(_report(corpus, say), ensure_ascii=False, indent=2))
+            return
         print_doctor(corpus, say)
-        command = f"moksori train {shlex.quote(str(output))} -o RUN"
-        typer.echo("\n" + say("Prepared in {folder}. Next: {command}", folder=output, command=command))
+    if places.is_url(output):
+        typer.echo("\n" + say("Prepared in {folder}. Training wants a folder: fetch it first.", folder=output))
+        return
+    command = f"moksori train {shlex.quote(output)} -o RUN"
+    typer.echo("\n" + say("Prepared in {folder}. Next: {command}", folder=output, command=command))
 
 
 def prepare(
