@@ -120,6 +120,17 @@ def test_a_dump_spells_out_every_setting() -> None:
         assert f"\n{key} = " in text
 
 
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_a_dump_explains_its_settings_as_their_configs_do(name: str) -> None:
+    """It once had none of the comments of the recipe that it was made of."""
+    lines = recipes.dump(recipes.load(name)).splitlines()
+    assert "keep_states = 3                     # training states kept on disk" in lines
+    assert any(
+        line.startswith("[critic_optimiser]  ") and line.endswith("# where the model has a critic") for line in lines
+    )
+    assert all(len(line) <= 120 for line in lines if not line.startswith("description"))
+
+
 @given(
     description=st.text(st.characters(exclude_categories=["Cs"])),
     weight=st.floats(0, allow_infinity=False),

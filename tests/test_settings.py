@@ -35,6 +35,25 @@ def test_plain_and_back(outer: Outer) -> None:
     assert settings.build(Outer, settings.plain(outer), "here") == outer
 
 
+@dataclass(frozen=True)
+class Named(Inner):
+    # Of who sings,
+    # in words.
+    name: str = ""  # UTF-8
+    # Of nothing.
+
+    colour: str = "#fff"
+    length: tuple[int, ...] = (
+        1,
+        2,
+    )  # frames
+
+
+def test_comments_are_those_of_the_source() -> None:
+    assert settings.comments(Named) == {"name": "Of who sings, in words. UTF-8", "length": "frames"}
+    assert settings.comments(type("Made", (Inner,), {})) == {}  # there is no source to read
+
+
 def test_an_integer_may_stand_for_a_fraction() -> None:
     built = settings.build(Inner, {"share": 1}, "here")
     assert built.share == 1.0

@@ -7,10 +7,15 @@ through `build`, which refuses what it does not know instead of ignoring it.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
+import inspect
+import io
 import math
 import sys
+import textwrap
+import tokenize
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -115,6 +120,45 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return plain(value) if dataclasses.is_dataclass(value) else value
+
+
+@functools.lru_cache(maxsize=64)
+def comments(kind: Any) -> dict[str, str]:
+    """What the source says of the fields of a dataclass: the comment beside each, or the lines of comment above it.
+
+    Nothing where there is no source to read.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed(inspect.getmro(kind)):
+        if "__dataclass_fields__" in vars(owner):
+            try:
+                found |= _comments_in(textwrap.dedent(inspect.getsource(owner)))
+            except (OSError, TypeError):
+                continue
+    return found
+
+
+def _comments_in(source: str) -> dict[str, str]:
+    """The comments of the fields of a class.
+
+    >>> _comments_in("class Pool:\\n    hop: int = 800  # samples\\n    # of the mean\\n    power: float = 1.0\\n")
+    {'hop': 'samples', 'power': 'of the mean'}
+    """
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    beside = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    alone = {number for number in beside if source.splitlines()[number - 1].lstrip().startswith("#")}
+    (kind,) = ast.parse(source).body
+    assert isinstance(kind, ast.ClassDef)
+    found = {}
+    for node in kind.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            first = node.lineno
+            while first - 1 in alone:
+                first -= 1
+            lines = [beside[number] for number in (*range(first, node.lineno), node.end_lineno) if number in beside]
+            if lines:
+                found[node.target.id] = " ".join(lines)
+    return found
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

@@ -56,19 +56,18 @@ def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatc
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "pkg_resources" else found_before(name)
     )
-    told = json.loads(moksori("doctor", "--json").out)["extra [judges]"]
-    assert (
-        told.startswith("missing pkg_resources (")
-        and "pip install 'moksori[judges]'" in told
-        and told.endswith(" MB on the disk")
-    )
+    told = json.loads(moksori("doctor", "--json").out)["extras"]["judges"]
+    assert (told["is_installed"], told["missing_modules"]) == (False, ["pkg_resources"])
+    assert told["install"] == "pip install 'moksori[judges]'" and told["megabytes"] > 100
+    assert "missing pkg_resources (" in moksori("doctor").out
 
 
 def test_doctor_tells_the_engine_and_what_is_missing(moksori: Moksori) -> None:
     done = moksori("doctor")
     assert done.code == 0 and "engine" in done.out and "vectors; float32" in done.out and "All is well." in done.out
     found = json.loads(moksori("doctor", "--json").out)
-    assert found["moksori"] and found["cores"] and "extra [av]" in found and found["is_well"]
+    assert found["moksori"] and found["n_cores"] >= 1 and found["extras"]["av"]["install"] and found["is_well"] is True
+    assert found["gpus"] == [] and found["engine"]["is_used"] and "float32" in found["engine"]["arithmetics"]
     assert {"read", "track", "encode", "sing", "write"} <= {check["name"] for check in found["checks"]}
 
 

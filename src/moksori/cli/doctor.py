@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,8 +27,61 @@ def command(
     It reads, tracks, encodes, sings and writes two seconds of sound, and says of whatever fails what to do; the exit
     code is then 1. The first call also tries the engine out, which takes about half a minute; the answer is remembered.
     """
-    say = Words("en" if as_json else language.choose(lang))
+    if as_json:
+        answer = _data()
+        typer.echo(json.dumps(answer, indent=2))
+        well = answer["is_well"]
+    else:
+        well = _told(Words(language.choose(lang)))
+    if not well:
+        raise typer.Exit(1)
 
+
+def _data() -> dict[str, Any]:
+    """What a program asks for, as numbers, flags and lists."""
+    import torch
+
+    import moksori
+    from moksori import benchmark, checkup
+    from moksori.data import threads
+    from moksori.generation.engine import trial
+
+    verdict = trial.verdict()
+    extras = {}
+    for name, extra in checkup.EXTRAS.items():
+        missing = checkup.missing_modules(extra)
+        extras[name] = {
+            "is_installed": not missing,
+            "missing_modules": missing,
+            "gives": extra.gives,
+            "install": f"pip install 'moksori[{name}]'",
+            "megabytes": extra.megabytes,
+        }
+    checks = [dataclasses.asdict(check) for check in checkup.run(say=Words("en"))]
+    return {
+        "moksori": moksori.__version__,
+        "processor": benchmark.machine()["processor"],
+        "n_cores": threads.n_cores(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+        "engine": {
+            "is_used": bool(verdict.precisions),
+            "vectors": verdict.tier,
+            "arithmetics": dict(zip(verdict.precisions, verdict.arithmetics, strict=True)),
+            "usual_precision": verdict.usual_precision if verdict.precisions else None,
+            "reason": verdict.reason,
+        },
+        "extras": extras,
+        "checks": checks,
+        "is_well": all(check["is_well"] for check in checks),
+    }
+
+
+def _told(say: Words) -> bool:
+    """The same in words, each check as soon as it is done; whether all is well."""
     import torch
 
     import moksori
@@ -51,26 +105,15 @@ def command(
         )
     if torch.cuda.is_available():
         found["GPU"] = torch.cuda.get_device_name(0)
-    if not as_json:
-        _print(found, say)
+    _print(found, say)
     checks = []
     for check in checkup.run(say=say):
         checks.append(check)
-        if not as_json:
-            _print({check.name: _in_words(check, say)}, say, width=max(cell_len(_head(name, say)) for name in found))
+        _print({check.name: _in_words(check, say)}, say, width=max(cell_len(_head(name, say)) for name in found))
     unwell = [check for check in checks if not check.is_well]
-    if as_json:
-        answer: dict[str, Any] = {
-            **found,
-            "checks": [dataclasses.asdict(check) for check in checks],
-            "is_well": not unwell,
-        }
-        typer.echo(json.dumps(answer, indent=2))
-    else:
-        failed = say("{n} of {total} checks failed", n=len(unwell), total=len(checks))
-        typer.echo("\n" + (failed if unwell else say("All is well.")))
-    if unwell:
-        raise typer.Exit(1)
+    failed = say("{n} of {total} checks failed", n=len(unwell), total=len(checks))
+    typer.echo("\n" + (failed if unwell else say("All is well.")))
+    return not unwell
 
 
 def _in_words(check: Check, say: Words) -> str:

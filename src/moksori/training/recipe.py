@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,6 +20,7 @@ from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.schedule import BackTranslationConfig
 
 PRECISIONS = ("float32", "bfloat16", "auto")
+_COLUMNS, _COMMENT_COLUMN = 120, 36  # of a written recipe
 _LONGEST_SECONDS = 60.0  # of a segment: a batch of them has to fit into memory
 
 
@@ -186,20 +188,31 @@ def _read_value(text: str) -> Any:
 
 
 def dump(recipe: Recipe) -> str:
-    """Write a recipe as TOML, every setting spelled out; `parse(dump(r)) == r`."""
+    """Write a recipe as TOML, every setting spelled out and explained as its Config does; `parse(dump(r)) == r`."""
     lines: list[str] = []
-    _dump_table(settings.plain(recipe), (), lines)
+    _dump_table(recipe, (), "", lines)
     return "\n".join(lines) + "\n"
 
 
-def _dump_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+def _dump_table(config: Any, path: tuple[str, ...], comment: str, lines: list[str]) -> None:
     if path:
-        lines += ["", f"[{'.'.join(path)}]"]
+        lines += ["", *_explained(f"[{'.'.join(path)}]", comment)]
+    values, told = settings.plain(config), settings.comments(config.__class__)
     # A TOML key belongs to the last table opened, so a table's own values come before its sub-tables.
-    lines += [f"{key} = {_dump_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    for key, value in table.items():
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            lines += _explained(f"{key} = {_dump_value(value)}", told.get(key, ""))
+    for key, value in values.items():
         if isinstance(value, dict):
-            _dump_table(value, (*path, key), lines)
+            _dump_table(getattr(config, key), (*path, key), told.get(key, ""), lines)
+
+
+def _explained(line: str, comment: str) -> list[str]:
+    """A line with its comment beside it, or above where that is too long."""
+    beside = f"{line:<{_COMMENT_COLUMN}}# {comment}"
+    if not comment:
+        return [line]
+    return [beside] if len(beside) <= _COLUMNS else [*(f"# {part}" for part in textwrap.wrap(comment, 100)), line]
 
 
 def _dump_value(value: Any) -> str:
