@@ -1,15 +1,17 @@
-"""How sharp should formants be? Conversions at several settings of `sharpening`, heard by judges that taught nothing.
+"""How sharp should formants be, and how much of the song's own detail goes along? Conversions heard by judges.
 
-    python benchmarks/sharpening.py VOICE SINGERS --songs SONGS --targets NAME [NAME ...] [--amounts 0 0.15 0.3 0.5]
+    python benchmarks/sharpening.py VOICE SINGERS --songs SONGS --targets NAME [NAME ...] [--amounts 0 0.15 0.3 0.5] \
+        [--details 0.5 0.7]
 
 SINGERS has a folder of recordings for each singer that Resemblyzer has to tell apart. Needs the extras `judges` and
-`words`. What is printed: DistillMOS, content kept (Whisper base), who is heard of all singers and the source itself.
-Choose on songs that no figure is reported of.
+`words`. What is printed: DistillMOS, content kept and CER (Whisper base, against what it reads of the source), who is
+heard of all singers and the source itself. Choose on songs that no figure is reported of.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from moksori.audio.clip import Clip
 from moksori.conversion import ConvertOptions
 from moksori.data.splits import evenly
 from moksori.evaluation.judges import distill_mos, resemblyzer, whisper
+from moksori.evaluation.measures import characters
 from moksori.models import kinds
 
 N_RECORDINGS = 30  # of each singer, of whose vectors the mean is taken
@@ -39,24 +42,26 @@ def main() -> None:
     parser.add_argument("--songs", type=Path, required=True)
     parser.add_argument("--targets", nargs="+", required=True, metavar="NAME")
     parser.add_argument("--amounts", type=float, nargs="+", default=[0.0, 0.15, 0.3, 0.5])
+    parser.add_argument("--details", type=float, nargs="+", help="as of `convert --detail`; default: the voice's own")
+    parser.add_argument("--language", default="en", help="of the songs")
     given = parser.parse_args()
-    judges = Judges(given.singers)
+    judges = Judges(given.singers, given.language)
     songs = [files.read(path) for path in sorted(given.songs.glob("*.flac"))]
-    print("| sharpening | target | DistillMOS | content kept | heard as the target | leak | cosine |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for amount in given.amounts:
+    print("| sharpening | detail | target | DistillMOS | content kept | CER | heard as the target | leak | cosine |")
+    print("| --- " * 9 + "|")
+    for amount, detail in itertools.product(given.amounts, given.details or [None]):
         voice = sharpened(given.voice, amount)
         rows = []
         for target in given.targets:
-            options = ConvertOptions(transpose="nearest")
+            options = ConvertOptions(transpose="nearest", detail=detail)
             sung = [voice.convert(song.samples, song.sample_rate, singer=target, options=options) for song in songs]
             found = [
                 judges.scores(song, Clip(samples.astype(np.float32), song.sample_rate), target)
                 for song, samples in zip(songs, sung, strict=True)
             ]
             rows.append(np.nanmean(np.array(found, np.float64), axis=0))
-            print_row(amount, target, rows[-1])
-        print_row(amount, "all", np.mean(rows, axis=0))
+            print_row(amount, detail, target, rows[-1])
+        print_row(amount, detail, "all", np.mean(rows, axis=0))
 
 
 def sharpened(path: Path, amount: float) -> moksori.Voice:
@@ -74,23 +79,28 @@ def sharpened(path: Path, amount: float) -> moksori.Voice:
 class Judges:
     """Resemblyzer with the singers that it has to tell apart, DistillMOS, and Whisper."""
 
-    def __init__(self, singers: Path) -> None:
+    def __init__(self, singers: Path, language: str) -> None:
+        self._language = language
         self._encoder = resemblyzer.load_encoder()
         self._mos, self._whisper = distill_mos.load(), whisper.load("base")
         self._centroids = {folder.name: self._centroid(folder) for folder in sorted(singers.iterdir())}
 
     def scores(self, song: Clip, conversion: Clip, target: str) -> list[float]:
-        """DistillMOS, content kept, whether the target is heard, whether the source is nearer, cosine to the target."""
+        """DistillMOS, content kept, CER, whether the target is heard, or the source is nearer, cosine to the target."""
         late, sung = self._whisper.encode(song, whisper.LATE_SECONDS), self._whisper.encode(conversion)
         vector = self._vector(conversion)
         near = {name: float(vector @ centroid) for name, centroid in self._centroids.items()}
-        found = self._mos.score(conversion), whisper.content_kept(late, sung)
+        words = characters.error_rate(self._read(sung), self._read(self._whisper.encode(song)))
+        found = self._mos.score(conversion), whisper.content_kept(late, sung), words
         return [
             *(np.nan if value is None else value for value in found),
             float(max(near, key=near.__getitem__) == target),
             float(vector @ self._vector(song) > near[target]),
             near[target],
         ]
+
+    def _read(self, sung: whisper.Encoding) -> str:
+        return self._whisper.text(sung, self._language)
 
     def _vector(self, clip: Clip) -> Vector:
         return self._encoder(resemblyzer.prepared(clip))
@@ -101,9 +111,15 @@ class Judges:
         return np.asarray(mean / np.linalg.norm(mean))
 
 
-def print_row(amount: float, target: str, scores: Vector) -> None:
+def print_row(amount: float, detail: float | None, target: str, scores: Vector) -> None:
     """Print one row of the table."""
-    print(f"| {amount:g} | {target} | " + " | ".join(f"{score:.2f}" for score in scores) + " |", flush=True)
+    cells = [
+        f"{amount:g}",
+        "default" if detail is None else f"{detail:g}",
+        target,
+        *(f"{score:.2f}" for score in scores),
+    ]
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
