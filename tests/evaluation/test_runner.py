@@ -454,7 +454,9 @@ def test_rows_are_means_over_clips_with_chance_last() -> None:
     rows = gather.rows(items, n_singers=4, seed=0)
     assert [row.name for row in rows] == [report.CONVERSION, report.CHANCE]
     assert rows[0].figures["identified"].mean == 0.75
-    assert rows[1].figures["leak"] == Figure(0.25, 0.25, 0.25, 0)
+    assert rows[1].figures == dict.fromkeys(("identified", "leak"), Figure(0.25, 0.25, 0.25, 0))
+    items[0].scores["identified_public"] = 1.0
+    assert gather.rows(items, n_singers=4, seed=0)[1].figures["identified_public"] == Figure(0.25, 0.25, 0.25, 0)
 
 
 def test_an_interrupted_conversion_leaves_what_is_done(

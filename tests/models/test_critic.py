@@ -44,6 +44,15 @@ def test_it_learns_who_sings_and_what_is_made(critic: Critic) -> None:
     assert critic.loss_fake(mel, singer).item() > 2.0
 
 
+def test_its_shape_by_hand(critic: Critic) -> None:
+    """Strides of 2 twice: a moment every 4 frames, the whole at once; no slope but 0.2."""
+    mel = torch.randn(2, 10, 40)
+    assert critic.of_moments(mel).shape == (2, 6, 10)
+    assert critic.of_wholes(mel).shape == (2, 6, 1)
+    slopes = [part.negative_slope for part in critic.modules() if isinstance(part, torch.nn.LeakyReLU)]
+    assert slopes == [0.2] * 7
+
+
 def test_both_nets_have_a_say(critic: Critic) -> None:
     mel, singer = torch.randn(2, 10, 40) - 5.0, torch.tensor([0, 1])
     critic.loss_real(mel, singer).backward()

@@ -50,6 +50,12 @@ def test_what_is_saved_is_loaded_from_the_file_and_from_its_folder(tmp_path: Pat
     assert REPORT.row(report.TRUTH) is None
 
 
+@pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "C:\\x", "..\\x", "\\\\host\\x", "C:x"])
+def test_a_report_names_no_file_outside_of_its_folder_on_any_system(path: str) -> None:
+    with pytest.raises(ValueError, match="leaves the report's folder"):
+        dataclasses.replace(ITEM, files={"source": path})
+
+
 def test_every_metric_and_row_is_described() -> None:
     assert {metric.group for metric in report.METRICS.values()} == {"singer", "melody", "words", "sound", "natural"}
     assert all(metric.label and metric.meaning for metric in report.METRICS.values())

@@ -17,6 +17,7 @@ from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report import figures
 from moksori.evaluation.report.data import Row
+from moksori.language import Words
 
 
 def _texts(svg: str) -> list[str]:
@@ -59,6 +60,10 @@ class TestConfusion:
         assert ElementTree.fromstring(svg).get("aria-label") == (
             'who: anna heard as anna 3, min"ho 1; min"ho heard as nobody'
         )
+
+    def test_it_is_spoken_in_the_readers_language(self) -> None:
+        svg = figures.confusion_matrix([[2, 0], [0, 0]], ["a", "b"], "t", Words("ko"))
+        assert ElementTree.fromstring(svg).get("aria-label") == "t: a: a 2(으)로 판정; b: 없음(으)로 판정"
 
     @pytest.mark.parametrize("n", [0, 1, 2, 20])
     def test_any_number_of_singers_can_be_drawn(self, n: int) -> None:
@@ -131,6 +136,12 @@ class TestCharts:
         assert figures.RED in svg
         assert figures.RED not in figures.rows_chart(rows[:1], "identified")
         assert "conversion 50 %" in str(ElementTree.fromstring(svg).get("aria-label"))
+
+    def test_shares_above_all_are_not_cut_off(self) -> None:
+        """The movement of harmonics may be more than the source's; once the axis ended at 103 %."""
+        rows = [Row(report.CONVERSION, 5, {"movement_low": Figure(1.4, 1.3, 1.5, 5)})]
+        ticks = [float(text) for text in _texts(figures.rows_chart(rows, "movement_low")) if text.isdigit()]
+        assert ticks and max(ticks) > 103
 
     def test_every_curve_has_its_name(self) -> None:
         svg = figures.training_curves({"loss": [[1, 2.0], [2, 1.0]], "held-out_x": [[1, 1.0]], "$y$": [[0, 0.0]]})

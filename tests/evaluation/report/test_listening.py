@@ -102,6 +102,16 @@ class TestMaking:
         listening.make(told, tmp_path / "report", tmp_path / "again", Options(seed=3))
         assert _key(tmp_path / "again") == first
 
+    def test_a_clip_that_cannot_be_read_leaves_no_half_of_a_test(self, told: Report, tmp_path: Path) -> None:
+        """Once the next try was refused, for the folder was not empty."""
+        (path,) = (tmp_path / "report" / "audio").glob("b2-to-a.flac")
+        content = path.read_bytes()
+        path.write_bytes(b"no sound")
+        with pytest.raises(DataError, match="b2-to-a"):
+            _make(told, tmp_path)
+        path.write_bytes(content)
+        assert len(_key(_make(told, tmp_path)))
+
     def test_a_folder_in_use_and_a_report_without_clips_are_refused(self, told: Report, tmp_path: Path) -> None:
         _make(told, tmp_path)
         with pytest.raises(DataError, match="not empty"):
@@ -147,6 +157,16 @@ class TestAnalysis:
         assert listening.analyse(folder, [tmp_path / "z.csv"]).flagged == [
             "rater z: 3.0 points between two scores of one clip, on average"
         ]
+
+    def test_two_raters_of_one_name_do_not_hide_each_other(self, told: Report, tmp_path: Path) -> None:
+        """Once the answers of the later file took the place of the earlier one's, and nobody was told."""
+        folder = _make(told, tmp_path)
+        key = _key(folder)
+        given = [_answer(tmp_path / f"{n}.csv", key, "1", dict.fromkeys(listening.ROWS, n)) for n in (2, 4)]
+        found = listening.analyse(folder, given)
+        assert {opinion.score.mean for opinion in found.opinions} == {2.0}
+        (refused,) = found.refused
+        assert "4.csv: rater '1' has answered in" in refused
 
     def test_bad_files_and_rows_are_named_and_left_out(self, told: Report, tmp_path: Path) -> None:
         folder = _make(told, tmp_path)

@@ -113,3 +113,18 @@ def test_each_figure_stands_between_guessing_and_the_real_thing() -> None:
 
 def test_a_report_without_conversions_has_no_scales() -> None:
     assert scales.of(dataclasses.replace(told(GOOD), rows=[])) == []
+
+
+def test_who_sings_is_guessed_by_chance_and_how_natural_it_sounds_is_not_guessed() -> None:
+    """Once a real recording of the target, which a public judge knows, stood in the column "by guessing"."""
+    report = told(GOOD, ALSO_GOOD)
+    figure = Figure(0.9, 0.9, 0.9, 9)
+    for name in (data.CONVERSION, data.SWAPPED):
+        row = report.row(name)
+        assert row is not None
+        row.figures.update(identified_public=figure, distill_mos=figure, truth_distance_db=figure)
+    found = {scale.metric: scale.guess for scale in scales.of(report)}
+    assert found["identified_public"] is None  # a report of before, whose row of chance lacks it
+    assert found["distill_mos"] is None
+    assert found["truth_distance_db"] == figure
+    assert found["identified"] == Figure(0.5, 0.5, 0.5, 0)

@@ -143,6 +143,28 @@ def test_names_cannot_break_out_of_markdown(told: Report, folder: Path) -> None:
     assert "````sh\nx ``` y\n````" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b *c* [d] <e> &f", r"a\|b \*c\* \[d\] &lt;e> &amp;f"),
+        ("_kumi_ sang a_b.wav", r"\_kumi\_ sang a_b.wav"),
+        ("run `moksori [x] <y> a|b`, *then*", r"run `moksori [x] <y> a\|b`, \*then\*"),
+        ("a ` <b>", r"a \` &lt;b>"),
+        ("` `` `<b>`", r"\` \`\` \`&lt;b>\`"),
+    ],
+)
+def test_markdown_shows_a_text_as_it_is(text: str, shown: str) -> None:
+    """Once code had backslashes in it, and underscores around a name made it italic."""
+    assert pages._markdown(text) == shown
+
+
+def test_a_page_without_figures_has_no_link_to_them(told: Report, folder: Path) -> None:
+    parser = _Tags()
+    parser.feed(pages.write(dataclasses.replace(told, rows=[]), folder)[0].read_text(encoding="utf-8"))
+    links = {str(attrs["href"])[1:] for tag, attrs in parser.tags if tag == "a"}
+    assert links <= {attrs["id"] for _, attrs in parser.tags if "id" in attrs}
+
+
 def test_a_report_without_figures_of_a_judge_is_a_page_too(told: Report, folder: Path) -> None:
     bare = dataclasses.replace(
         told, confusion={}, judges=[Judge("own", "", None, [])], model={"recipe": "duo"}, verdict=[]
@@ -192,6 +214,15 @@ class TestChoice:
         assert groups["The weakest"][0] == "0017"
         chosen = [name for names in groups.values() for name in names]
         assert len(chosen) == len(set(chosen)) == 8
+
+    def test_a_clip_without_a_text_is_not_weak_for_that(self) -> None:
+        """Once a score that a clip cannot have counted as 0: songs without words were "the weakest"."""
+        items = [_item(number) for number in range(20)]
+        for item in items[:10]:
+            item.scores["vowel_accuracy"] = 0.8
+        items[3].scores["vowel_accuracy"], items[14].scores["raw_pitch_accuracy"] = 0.1, 0.2
+        groups = self._names(pages.choose(items, 8))
+        assert groups["The weakest"] == ["0003", "0014"]
 
     def test_all_or_none_can_be_asked_for(self) -> None:
         items = [_item(number) for number in range(10)]

@@ -96,6 +96,14 @@ def test_little_data_is_named() -> None:
     assert said[-1] == "Little to learn from: anna 0.5 min; three minutes of singing and more are better."
 
 
+def test_little_data_of_the_only_singer_is_named() -> None:
+    """Once only targets of conversions were looked at, and a voice of one singer has none."""
+    rows = [_row(report.STRANGERS, raw_pitch_accuracy=0.97, raw_chroma_accuracy=0.98)]
+    items = [Item("1", report.STRANGERS, "a", "", "anna", 0.0, {}, {})]
+    said = verdict.write(rows, {}, [], items, [SingerData("anna", 0.5, 5, 110.0, 440.0)])
+    assert said[-1] == "Little to learn from: anna 0.5 min; three minutes of singing and more are better."
+
+
 def test_notes_beyond_the_range_of_the_training_are_named_after_the_transposition() -> None:
     singers = [SingerData("anna", 9.0, 5, 220.0, 880.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
 

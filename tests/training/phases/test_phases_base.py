@@ -42,3 +42,6 @@ def test_a_single_phase_is_the_phase_of_every_step() -> None:
     plan = SinglePhase(phase)  # type: ignore[arg-type]  # it is never asked for updates
     assert plan.phase_at(0) is plan.phase_at(10**6) is phase
     assert plan.phases() == [phase]
+    assert plan.has_begun_the_last_phase(0)
+    assert not plan.spend(0, 1.0)
+    assert not plan.validate(0, {"loss": 1.0})

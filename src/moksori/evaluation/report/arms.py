@@ -101,8 +101,8 @@ def _cell(metric: str, figure: Figure, is_difference: bool) -> str:
 
 
 def _label(metric: str) -> str:
-    label = LABELS.get(metric) or METRICS[metric].label
-    return f"{label}, {_unit(metric)}"
+    label, unit = LABELS.get(metric) or METRICS[metric].label, _unit(metric)
+    return f"{label}, {unit}" if unit else label
 
 
 def _unit(metric: str) -> str:

@@ -1,7 +1,8 @@
 """Two reports side by side: differences of the same clips, with intervals, and what they mean.
 
-A clip is the same if both reports have it under one row, source recording, source singer and target. Pairing takes out
-what makes some clips harder than others, so smaller differences can be told from chance than by two separate rows.
+A clip is the same if both reports have it under one row, source recording, source singer, target and transposition.
+Pairing takes out what makes some clips harder than others, so smaller differences can be distinguished from chance than
+by two separate rows.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 
 from moksori.evaluation.measures import bootstrap
 from moksori.evaluation.measures.bootstrap import Figure
-from moksori.evaluation.report.data import METRICS, ROWS, Item, Report
+from moksori.evaluation.report import data
+from moksori.evaluation.report.data import METRICS, Item, Report
 
 BETTER, WORSE, UNCLEAR, DIFFERENT = "better", "worse", "no clear difference", "different"
 
 # Rows that no model has a part in are the same in every report of the same data.
-_MODEL_ROWS = ROWS[:5]
+_MODEL_ROWS = (data.CONVERSION, data.RECONSTRUCTION, data.PARALLEL, data.PARALLEL_RECONSTRUCTION, data.STRANGERS)
 
 
 @dataclass(frozen=True)

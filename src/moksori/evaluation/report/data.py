@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
 from moksori import atomic, documents, settings
@@ -166,8 +166,9 @@ class Item:
 
     def __post_init__(self) -> None:
         for path in self.files.values():
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise ValueError(f"{path} leaves the report's folder")
+            for parts in (PurePosixPath(path), PureWindowsPath(path)):  # a report may come from another system
+                if parts.anchor or ".." in parts.parts:
+                    raise ValueError(f"{path} leaves the report's folder")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], singers: Sequence[str], ti
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlabel(say("heard as"), fontsize=9)
     axes.set_title(_literal(title), fontsize=10, loc="left", color=_INK)
-    return _svg(picture, f"{title}: {_spoken(table, singers)}")
+    return _svg(picture, f"{title}: {_spoken(table, singers, say)}")
 
 
 def pitch_overlay(source: PitchTrack, conversion: PitchTrack, transpose_semitones: float, say: Words = ENGLISH) -> str:
@@ -124,7 +124,8 @@ def spectrogram_pair(source: Clip, conversion: Clip) -> str:
 
     Returns:
         Log-mel of both on one scale of time, of frequency (up to half the higher rate, but 12 kHz at most) and of
-        loudness (70 dB down from the loudest of the source).
+        loudness (70 dB down from the loudest of the source). Its words are English in every language: in a PNG they
+        are drawn, by a font that has no Korean.
     """
     rate = min(_RATE, max(source.sample_rate, conversion.sample_rate))
     config = SpectralConfig(rate, 1024, max(1, rate // 100), n_mels=64, low_hz=60.0)
@@ -205,7 +206,7 @@ def rows_chart(rows: Sequence[Row], metric: str, say: Words = ENGLISH) -> str:
         axes.plot([scale * figure.low, scale * figure.high], [place, place], color=colour, linewidth=3.0, alpha=0.5)
         axes.plot(scale * figure.mean, place, "o", color=colour, markersize=5.5)
     axes.set_yticks(range(len(having)), [say(row.name) for row in reversed(having)])
-    if unit == "%" and max(row.figures[metric].high for row in having) > 0.2:
+    if unit == "%" and 0.2 < max(row.figures[metric].high for row in having) <= 1.0:
         axes.set_xlim(-3, 103)
     axes.set_ylim(-0.6, len(having) - 0.4)
     label = say(METRICS[metric].label)
@@ -216,13 +217,13 @@ def rows_chart(rows: Sequence[Row], metric: str, say: Words = ENGLISH) -> str:
     return _svg(picture, f"{label}: {spoken}")
 
 
-def _spoken(table: Values, singers: Sequence[str]) -> str:
+def _spoken(table: Values, singers: Sequence[str], say: Words) -> str:
     """A confusion table in words, for those who cannot see it."""
     rows = []
     for singer, row in zip(singers, table, strict=True):
         named = ", ".join(f"{other} {int(count)}" for other, count in zip(singers, row, strict=True) if count)
-        rows.append(f"{singer} heard as {named or 'nobody'}")
-    return "; ".join(rows) or "no singers"
+        rows.append(say("{singer} heard as {others}", singer=singer, others=named or say("nobody")))
+    return "; ".join(rows) or say("no singers")
 
 
 def _curve(track: PitchTrack) -> Values:

@@ -15,6 +15,8 @@ from moksori.evaluation.measures.bootstrap import Figure
 from moksori.evaluation.report import data, verdict
 from moksori.evaluation.report.data import Item, Judge, Report, Row, SingerData
 
+_OWN, _PUBLIC = ("identified", "leak"), ("identified_public", "leak_public")  # metrics whose chance is 1 of all singers
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -93,7 +95,8 @@ def rows(items: Sequence[Item], n_singers: int, seed: int) -> list[Row]:
         if own:
             found.append(Row(name, len(own), figures))
     share = Figure(1 / n_singers, 1 / n_singers, 1 / n_singers, 0)
-    by_guessing = {"identified": share, "leak": share} if n_singers > 1 else {}  # of one singer nobody guesses who
+    asked = [metric for metric in _PUBLIC if any(metric in row.figures for row in found)]
+    by_guessing = dict.fromkeys([*_OWN, *asked], share) if n_singers > 1 else {}  # of one singer nobody guesses who
     return [*found, Row(data.CHANCE, 0, by_guessing)]
 
 

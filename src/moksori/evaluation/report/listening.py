@@ -11,11 +11,13 @@ see who listens. Everybody hears them in an order of their own.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
+import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,24 +101,25 @@ def make(report: Report, folder: Path, destination: Path, options: Options) -> i
     repeated = [chosen[index] for index in rng.permutation(len(chosen))[: options.repeats]]
     asked = [(item, row, False) for item, row in chosen] + [(item, row, True) for item, row in repeated]
     publish = destination / PUBLISH
-    publish.mkdir(parents=True, exist_ok=True)
     names = _names(2 * len(asked), rng)
     trials: list[dict[str, str]] = []
     key: list[list[str]] = []
     references: dict[Path, str] = {}
-    for number, (item, row, is_repeat) in enumerate(asked):
-        name = names[number]
-        conversion = "target" if row == data.TRUTH else "conversion"
-        _publish(folder / item.files[conversion], publish / f"{name}.flac")
-        reference = folder / _reference(report, item, row)
-        if reference not in references:
-            references[reference] = names[len(asked) + len(references)]
-            _publish(reference, publish / f"{references[reference]}.flac")
-        trials.append({"clip": name, "reference": references[reference]})
-        key.append([name, row, item.name, item.source_singer, item.target_singer, "repeat" if is_repeat else ""])
-    _write_table(destination / KEY, _KEY_COLUMNS, key)
-    page = _page(options, [trials[index] for index in rng.permutation(len(trials))])
-    atomic.write(publish / "index.html", page.encode())
+    with _whole_or_not_at_all(destination):
+        publish.mkdir(parents=True, exist_ok=True)
+        for number, (item, row, is_repeat) in enumerate(asked):
+            name = names[number]
+            conversion = "target" if row == data.TRUTH else "conversion"
+            _publish(folder / item.files[conversion], publish / f"{name}.flac")
+            reference = folder / _reference(report, item, row)
+            if reference not in references:
+                references[reference] = names[len(asked) + len(references)]
+                _publish(reference, publish / f"{references[reference]}.flac")
+            trials.append({"clip": name, "reference": references[reference]})
+            key.append([name, row, item.name, item.source_singer, item.target_singer, "repeat" if is_repeat else ""])
+        _write_table(destination / KEY, _KEY_COLUMNS, key)
+        page = _page(options, [trials[index] for index in rng.permutation(len(trials))])
+        atomic.write(publish / "index.html", page.encode())
     return len(trials)
 
 
@@ -125,7 +128,8 @@ def analyse(folder: Path, results: Sequence[Path], seed: int = 0) -> Analysis:
 
     Args:
         folder: of the test, with its key.
-        results: CSV files that the page gave to raters. A bad one, or a bad row in one, is left out and named.
+        results: CSV files that the page gave to raters. A bad one, a bad row in one, or a second one by a
+            rater of the same name is left out and named.
         seed: of the bootstrap.
 
     Raises:
@@ -134,9 +138,15 @@ def analyse(folder: Path, results: Sequence[Path], seed: int = 0) -> Analysis:
     key = _read_key(folder / KEY)
     refused: list[str] = []
     ratings: dict[tuple[str, str, str], float] = {}  # rater, trial, question
+    file_of: dict[str, Path] = {}  # of a rater: another file by the same name may be another person's
     for path in results:
-        for rater, trial, question, score in _answers(path, key, refused):
-            ratings[rater, trial, question] = score
+        answers = _answers(path, key, refused)
+        for rater in dict.fromkeys(rater for rater, *_ in answers):
+            if file_of.setdefault(rater, path) != path:
+                refused.append(f"{path}: rater {rater!r} has answered in {file_of[rater]}, too; left out here")
+        for rater, trial, question, score in answers:
+            if file_of[rater] == path:
+                ratings[rater, trial, question] = score
     if not ratings:
         reason = f"; the first trouble: {refused[0]}" if refused else ""
         raise DataError(f"no rating could be used out of {len(results)} files{reason}")
@@ -162,6 +172,17 @@ def markdown(analysis: Analysis) -> str:
     lines += [f"- Flagged: {line}" for line in analysis.flagged]
     lines += [f"- Left out: {line}" for line in analysis.refused]
     return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def _whole_or_not_at_all(destination: Path) -> Iterator[None]:
+    """Take away what was written into a folder where something fails: half a test would refuse the next try."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(destination / PUBLISH, ignore_errors=True)
+        (destination / KEY).unlink(missing_ok=True)
+        raise
 
 
 def _chosen(report: Report, per_row: int) -> list[tuple[Item, str]]:

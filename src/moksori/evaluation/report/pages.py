@@ -115,6 +115,7 @@ def write(
         "metrics": METRICS,
         "meanings": ROW_MEANINGS,
         "arrows": _ARROWS,
+        "is_reliable": verdict.is_reliable,
         "main": _columns(report, _MAIN),
         "tables": [(group, title, *_columns(report, _of_group(group))) for group, title in _GROUPS.items()],
     }
@@ -150,7 +151,8 @@ def choose(items: Sequence[Item], count: int) -> list[tuple[str, list[Item]]]:
     converted = [item for item in items if item.row == data.CONVERSION]
     others = [item for item in items if item.row != data.CONVERSION]
     n_converted = min(len(converted), count - min(len(others), count // 4))
-    ranked = sorted(converted, key=_merit)
+    merits = _merits(converted)
+    ranked = sorted(converted, key=lambda item: (merits[item.name], item.name))
     extremes = min(_EXTREMES, n_converted // 4)
     weakest, best = ranked[:extremes], ranked[len(ranked) - extremes :][::-1]
     between = [item for item in converted if item not in weakest and item not in best]
@@ -269,10 +271,19 @@ def _confusions(report: Report, say: Words) -> list[tuple[data.Judge, Markup, Ma
     ]
 
 
-def _merit(item: Item) -> tuple[float, str]:
-    """By what conversions are ranked: the singer, the melody, the words."""
-    gains = sum(item.scores.get(name, 0.0) for name in ("identified", "raw_pitch_accuracy", "vowel_accuracy"))
-    return gains - item.scores.get("leak", 0.0), item.name
+def _merits(items: Sequence[Item]) -> dict[str, float]:
+    """By what conversions are ranked, name -> merit: the singer, the melody, the words.
+
+    A score that is not defined for a clip (a song without a text has no vowels) counts as the mean of the others:
+    it makes the clip neither better nor weaker.
+    """
+    merits = dict.fromkeys((item.name for item in items), 0.0)
+    for metric, sign in (("identified", 1), ("leak", -1), ("raw_pitch_accuracy", 1), ("vowel_accuracy", 1)):
+        known = [item.scores[metric] for item in items if metric in item.scores]
+        mean = sum(known) / max(1, len(known))
+        for item in items:
+            merits[item.name] += sign * item.scores.get(metric, mean)
+    return merits
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -412,9 +423,21 @@ def _words(figure: Figure, metric: str, say: Words) -> str:
 
 
 def _markdown(text: object) -> str:
-    """A text that Markdown shows as it is, but for `code`, in a line or in a cell of a table."""
-    plain = " ".join(str(text).replace("&", "&amp;").replace("<", "&lt;").split())
-    return re.sub(r"([\\*\[\]|])", r"\\\1", plain)
+    """A text that Markdown shows as it is, but for `code`, in a line or in a cell of a table.
+
+    Backticks that do not pair up, or stand side by side, are shown too: otherwise a name could end a piece of code.
+    """
+    parts = " ".join(str(text).split()).split("`")
+    if len(parts) % 2 == 0 or "" in parts[1:-1]:
+        return _literal("`".join(parts)).replace("`", r"\`")
+    # Within code only the bar of a table means anything.
+    return "".join("`" + part.replace("|", r"\|") + "`" if i % 2 else _literal(part) for i, part in enumerate(parts))
+
+
+def _literal(text: str) -> str:
+    """A text without code, nothing of which Markdown takes for its own."""
+    plain = re.sub(r"([\\*\[\]|])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\_", plain)  # within a word an underscore emphasises nothing
 
 
 def _code(text: str) -> Markup:

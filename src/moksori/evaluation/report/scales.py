@@ -42,10 +42,8 @@ class Scale:
 
     metric: str  # key of `data.METRICS`
     here: Figure
-    guess: Figure | None  # by chance; else of another recording of the target, which gets nothing but the voice right
-    real: (
-        Figure | None
-    )  # of real recordings; else of the sources moved in pitch only, or through the model's representation
+    guess: Figure | None  # see `_guess`
+    real: Figure | None  # of real recordings; else of sources moved in pitch only, or through the model's codes
     known: str  # in words; "" where we know none
     others: str  # its name elsewhere; "" where it has none
 
@@ -64,7 +62,7 @@ def of(report: Report) -> list[Scale]:
         Scale(
             metric,
             converted.figures[metric],
-            first(metric, data.CHANCE, data.SWAPPED, data.COPY),
+            first(metric, *_guess(metric)),
             first(metric, data.TRUTH, data.MOVED, data.COPY_SYNTHESIS),
             KNOWN.get(metric, ""),
             OTHER_NAMES.get(metric, ""),
@@ -72,3 +70,15 @@ def of(report: Report) -> list[Scale]:
         for metric in data.METRICS
         if metric in converted.figures and (metric in KNOWN or metric in OTHER_NAMES)
     ]
+
+
+def _guess(metric: str) -> tuple[str, ...]:
+    """Rows whose figure is what guessing reaches, the first that has it.
+
+    Who sings is guessed by chance. Of melody and words, another recording of the target has nothing right; but it is
+    a real one, so its sound is no guess.
+    """
+    group = data.METRICS[metric].group
+    if group == "singer":
+        return (data.CHANCE,)
+    return (data.CHANCE, data.SWAPPED, data.COPY) if group in ("melody", "words") else ()

@@ -60,7 +60,7 @@ def write(
     if converted is None or "identified" not in converted.figures:
         return [say("There is nothing to judge: no recording was converted into another singer.")]
     truth = by_name.get(report.TRUTH)
-    is_sure = (not judges or _is_reliable(judges[0])) and converted.n >= _FEWEST_CLIPS
+    is_sure = (not judges or is_reliable(judges[0])) and converted.n >= _FEWEST_CLIPS
     found = [
         _who(converted, truth, say, is_sure=is_sure),
         _caution(converted, judges, say),
@@ -70,7 +70,8 @@ def write(
         _truth(by_name, say),
     ]
     found += [_second_opinion(converted, say), _weakest(confusion, judges, singers, say), _sound(converted, truth, say)]
-    found += _range(singers, items, say)
+    targets = {item.target_singer for item in items if item.row == report.CONVERSION}
+    found += _range([singer for singer in singers if singer.name in targets], singers, items, say)
     return [sentence for sentence in found if sentence]
 
 
@@ -86,7 +87,7 @@ def _of_one_singer(
     if of_strangers is None:
         found.append(say("Judged were only the singer's own takes, sung again, and no song by anybody else."))
     found += [_melody(judged, say), _letters(by_name, say), _sound(judged, by_name.get(report.TRUTH), say)]
-    return [sentence for sentence in [*found, *_range(singers, items, say)] if sentence]
+    return [sentence for sentence in [*found, *_range(singers, singers, items, say)] if sentence]
 
 
 def _who(converted: Row, truth: Row | None, say: Words, *, is_sure: bool) -> str:
@@ -256,18 +257,18 @@ def _sound(converted: Row, truth: Row | None, say: Words) -> str:
     return say("Sound: {faults}.", faults=", ".join(faults)) if faults else ""
 
 
-def _range(singers: Sequence[SingerData], items: Sequence[Item], say: Words) -> list[str]:
-    """What the training data cannot carry."""
-    targets = {item.target_singer for item in items if item.row == report.CONVERSION}
-    known = [singer for singer in singers if singer.name in targets]
-    short = [singer for singer in known if singer.train_minutes < _LITTLE_MINUTES]
+def _range(
+    targets: Sequence[SingerData], singers: Sequence[SingerData], items: Sequence[Item], say: Words
+) -> list[str]:
+    """What the training data of targets cannot carry."""
+    short = [singer for singer in targets if singer.train_minutes < _LITTLE_MINUTES]
     found = []
     if short:
         names = ", ".join(
             say("{singer} {minutes} min", singer=singer.name, minutes=f"{singer.train_minutes:.1f}") for singer in short
         )
         found.append(say("Little to learn from: {names}; three minutes of singing and more are better.", names=names))
-    reaches = [reach for singer in known if (reach := beyond(singer, singers, items)) is not None]
+    reaches = [reach for singer in targets if (reach := beyond(singer, singers, items)) is not None]
     reaches = sorted((reach for reach in reaches if reach.cents > BEYOND_CENTS), key=lambda reach: -reach.cents)
     if reaches:
         names = "; ".join(
@@ -323,7 +324,7 @@ def span(bounds_hz: tuple[float, float], say: Words) -> str:
     return say("{low} to {high}", low=pitch.note_name(low_hz), high=pitch.note_name(high_hz))
 
 
-def _is_reliable(judge: Judge) -> bool:
+def is_reliable(judge: Judge) -> bool:
     """Whether a judge was asked about real recordings, and was hardly ever wrong."""
     return judge.real_accuracy is not None and judge.real_accuracy.mean >= _RELIABLE_JUDGE
 
@@ -337,7 +338,7 @@ def _caution(converted: Row, judges: Sequence[Judge], say: Words) -> str:
             share=_share(judge.real_accuracy),
         )
         for judge in judges
-        if judge.real_accuracy and not _is_reliable(judge)
+        if judge.real_accuracy and not is_reliable(judge)
     ]
     if judges and judges[0].real_accuracy is None:
         doubts.append(say("nobody checked the judge, for there was no held-out recording"))
