@@ -18,6 +18,7 @@ OTHER = np.concatenate(
 )
 HISS = (0.1 * _noise.standard_normal(len(VOICE))).astype(np.float32)
 NOTHING = np.zeros_like(VOICE)
+SWELLS = np.tile(VOICE * np.sin(np.linspace(0, 8 * np.pi, len(VOICE))).astype(np.float32) ** 2, 2)
 
 
 def _room(seed: int) -> Samples:
@@ -54,6 +55,14 @@ ONE = {
     "three": ([VOICE, -VOICE, NOTHING], {0, 1}),
     "one of eight": ([NOTHING] * 5 + [VOICE] + [NOTHING] * 2, {5}),
     "eight in turns": ([VOICE, -VOICE] * 4, set(range(8))),
+    "opposite and softer": ([VOICE, -0.25 * VOICE], {0}),
+    "opposite for some tenths": ([VOICE, np.concatenate([VOICE[: -2 * RATE // 5], -VOICE[-2 * RATE // 5 :]])], {0, 1}),
+    "opposite in turns": ([VOICE, VOICE * np.where(np.arange(len(VOICE)) % 14400 < 7200, 1, -1)], {0, 1}),
+    "late by 20 ms": ([VOICE, _late(0.02)], {0, 1}),
+    "late by 38 ms": ([VOICE, _late(0.038)], {0, 1}),
+    "late and opposite": ([VOICE, -_late(0.003)], {0, 1}),
+    "a voice and a hum": ([SWELLS, signals.tone(50.0, 4.0, RATE, amplitude=0.2).samples], {0}),
+    "a time code and a voice": ([np.sign(signals.tone(1207.0, 4.0, RATE).samples) * 0.5, SWELLS], {1}),
 }
 
 
@@ -63,7 +72,8 @@ def _of(channels: list[Samples]) -> mixdown.Mixdown:
 
 @pytest.mark.parametrize("case", MEAN)
 def test_what_has_something_to_say_on_both_sides_stays_the_mean(case: str) -> None:
-    assert _of(MEAN[case]) == mixdown.Mixdown()
+    found = _of(MEAN[case])
+    assert (found.channel, found.scale, found.loudest, found.remarks) == (None, 1.0, None, ())
 
 
 @pytest.mark.parametrize("case", ONE)
@@ -83,6 +93,39 @@ def test_the_scale_of_integers_is_known(factor: float, scale: float, is_whole: b
     found = mixdown.of((np.rint(samples) if is_whole else samples)[:, None], RATE)
     assert found.scale == scale
     assert np.abs(found.mono(samples[:, None])).max() == pytest.approx(np.abs(VOICE).max())
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(127, 2.0**-7), (32767, 2.0**-15)])
+def test_unsigned_integers_are_known_by_having_nothing_below_zero(factor: int, scale: float) -> None:
+    samples = np.rint((2 * VOICE + 1) * factor)[:, None]  # around the middle
+    found = mixdown.of(samples, RATE)
+    assert found.scale == scale and "unsigned integers" in found.remarks[0]
+
+
+def test_integers_of_8_bits_are_known() -> None:
+    assert mixdown.of(np.rint(2 * VOICE * 127)[:, None], RATE).scale == 2.0**-7
+
+
+@pytest.mark.parametrize("size", [100.0, -1e6, 1e30])
+@pytest.mark.parametrize("channels", [[VOICE], [VOICE, -VOICE], [VOICE, VOICE]], ids=["one", "opposite", "same"])
+def test_a_few_samples_that_are_no_sound_are_left_out(size: float, channels: list[Samples]) -> None:
+    """One of 1e6 once made a song silent: it told the scale of all."""
+    given = np.stack(channels, axis=1)
+    damaged = given.copy()
+    damaged[[7, 30_000]] = size
+    found, plain = mixdown.of(damaged, RATE), mixdown.of(given, RATE)
+    assert (found.channel is None) == (plain.channel is None)
+    assert f"{2 * len(channels)} of its samples" in found.remarks[0]
+    wanted = plain.mono(given) if plain.channel is None else given[:, found.channel].copy()
+    wanted[[7, 30_000]] = 0.0
+    np.testing.assert_array_equal(found.mono(damaged), wanted)
+
+
+def test_a_clipped_channel_is_told_where_it_is_averaged() -> None:
+    """In the mean of a clipped and a clean channel no top is flat."""
+    clean = (SWELLS + 0.003 * np.random.default_rng(1).standard_normal(len(SWELLS))).astype(np.float32)
+    assert not _of([clean, clean]).is_clipped
+    assert _of([clean, np.clip(clean, -0.1, 0.1)]).is_clipped
 
 
 def test_soft_integers_are_known_by_being_whole() -> None:

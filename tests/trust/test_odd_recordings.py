@@ -58,6 +58,31 @@ def test_channels_that_cancel_do_not_silence_a_song(
     assert _rms(sung[:, 0]) == pytest.approx(_rms(plain), abs=0.7)
 
 
+@pytest.mark.kind("B")
+def test_channels_that_cancel_only_now_and_then_leave_no_gap(voice: Voice, plain: Samples) -> None:
+    """The last tenth upside down, or every other third of a second: that much of the melody was lost, once."""
+    at = np.arange(len(SONG))
+    for sign in (np.where(at > 0.9 * len(SONG), -1, 1), np.where(at % 14400 < 7200, 1, -1)):
+        sung = voice.convert(np.stack([SONG, SONG * sign], axis=1).astype(np.float32), RATE, singer="kumi")
+        assert _voiced(sung[:, 0]) > 0.95 and _rms(sung[:, 0]) == pytest.approx(_rms(plain), abs=0.5)
+
+
+@pytest.mark.kind("B")
+def test_a_hum_beside_a_voice_does_not_halve_it(voice: Voice, plain: Samples) -> None:
+    hum = 0.2 * np.sin(2 * np.pi * 50 * np.arange(len(SONG)) / RATE)
+    sung = voice.convert(np.stack([hum, SONG], axis=1).astype(np.float32), RATE, singer="kumi")
+    assert _rms(sung[:, 0]) == pytest.approx(_rms(plain), abs=0.5)
+
+
+@pytest.mark.kind("G")
+def test_an_offset_is_not_taken_for_clipping(voice: Voice, tmp_path: Path) -> None:
+    """Silence with an offset was taken for flat tops."""
+    soundfile.write(tmp_path / "song.wav", SONG * 0.2 + 0.9, RATE, "FLOAT")
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    assert not any("clipped" in remark for remark in report.remarks)
+    assert any("an offset" in remark for remark in report.remarks)
+
+
 @pytest.mark.kind("G")
 @pytest.mark.parametrize("offset", [0.03, -0.1])
 def test_an_offset_does_not_set_the_level(voice: Voice, plain: Samples, offset: float) -> None:
@@ -142,6 +167,64 @@ def test_the_scale_of_integers_is_refused_in_an_array_and_brought_down_in_a_file
     written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
     assert _rms(written) == pytest.approx(_rms(plain), abs=0.5)
     assert any("integers of 16 bits" in remark for remark in report.remarks)
+
+
+@pytest.mark.kind("H")
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (np.rint(SONG * 255), "integers of 8 bits"),
+        (np.rint(SONG * 254 + 127), "unsigned integers of 8 bits"),
+        (np.where(np.arange(len(SONG)) == 9000, 1e20, SONG), "1 of its samples, up to 1e+20, are no sound"),
+    ],
+    ids=["8 bits", "unsigned", "one damaged"],
+)
+def test_other_scales_and_damage_are_brought_down(
+    voice: Voice, plain: Samples, odd: Samples, words: str, tmp_path: Path
+) -> None:
+    """A song in the scale of 8 bits came out 48 dB too soft; with one sample of 1e20, silent."""
+    soundfile.write(tmp_path / "song.wav", odd, RATE, "FLOAT")
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    written, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    gain_db = 6.0 if "8 bits" in words else 0.0
+    assert any(words in remark for remark in report.remarks)
+    assert _rms(written) == pytest.approx(_rms(plain) + gain_db, abs=0.7)
+
+
+@pytest.mark.kind("O")
+def test_silence_with_an_offset_is_silence(voice: Voice) -> None:
+    """It hissed at -60 dBFS."""
+    song = np.concatenate([np.zeros(RATE, np.float32), SONG]) + np.float32(0.001)
+    sung = voice.convert(song, RATE, singer="kumi")
+    assert not sung[: RATE - 600].any() and sung[RATE:].any()
+    assert not voice.convert(np.full(RATE, 0.3, np.float32), RATE, singer="kumi").any()
+
+
+@pytest.mark.kind("O")
+@pytest.mark.parametrize("gain_db", [-140.0, -600.0])
+def test_what_is_fainter_than_anything_stays_silent(voice: Voice, gain_db: float) -> None:
+    """It came out at -91 dBFS, louder than it went in."""
+    assert not voice.convert(level.apply_gain(SONG, gain_db), RATE, singer="kumi").any()
+
+
+@pytest.mark.kind("N")
+def test_a_soft_song_of_few_bits_is_not_taken_for_clipped(voice: Voice, tmp_path: Path) -> None:
+    for name, samples in (
+        ("soft", level.apply_gain(np.rint(SONG * 32768) / 32768, -50.0)),
+        ("8", np.rint(SONG * 30) / 128),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE, "FLOAT")
+        report = voice.convert_file(tmp_path / f"{name}.wav", tmp_path / f"{name} out.wav", singer="kumi")
+        assert not any("clipped" in remark for remark in report.remarks), name
+
+
+@pytest.mark.kind("N")
+def test_clipping_in_one_channel_is_told(voice: Voice, tmp_path: Path) -> None:
+    hiss = _beside_nothing(SONG, 0.003)
+    driven = np.clip(hiss / np.abs(hiss).max() * 2.0, -1.0, 1.0) * 0.3
+    soundfile.write(tmp_path / "song.wav", np.stack([hiss, driven], axis=1), RATE)
+    report = voice.convert_file(tmp_path / "song.wav", tmp_path / "out.wav", singer="kumi")
+    assert sum("clipped" in remark for remark in report.remarks) == 1
 
 
 @pytest.mark.kind("O")

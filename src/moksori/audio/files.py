@@ -25,7 +25,7 @@ import soundfile
 from moksori import atomic
 from moksori.audio import containers, parts
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.mixdown import Mixdown, MixdownSurvey
+from moksori.audio.mixdown import Mixdown, of_blocks
 from moksori.audio.parts import Layout, Span
 from moksori.errors import AudioFileError
 
@@ -177,10 +177,7 @@ def _mixdown(path: Path, mtime_ns: int, n_bytes: int) -> Mixdown:
         sample_rate, n_channels, is_float = source.sample_rate, source.n_channels, source.subtype in _FLOATS
     if n_channels == 1 and not is_float:
         return Mixdown()
-    survey = MixdownSurvey(sample_rate, n_channels)
-    for block in blocks(path):
-        survey.push(block)
-    return survey.result()
+    return of_blocks(lambda: blocks(path), sample_rate, n_channels)
 
 
 def read_mono_blocks(path: Path, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:

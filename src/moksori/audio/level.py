@@ -44,7 +44,7 @@ class TrimConfig:
 
 _TELLS_DB, _HISSES_DB = 0.15, 3.0  # what lies below a voice adds so much to the singing, or to the pauses
 _AUDIBLE_DBFS = -75.0  # pauses below are silent anyway
-_SILENCE_SECONDS = 0.1  # of zeros that count as digital silence
+_SILENCE_SECONDS = 0.1  # of one and the same value that count as digital silence
 _N_CLICKS, _CLICK_SHARE = 4, 1e-3  # so many frames, or this share of all, may be clicks
 _CLICK_FACTOR = 4.0  # 12 dB: how far they stand out
 _KNEE = 0.9  # amplitude from which `soft_limit` bends
@@ -163,7 +163,8 @@ class LevelMeter:
         self._n_clipped = 0
         self._peak = 0.0
         self._frame_peaks: list[Levels] = []
-        self._silences: list[list[int]] = []  # runs of zeros, the last one perhaps still going on
+        self._silences: list[list[int]] = []  # runs of one value, the last one perhaps still going on
+        self._last = np.float32(0.0)  # sample before the next block
 
     def push(self, block: Samples) -> None:
         """Take the next samples, `[n]`."""
@@ -179,14 +180,22 @@ class LevelMeter:
         self._rest = waiting[n_whole:]
 
     def _find_silence(self, block: Samples) -> None:
-        """Note runs of zeros; one that touches the last one goes on with it. Called behind the count of samples."""
+        """Note runs of one value: zeros, or an offset; one that touches the last one goes on with it.
+
+        Called behind the count of samples.
+        """
+        if not len(block):
+            return
         begin = self._n_samples - len(block)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], block == 0.0, [False]]))).reshape(-1, 2) + begin
+        is_still = block == np.concatenate([[self._last], block[:-1]])
+        self._last = block[-1]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], is_still, [False]]))).reshape(-1, 2) + begin
         for start, end in edges.tolist():
+            first = max(0, start - 1)  # the first of equals repeats nothing
             if self._silences and self._silences[-1][1] == start:
                 self._silences[-1][1] = end
-            elif self._is_long(end - start) or end == self._n_samples:
-                self._silences.append([start, end])
+            elif self._is_long(end - first) or end == self._n_samples:
+                self._silences.append([first, end])
         # Only the last run can still grow.
         self._silences = [run for run in self._silences if self._is_long(run[1] - run[0]) or run[1] == self._n_samples]
 

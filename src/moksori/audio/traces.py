@@ -25,6 +25,7 @@ _BINS_A_FACTOR = 200  # bins of amplitudes: each 0.5 % wide
 _LOWEST = 1e-3  # amplitude, -60 dBFS, below which nobody looks for flat tops
 _FINEST = 3 / 32768  # width of a bin, at least: steps of 16 bits would stand out in a finer one
 _N_BINS = round(np.log(16.0 / _LOWEST) * _BINS_A_FACTOR)
+_OFFSET = 0.5  # mean over deviation, of the first block: from here on it is an offset, and tops are measured from it
 _WIDTHS = (1, 3, 8)  # bins that a flat top may fill, after it was resampled or coded
 _STANDS_OUT = 6.0  # a flat top's bin over those around it; over those below, a sine's reaches 4
 _FEWEST = 20  # samples in such a bin
@@ -79,10 +80,17 @@ class TraceSurvey:
         self._edges: list[float] = []  # of segments, in Hz
         self._window = np.hanning(_N_FFT)
         self._rest = np.zeros(0, np.float32)
+        self._offset: Samples | None = None  # of each channel
 
     def push(self, block: Samples) -> None:
         """Take the next samples, `[n]` or `[n, channels]`."""
         channels = block[:, None] if block.ndim == 1 else block
+        if self._offset is None and len(channels):
+            mean = channels.mean(axis=0, dtype=np.float32)
+            is_offset = np.abs(mean) > _OFFSET * channels.std(axis=0, dtype=np.float64)
+            self._offset = np.where(is_offset, mean, np.float32(0.0))
+        if self._offset is not None and self._offset.any():
+            channels = channels - self._offset
         self._n_samples += channels.size
         for counts, samples in zip(self._counts, channels.T, strict=True):
             for way, sign in enumerate((1.0, -1.0)):
@@ -124,14 +132,17 @@ def _flat_tops(counts: npt.NDArray[np.int64]) -> int:
     """How many samples lie in flat tops, by the numbers of samples of each amplitude."""
     up_to = np.concatenate([[0], np.cumsum(counts)])
     highest = int(np.flatnonzero(counts)[-1]) if counts.any() else 0
-    places = np.arange(max(highest - _BINS_A_FACTOR // 4, 8), highest + 1)  # down to 2 dB below the largest
+    # Down to 2 dB below the largest, and where there is room for softer ones below.
+    places = np.arange(max(highest - _BINS_A_FACTOR // 4, 8), highest + 1)
     finest = np.ceil(_FINEST / _LOWEST * np.exp(-places / _BINS_A_FACTOR) * _BINS_A_FACTOR).astype(np.int64)
     for n_bins in _WIDTHS:
         width = np.maximum(n_bins, finest)
         own = up_to[places + 1] - up_to[np.maximum(0, places + 1 - width)]
         below = up_to[np.maximum(0, places + 1 - 2 * width)] - up_to[np.maximum(0, places + 1 - 6 * width)]
         above = up_to[-1] - up_to[np.minimum(places + 2 * width, len(counts))]
+        # Where nothing at all lies below, steps are coarser than bins, or the sound is too soft to tell.
         is_flat = (own >= _FEWEST) & (own > _STANDS_OUT * below / 4) & (above < _LARGEST_ABOVE * own)
+        is_flat &= (below > 0) & (places + 1 >= 6 * width)
         if is_flat.any():
             return int(own[is_flat].max())
     return 0

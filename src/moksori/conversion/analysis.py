@@ -86,11 +86,19 @@ def analyse(
     """
     arguments = (tracker, level_dbfs, melody, config, always_tracks, repairs_octaves)
     analysis, is_low = _analysed(recording, *arguments)
-    if not is_low:
-        return analysis
-    again, _ = _analysed(high_passed(recording), *arguments)
-    measured = replace(again.measured, silences=analysis.measured.silences)
-    return replace(again, measured=measured, traces=analysis.traces, is_high_passed=True)
+    if is_low:
+        again, _ = _analysed(high_passed(recording), *arguments)
+        measured = replace(again.measured, silences=analysis.measured.silences)
+        analysis = replace(again, measured=measured, traces=analysis.traces, is_high_passed=True)
+    if _is_silent(analysis.measured):
+        whole = replace(analysis.measured, silences=((0, analysis.measured.n_samples),))
+        return replace(analysis, measured=whole)
+    return analysis
+
+
+def _is_silent(measured: Measurement) -> bool:
+    """Whether nothing is to be heard anywhere in a recording."""
+    return level.sung_level_dbfs(measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS
 
 
 def high_passed(recording: Recording) -> Recording:
@@ -162,8 +170,7 @@ def remarks(analysis: Analysis, model_rate: int) -> list[str]:
     found = list(analysis.traces.remarks(min(analysis.measured.sample_rate, model_rate) / 2))
     if analysis.is_high_passed:
         found.append("an offset or a rumble below every voice was taken out of the song")
-    is_silent = level.sung_level_dbfs(analysis.measured.frame_dbfs, level.ANY_LEVEL) <= level.FLOOR_DBFS
-    if is_silent:
+    if _is_silent(analysis.measured):
         found.append("the song is silent, and so is the result")
     elif analysis.track is not None and not analysis.track.is_voiced.any():
         found.append("no singing was found in the song: nothing in it has a pitch")

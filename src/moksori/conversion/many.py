@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from moksori import arguments, checkpoint, ownership
-from moksori.audio import files
+from moksori.audio import files, traces
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.files import AudioInfo, Encoding
 from moksori.conversion import acoustics, analysis
@@ -230,5 +230,7 @@ def _write(slot: Slot[Song], codes: Iterator[Codes], destination: Path, info: Au
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
     song.report.n_clipped += writer.n_clipped
     song.report.note = encoding.note
-    song.report.remarks = [*info.remarks, *files.mixdown(info.path).remarks, *song.report.remarks]
+    down = files.mixdown(info.path)
+    clipped = [traces.FLAT] if down.is_clipped else []  # in one channel, which their mean hides
+    song.report.remarks = list(dict.fromkeys([*info.remarks, *down.remarks, *clipped, *song.report.remarks]))
     return song.report

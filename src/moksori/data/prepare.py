@@ -473,8 +473,9 @@ class _Worker:
         n_values = n_clipped = 0
         for block in files.blocks(path, BLOCK_SAMPLES):  # [n, channels]
             n_values += block.size
-            n_clipped += int(np.count_nonzero(np.abs(block) * down.scale >= level.CLIPPED_AMPLITUDE))
-            survey.push(block)
+            cleaned = down.cleaned(block)
+            n_clipped += int(np.count_nonzero(np.abs(cleaned) >= level.CLIPPED_AMPLITUDE))
+            survey.push(cleaned)
             mono = down.mono(block)
             sound.update(_as_16_bit(mono))
             resampled = resampler.push(mono)
