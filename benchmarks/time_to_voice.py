@@ -10,6 +10,8 @@ ways to a voice; all of them are known to the judges. Arms:
     from base     `moksori train --from base --for 5m`
     from nothing  `moksori train -r swift --for 5m` of that singer beside one of the others, of whom all is given
 
+On a machine that has other work to do, minutes say little: `--steps 440` ends each training there instead.
+
 OUT/time_to_voice.md gathers the table, with intervals by song and singer, and below it the controls: the sources moved
 in pitch only, and sung by the nearest frames of the singers' recordings. OUT/report is the evaluation that it is of.
 What is there already is kept, so the command can be stopped and given again.
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="*", default=[30, 120, 300, 600], help="of takes")
     parser.add_argument("--like", type=float, nargs="*", default=[30], help="seconds of takes, measured only")
     parser.add_argument("--for", dest="how_long", default="5m", help="time of each training")
+    parser.add_argument("--steps", type=int, help="end each training after so many, and not after a time")
     parser.add_argument("--nothing", type=float, nargs="*", default=[300], help="seconds of takes, from nothing")
     parser.add_argument("--base", default="base", help="voice to begin from")
     parser.add_argument("--language", help="of the songs")
@@ -126,7 +129,7 @@ def enrolled(given: argparse.Namespace, singer: str, seconds: float, takes: Path
 def trained(given: argparse.Namespace, singer: str, seconds: float, takes: Path) -> dict[str, dict[str, Any]]:
     """Train from the base."""
     run = given.out / f"{singer}-{seconds:g}-trained"
-    spent = timed(run, "train", takes, "-o", run, "--name", singer, "--from", given.base, "--for", given.how_long)
+    spent = timed(run, "train", takes, "-o", run, "--name", singer, "--from", given.base, *until(given))
     return {run.name: {"arm": "from base", "singer": singer, "takes": seconds, "spent": spent, "model": run}}
 
 
@@ -138,8 +141,13 @@ def trained_from_nothing(
     other = next(path for path in sorted(given.singers.iterdir()) if path.is_dir() and path.name not in given.new)
     for name, recordings in ((singer, takes), (other.name, other)):
         shutil.copytree(recordings, folder / name, symlinks=True, dirs_exist_ok=True)
-    spent = timed(run, "train", folder, "-o", run, "-r", "swift", "--from", "none", "--for", given.how_long)
+    spent = timed(run, "train", folder, "-o", run, "-r", "swift", "--from", "none", *until(given))
     return {run.name: {"arm": "from nothing", "singer": singer, "takes": seconds, "spent": spent, "model": run}}
+
+
+def until(given: argparse.Namespace) -> list[str]:
+    """The options of `moksori train` that say when it ends."""
+    return ["--for", given.how_long] if given.steps is None else ["--max-steps", str(given.steps)]
 
 
 def timed(made: Path, *command: str | Path) -> float:
