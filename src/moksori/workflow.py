@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import moksori
-from moksori import language
+from moksori import checkpoint, language
 from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
@@ -96,7 +96,7 @@ def train(
     given = Path(source)
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; expected a folder with one sub-folder a singer")
-    is_on = run.check_device(device)
+    is_on = checkpoint.check_device(device)
     folder.root.mkdir(parents=True, exist_ok=True)
     with folder.lock():
         corpus = run.data_of(given, folder) or prepare(given, folder.root / run.DATA, PrepareConfig())

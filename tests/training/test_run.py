@@ -20,17 +20,17 @@ from moksori.training.recipe import Recipe
 
 
 def test_auto_takes_what_is_there_and_other_devices_are_explained() -> None:
-    assert run.check_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert run.check_device("cpu") == "cpu"
+    assert checkpoint.check_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert checkpoint.check_device("cpu") == "cpu"
     with pytest.raises(UserError, match=r"device 'toaster' cannot be used here .*use auto or cpu"):
-        run.check_device("toaster")
+        checkpoint.check_device("toaster")
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this is a Mac")
 def test_why_a_device_cannot_be_used_is_told_in_a_line() -> None:
     """Torch's own words were sixty lines."""
     with pytest.raises(UserError) as refused:
-        run.check_device("mps")
+        checkpoint.check_device("mps")
     assert len(str(refused.value).splitlines()) == 1 and len(str(refused.value)) < 250
 
 

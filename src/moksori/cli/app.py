@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import inspect
 import io
 import os
@@ -106,6 +108,8 @@ _unwrap(app)
 
 def main() -> None:
     """Run the command line; a `UserError` becomes a message and its exit code, any other error keeps its traceback."""
+    # The interpreter's last collections would look at every object of torch, half a second, to free what ends anyway.
+    atexit.register(gc.freeze)
     surroundings.in_utf8()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text

@@ -41,13 +41,12 @@ def command(
 
     import torch
 
-    from moksori import benchmark
+    from moksori import benchmark, checkpoint
     from moksori.models import kinds
     from moksori.training import recipe as recipes
-    from moksori.training import run
 
     torch.set_num_threads(1)
-    chosen_device = torch.device(run.check_device(device))
+    chosen_device = torch.device(checkpoint.check_device(device))
     if chosen_device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: only cpu and cuda can be measured; choose one of them")
     settings = recipes.load(recipe)

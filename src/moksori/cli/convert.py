@@ -215,19 +215,19 @@ def command(
     import torch  # slow to load, so what can be refused has been
 
     import moksori
+    from moksori import checkpoint
     from moksori.audio.mark import PUBLIC_KEY
     from moksori.conversion import ConvertOptions, SongFile
     from moksori.conversion.mix import Mixing
     from moksori.conversion.mix import convert_files as mix_files
     from moksori.generation import generator
     from moksori.generation.songs.chunks import UNCUT, ChunkConfig
-    from moksori.training import run
 
     mixing = Mixing(separator, remix_gain, stems, preview) if separate else None
     if mixing is not None:
         mixing.check()  # a separator that is not there is told before any work
     is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
-    chosen_device = device if is_elsewhere and device != "auto" else run.check_device(device)
+    chosen_device = device if is_elsewhere and device != "auto" else checkpoint.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
     if like is not None:
         voice, singer = _like(voice, like, say)

@@ -209,10 +209,10 @@ def train(request: Request, chosen: Recipe, among: Ranks | None = None) -> tuple
 
 def _check(request: Request) -> None:
     """Refuse what can be refused before anything is done."""
-    from moksori.training import run
+    from moksori import checkpoint
 
     refuse_slips(request.source, request.budget)
-    run.check_device(request.device)
+    checkpoint.check_device(request.device)
 
 
 def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, among: Ranks) -> None:
@@ -220,6 +220,7 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
     import torch
 
     import moksori
+    from moksori import checkpoint
     from moksori.evaluation import scorer
     from moksori.models import kinds
     from moksori.training import run, shards
@@ -231,7 +232,7 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
     output, budget, max_steps = request.output, request.budget, request.max_steps
     licence, as_json = request.licence, request.as_json
     seconds = console.duration_seconds(budget) if budget else float("inf")
-    chosen_device = run.check_device(request.device)
+    chosen_device = checkpoint.check_device(request.device)
     if request.until_plateau and not corpus.of("validation"):
         raise UserError(
             f"{corpus.folder}: no recording is held out for validation, so nobody can tell when training gets no "

@@ -101,12 +101,12 @@ def generate(
     import torch
 
     import moksori
+    from moksori import checkpoint
     from moksori.audio import files
     from moksori.soloist import Request, SoloOptions
-    from moksori.training import run
 
     torch.set_num_threads(1)  # the steps of one sample are too small to share
-    soloist = moksori.load_wavenet(model, run.check_device(device))
+    soloist = moksori.load_wavenet(model, checkpoint.check_device(device))
     references = {path: files.read(path) for path in [*(like or []), *([prime] if prime else [])]}
     primed = references[prime] if prime else None
     requests: list[Request] = []

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,8 @@ from moksori.audio import bands, files, frames, level, mixdown, octaves, pitch, 
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
-from moksori.conversion import analysis, instant, many, preview
+from moksori.conversion import analysis, many, preview
 from moksori.conversion.analysis import Recording
-from moksori.conversion.instant import Takes
 from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
@@ -40,6 +39,9 @@ from moksori.generation.songs.chunks import UNCUT
 from moksori.models import kinds
 from moksori.models.kinds import Converter
 from moksori.progress import OnProgress
+
+if TYPE_CHECKING:
+    from moksori.conversion.instant import Takes
 
 
 class Voice(Trained[Converter]):
@@ -170,11 +172,15 @@ class Voice(Trained[Converter]):
 
         >>> load().like("takes/mina").convert_file("song.flac", "mina.flac", singer="mina")    # doctest: +SKIP
         """
+        from moksori.conversion import instant  # slow to load, and most songs are sung by a singer of the model
+
         found = instant.measure(arguments.path(takes, "takes"), self._model, self.provenance.level_dbfs, name=name)
         return self.with_singer(found, licence_note)
 
     def with_singer(self, takes: Takes, licence_note: str = "") -> Voice:
         """The same, of takes that were measured; see `instant.measure`."""
+        from moksori.conversion import instant
+
         return Voice(*instant.with_singer(self._model, self.provenance, takes, licence_note))
 
     def encode(self, samples: npt.NDArray[np.floating], sample_rate: int) -> npt.NDArray[np.float32]:

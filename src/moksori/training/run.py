@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from moksori import checkpoint
 from moksori.audio.clip import Clip
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
@@ -225,8 +224,3 @@ def _monitor(medium: Medium, corpus: Corpus, recipe: Recipe, seed: int) -> Monit
         return medium.samples(chosen, seed) if chosen else iter(())
 
     return Monitor(figures, samples)
-
-
-def check_device(name: str) -> str:
-    """Choose a device; see `checkpoint.check_device`."""
-    return checkpoint.check_device(name)
