@@ -259,6 +259,23 @@ def test_a_catalogue_from_s3_to_s3_has_the_bytes_of_folders(
 
 
 @pytest.mark.slow
+@needs_s3
+def test_data_prepared_on_s3_are_those_of_a_folder_and_go_on_there(moksori: Moksori, tmp_path: Path, s3: str) -> None:
+    out = Place.of(f"{s3}/data")
+    for number in range(12):  # more than are under way at a time
+        write_song(tmp_path / "songs" / "mina" / f"{number}.wav", 8000 + 10 * number, 8000)
+    for folder in (out.root, tmp_path / "data"):
+        assert moksori("prepare", tmp_path / "songs", "-o", folder, "--rate", 8000).code == 0
+    clips = content(tmp_path / "data")
+    assert {name: out.read(name) for name in out.listing().n_bytes if name.endswith(".flac")} == clips and clips
+    (tmp_path / "songs" / "mina" / "0.wav").unlink()
+    for folder in (out.root, tmp_path / "data"):
+        assert moksori("prepare", tmp_path / "songs", "-o", folder, "--rate", 8000).code == 0
+    assert out.read("manifest.json") == (tmp_path / "data" / "manifest.json").read_bytes()
+    assert {name for name in out.listing().n_bytes if name.endswith(".flac")} == set(content(tmp_path / "data"))
+
+
+@pytest.mark.slow
 @needs_ray
 def test_of_two_hundred_songs_none_is_lost_and_none_done_twice_though_a_worker_is_killed(
     moksori: Moksori, swift_file: Path, tmp_path: Path

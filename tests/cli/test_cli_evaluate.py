@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
+import tempfile
 from pathlib import Path
 
 import pytest
 from calling import Moksori
 
 from moksori.data.corpus import Corpus
+from moksori.workers.places import Place
 
 pytestmark = pytest.mark.usefixtures("quick_judges")
 
@@ -48,6 +51,33 @@ def test_from_training_to_report_to_comparison_to_listening_test(
     asked = moksori("listen", "analyse", tmp_path / "test", tmp_path / "nobody.csv")
     assert asked.code == 4
     assert "nobody.csv" in asked.err
+
+
+def test_data_and_report_may_lie_behind_urls(
+    moksori: Moksori, tiny_corpus: Corpus, tiny_recipe_file: Path, tmp_path: Path
+) -> None:
+    run, (data, out) = tmp_path / "run", (Place.of(f"memory://{secrets.token_hex(4)}/{name}") for name in "dr")
+    assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
+    for path in tiny_corpus.folder.rglob("*"):
+        if path.is_file():
+            data.write(path.relative_to(tiny_corpus.folder).as_posix(), path.read_bytes())
+    command = ("evaluate", run, data.root, "-o", out.root, "--clips", 1)
+    told = moksori(*command)
+    assert told.code == 0, told.err
+    assert f"Read and listen: {out.root}/report.html" in told.out
+    report = json.loads(out.read("report.json") or b"{}")
+    assert report["command"].startswith(f"moksori evaluate {run} {data.root} -o {out.root} --split test ")
+    assert any(name.startswith("audio/") for name in out.listing().n_bytes)
+    assert any(name.startswith("judges/") for name in data.listing().n_bytes)
+    assert tempfile.gettempdir() + "/moksori-" not in str(out.read("report.json")) + str(out.read("report.html"))
+    assert moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / "here", "--clips", 1).code == 0
+    here = json.loads((tmp_path / "here" / "report.json").read_text(encoding="utf-8"))
+    assert here["rows"] == report["rows"]
+
+    other = moksori("evaluate", run, data.root, "-o", out.root, "--clips", 2)
+    assert other.code == 1 and f"{out.root}: holds the report of another evaluation" in other.err
+    nothing = moksori("evaluate", run, f"{data.root}/nothing", "-o", tmp_path / "no")
+    assert nothing.code == 4 and f"{data.root}/nothing: no manifest.json here" in nothing.err
 
 
 def test_only_the_pairs_of_a_list_are_judged(
