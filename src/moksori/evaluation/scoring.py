@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from moksori.audio import files, overlap_add
+from moksori.audio import files, overlap_add, pitch
 from moksori.conversion import Voice
 from moksori.data.corpus import Corpus
 from moksori.evaluation import conversions as runs
@@ -215,6 +215,7 @@ def _item(analyses: Analyses, pair: Pair, name: str, source: Analysis, conversio
         | panel.text_scores(source, conversion, lyrics(pair.source))
     )
     transcripts = {"source": source.transcript, "conversion": conversion.transcript}
+    sung = pitch.range_hz(source.track)
     return Item(
         name,
         pair.row,
@@ -225,6 +226,8 @@ def _item(analyses: Analyses, pair: Pair, name: str, source: Analysis, conversio
         scores,
         dict(conversion.singers),
         texts={kind: found.text for kind, found in transcripts.items() if found},
+        f0_low_hz=sung.rounded().low_hz if sung else None,
+        f0_high_hz=sung.rounded().high_hz if sung else None,
     )
 
 

@@ -59,7 +59,7 @@ def test_a_few_first_steps_say_nothing_of_time() -> None:
 
 def test_who_needs_recordings_is_told_how_many_minutes_in_which_range_and_how() -> None:
     minho = SingerData("minho", 2.0, 5, 110.0, 220.0, -40.0, 0.01)
-    items = [Item("1", data.CONVERSION, "a", "anna", "minho", 0.0, {}, {})]
+    items = [Item("1", data.CONVERSION, "a", "anna", "minho", 0.0, {}, {}, {}, {}, 110.0, 440.0)]
     _, said = next_steps.write(told(GOOD, minho, items=items))
     assert said == (
         "minho: record 3.0 more minutes of singing (2.0 to learn from so far); sing A2 to A4, which songs ask for "
@@ -80,7 +80,15 @@ def test_a_narrow_range_is_told() -> None:
 
 @pytest.mark.parametrize(("n", "is_said"), [(5, True), (29, True), (30, False)])
 def test_few_conversions_are_told(n: int, is_said: bool) -> None:
-    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(told(GOOD, ALSO_GOOD, n=n))) == is_said
+    many = [dataclasses.replace(singer, n_test=30) for singer in (GOOD, ALSO_GOOD)]
+    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(told(*many, n=n))) == is_said
+
+
+def test_nobody_is_sent_for_clips_that_there_are_not() -> None:
+    """All 25 recordings that were held out had been converted, and the report asked for more with --clips."""
+    few = [dataclasses.replace(GOOD, n_test=7), dataclasses.replace(ALSO_GOOD, n_test=18)]
+    said = next_steps.write(told(*few, n=25))[-1]
+    assert said.startswith("Record more takes: all 25 conversions") and "--clips" not in said
 
 
 def test_a_voice_of_one_singer_is_to_be_judged_by_songs() -> None:

@@ -108,12 +108,25 @@ def test_notes_beyond_the_range_of_the_training_are_named_after_the_transpositio
     singers = [SingerData("anna", 9.0, 5, 220.0, 880.0), SingerData("minho", 9.0, 5, 110.0, 440.0)]
 
     def said(transpose_semitones: float) -> str:
-        items = [Item("1", report.CONVERSION, "a", "anna", "minho", transpose_semitones, {}, {})]
+        items = [Item("1", report.CONVERSION, "a", "anna", "minho", transpose_semitones, {}, {}, {}, {}, 220.0, 880.0)]
         return " ".join(verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers))
 
     assert "minho sang A2 to A4, asked were A3 to A5" in said(0)
     assert "beyond" not in said(-12)
     assert "asked were A1 to A3" in said(-24)
+
+
+def test_a_low_take_that_is_moved_up_does_not_ask_for_the_high_ones_moved_up_too() -> None:
+    """A singer of A2 to F4 whose lone A2 went up two octaves was said to have asked for an F6."""
+    singers = [SingerData("alys", 9.0, 5, 277.2, 471.6), SingerData("ibuki", 9.0, 5, 107.5, 345.2)]
+    moved = ((24.0, 110.0), (0.0, 345.2), (12.0, 146.8))
+    items = [Item("1", report.CONVERSION, "a", "ibuki", "alys", by, {}, {}, {}, {}, hz, hz) for by, hz in moved]
+    reach = verdict.beyond(singers[0], items)
+    assert reach is not None and reach.asked_hz == pytest.approx((293.6, 440.0)) and reach.cents < 0
+    assert not any(
+        "asked were" in line
+        for line in verdict.write([_row(report.CONVERSION, identified=1.0)], {}, [JUDGE], items, singers)
+    )
 
 
 def test_doubts_about_the_judge_and_about_few_clips_are_said() -> None:

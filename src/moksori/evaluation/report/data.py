@@ -163,6 +163,8 @@ class Item:
     predicted: Annotated[dict[str, str], settings.FormerName("heard")]  # judge -> the singer that it names
     files: dict[str, str] = field(default_factory=dict)  # "source", "conversion" ... -> path below the report's folder
     texts: dict[str, str] = field(default_factory=dict)  # "source", "conversion" -> what Whisper reads in it
+    f0_low_hz: float | None = None  # of the source recording, see `audio.pitch.range_of`; None where it has no pitch
+    f0_high_hz: float | None = None
 
     def __post_init__(self) -> None:
         for path in self.files.values():

@@ -90,7 +90,7 @@ def _advice_for(singer: SingerData, report: Report, say: Words) -> str:
                 minutes=f"{singer.train_minutes:.1f}",
             )
         )
-    reach = verdict.beyond(singer, report.singers, report.items)
+    reach = verdict.beyond(singer, report.items)
     if reach is not None and reach.cents > verdict.BEYOND_CENTS:
         advice.append(
             say(
@@ -131,6 +131,15 @@ def _judge_more(report: Report, say: Words) -> list[str]:
     n = converted.n if converted else 0
     if n >= verdict.FEW_CLIPS:
         return []
+    if n >= sum(singer.n_test for singer in report.singers) * (len(report.singers) - 1):
+        return [
+            say(
+                "Record more takes: all {n} conversions of what is held out were judged, and {wanted} tell one clip in "
+                "ten from one in five. A tenth of what you record is held out.",
+                n=n,
+                wanted=verdict.FEW_CLIPS,
+            )
+        ]
     return [
         say(
             "Judge more: {n} conversions were, and {wanted} tell one clip in ten from one in five. Ask for more with "

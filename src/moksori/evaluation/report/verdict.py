@@ -71,7 +71,7 @@ def write(
     ]
     found += [_second_opinion(converted, say), _weakest(confusion, judges, singers, say), _sound(converted, truth, say)]
     targets = {item.target_singer for item in items if item.row == report.CONVERSION}
-    found += _range([singer for singer in singers if singer.name in targets], singers, items, say)
+    found += _range([singer for singer in singers if singer.name in targets], items, say)
     return [sentence for sentence in found if sentence]
 
 
@@ -87,7 +87,7 @@ def _of_one_singer(
     if of_strangers is None:
         found.append(say("Judged were only the singer's own takes, sung again, and no song by anybody else."))
     found += [_melody(judged, say), _letters(by_name, say), _sound(judged, by_name.get(report.TRUTH), say)]
-    return [sentence for sentence in [*found, *_range(singers, singers, items, say)] if sentence]
+    return [sentence for sentence in [*found, *_range(singers, items, say)] if sentence]
 
 
 def _who(converted: Row, truth: Row | None, say: Words, *, is_sure: bool) -> str:
@@ -257,9 +257,7 @@ def _sound(converted: Row, truth: Row | None, say: Words) -> str:
     return say("Sound: {faults}.", faults=", ".join(faults)) if faults else ""
 
 
-def _range(
-    targets: Sequence[SingerData], singers: Sequence[SingerData], items: Sequence[Item], say: Words
-) -> list[str]:
+def _range(targets: Sequence[SingerData], items: Sequence[Item], say: Words) -> list[str]:
     """What the training data of targets cannot carry."""
     short = [singer for singer in targets if singer.train_minutes < _LITTLE_MINUTES]
     found = []
@@ -268,7 +266,7 @@ def _range(
             say("{singer} {minutes} min", singer=singer.name, minutes=f"{singer.train_minutes:.1f}") for singer in short
         )
         found.append(say("Little to learn from: {names}; three minutes of singing and more are better.", names=names))
-    reaches = [reach for singer in targets if (reach := beyond(singer, singers, items)) is not None]
+    reaches = [reach for singer in targets if (reach := beyond(singer, items)) is not None]
     reaches = sorted((reach for reach in reaches if reach.cents > BEYOND_CENTS), key=lambda reach: -reach.cents)
     if reaches:
         names = "; ".join(
@@ -302,14 +300,15 @@ class Reach:
     asked_hz: tuple[float, float]
 
 
-def beyond(target: SingerData, singers: Sequence[SingerData], items: Sequence[Item]) -> Reach | None:
-    """How far beyond what a target sang the notes asked for go; None where that is not known."""
-    by_name = {singer.name: singer for singer in singers}
+def beyond(target: SingerData, items: Sequence[Item]) -> Reach | None:
+    """How far beyond what a target sang the notes asked for go; None where that is not known.
+
+    Each recording is moved by octaves of its own: what all of a singer's recordings span says nothing here.
+    """
     asked_hz: list[float] = []
     for item in items:
-        source = by_name.get(item.source_singer)
-        if item.row == report.CONVERSION and item.target_singer == target.name and source is not None:
-            bounds = (source.f0_low_hz, source.f0_high_hz)
+        if item.row == report.CONVERSION and item.target_singer == target.name:
+            bounds = (item.f0_low_hz, item.f0_high_hz)
             asked_hz += [pitch.transpose(bound, item.transpose_semitones) for bound in bounds if bound]
     if not asked_hz or not target.f0_low_hz or not target.f0_high_hz:
         return None
