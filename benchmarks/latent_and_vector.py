@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +53,22 @@ class Source:
     singer: str  # "" where it is none of the voice's
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """What became of it."""
+
+    way: str
+    clip: Clip
+    semitones: float
+    asked: str  # singer to whose range it was moved
+    vectors: str  # singer whose vector was given
+
+    @property
+    def name(self) -> str:
+        """For a file."""
+        return f"{self.way} {self.asked}".strip().replace(" ", "-").replace(",", "")
+
+
 class ShuffledLatent(nn.Module):
     """An encoder whose latent is in another order, block by block; every piece that is encoded has its own order."""
 
@@ -81,13 +97,16 @@ class Judges:
         self._tracker = melody.SwiftF0()
         self._whisper = whisper.load(which_whisper) if which_whisper else None
 
-    def scores(self, source: Source, clip: Clip, semitones: float, asked: str, vectors: str) -> dict[str, float]:
+    def scores(self, source: Source, made: Conversion) -> dict[str, float]:
         """What is found in a clip; what is not defined is left out."""
+        clip = made.clip
+        scores: dict[str, float] = {}
         heard = self._singer.classify([clip])[0]
-        scores = {ASKED: float(heard == asked), VECTORS: float(heard == vectors)}
-        if source.singer and source.singer not in (asked, vectors):
+        if made.asked:  # of a song as codes it is not known who sings
+            scores |= {ASKED: float(heard == made.asked), VECTORS: float(heard == made.vectors)}
+        if source.singer and source.singer not in (made.asked, made.vectors):
             scores[LEAK] = float(heard == source.singer)
-        kept = melody.measure(self._tracker.track(source.clip), self._tracker.track(clip), semitones)
+        kept = melody.measure(self._tracker.track(source.clip), self._tracker.track(clip), made.semitones)
         if kept is not None:
             scores[PITCH] = kept.raw_pitch_accuracy
         if self._whisper is not None:
@@ -108,6 +127,7 @@ def main() -> None:
     parser.add_argument("--per-singer", type=int, default=3, help="test recordings of each singer")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--whisper", default="", help="base: also says how much of the words is kept")
+    parser.add_argument("--keep", type=Path, help="folder to write the conversions of the songs to")
     given = parser.parse_args()
     if len(given.singer) < 2:
         raise SystemExit("-s: one singer has no other vector to be swapped with; give two or more")
@@ -119,9 +139,14 @@ def main() -> None:
     for title, sources in (("songs", songs), ("held-out recordings", held_out(corpus, given.singer, given.per_singer))):
         found: dict[str, list[tuple[str, dict[str, float]]]] = defaultdict(list)
         for source in sources:
-            for way, scores in judged(voices, judges, source, given.singer, given.temperature):
-                print(source.name, way, {name: round(value, 2) for name, value in scores.items()}, flush=True)
-                found[way].append((source.name, scores))
+            for conversion in conversions(voices, source, given.singer, given.temperature):
+                scores = judges.scores(source, conversion)
+                print(
+                    source.name, conversion.way, {name: round(value, 2) for name, value in scores.items()}, flush=True
+                )
+                found[conversion.way].append((source.name, scores))
+                if given.keep and not source.singer:
+                    keep(conversion, given.keep / f"{source.name}.{conversion.name}.flac")
         print(f"\n{title}\n\n{table(found)}", flush=True)
 
 
@@ -150,30 +175,28 @@ def held_out(corpus: Corpus, singers: Sequence[str], per_singer: int) -> list[So
     ]
 
 
-def judged(
-    voices: dict[str, moksori.Voice], judges: Judges, source: Source, singers: Sequence[str], temperature: float
-) -> list[tuple[str, dict[str, float]]]:
-    """The scores of one clip, into every singer but its own, in every way."""
+def conversions(
+    voices: dict[str, moksori.Voice], source: Source, singers: Sequence[str], temperature: float
+) -> Iterator[Conversion]:
+    """One clip into every singer but its own, in every way; first the clip itself, as codes."""
     own, clip = voices[AS_IT_IS], source.clip
-    found = [(CODES, judges.scores(source, own.represent(clip), 0.0, source.singer, source.singer))]
-    if not source.singer:  # whom the judge can't know
-        found[0][1].pop(ASKED), found[0][1].pop(VECTORS)
+    yield Conversion(CODES, own.represent(clip), 0.0, source.singer, source.singer)
     targets = [singer for singer in singers if singer != source.singer]
     options = ConvertOptions(transpose="nearest", temperature=temperature)
     for number, asked in enumerate(targets):
         semitones = own.transposition(clip, asked, options)
+        moved = replace(options, transpose=semitones)
         other = targets[(number + 1) % len(targets)]
-        for way, voice, vectors in (
-            (AS_IT_IS, own, asked),
-            (SHUFFLED, voices[SHUFFLED], asked),
-            (SWAPPED, own, other),
-        ):
-            sung = voice.convert(
-                clip.samples, clip.sample_rate, singer=vectors, options=replace(options, transpose=semitones)
-            )
-            conversion = Clip(sung.astype(np.float32), clip.sample_rate)
-            found.append((way, judges.scores(source, conversion, semitones, asked, vectors)))
-    return found
+        for way, vectors in ((AS_IT_IS, asked), (SHUFFLED, asked), (SWAPPED, other)):
+            voice = voices.get(way, own)
+            sung = voice.convert(clip.samples, clip.sample_rate, singer=vectors, options=moved)
+            yield Conversion(way, Clip(sung.astype(np.float32), clip.sample_rate), semitones, asked, vectors)
+
+
+def keep(conversion: Conversion, path: Path) -> None:
+    """Write what was made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, conversion.clip)
 
 
 def table(found: dict[str, list[tuple[str, dict[str, float]]]]) -> str:
