@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import latent_and_vector  # beside this file
 import torch
 
 import moksori
@@ -31,14 +32,16 @@ from moksori.data.corpus import Corpus
 from moksori.evaluation import conversions, held_out, pairs, runner
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.judges import panel as scoring
+from moksori.evaluation.judges import resemblyzer, whisper
 from moksori.evaluation.judges import vowels as recogniser
-from moksori.evaluation.judges import whisper
 from moksori.evaluation.judges.panel import Analysis, Panel
+from moksori.evaluation.judges.resemblyzer import CentroidClassifier
 from moksori.evaluation.measures import mel_cepstrum, melody, syllables
 from moksori.evaluation.pairs import Pair, Texts
 from moksori.evaluation.report import arms as arms_table
 from moksori.evaluation.report import data as report
 from moksori.evaluation.report.arms import Scores
+from moksori.models import kinds
 from moksori.progress import ignored
 from moksori.training import recipe as recipes
 from moksori.training.folder import RunFolder
@@ -119,7 +122,9 @@ class Jury:
         known = {recording.source: text for recording in corpus.recordings if (text := texts.of(recording.source))}
         self._recogniser = recogniser.load_or_fit(corpus, known, 0, ignored) if known else None
         self._sources: dict[Path, Analysis] = {}
+        self._is_of_codes = False
         self._whisper = None if options.whisper == conversions.NOBODY else whisper.load(options.whisper)
+        self._public: CentroidClassifier | None = None
         self._late: dict[Path, whisper.Encoding] = {}  # sources, as Whisper hears them
 
     def judge(self, run: Path, seed: int) -> Scores:
@@ -128,6 +133,8 @@ class Jury:
         found = self._kept(run / "judged.json", lambda: self._judge(run, seed, chosen))
         if self._recogniser is not None:
             found += self._kept(run / "words.json", lambda: self._gathered(chosen, self._words))
+        if kinds.samples_codes(moksori.load(run).model) and resemblyzer.is_available():
+            found += self._kept(run / "public.json", lambda: self._gathered(chosen, self._public_for(run)))
         if self._whisper is not None:
             found += self._kept(run / "content.json", lambda: self._gathered(chosen, self._content))
         return found
@@ -151,7 +158,9 @@ class Jury:
         return converted
 
     def _judge(self, run: Path, seed: int, chosen: Sequence[Pair]) -> Scores:
-        inside = held_out.evaluate(moksori.load(run).model, self._corpus, self._options.split, seed=seed)
+        model = moksori.load(run).model
+        self._is_of_codes = kinds.samples_codes(model)
+        inside = held_out.evaluate(model, self._corpus, self._options.split, seed=seed)
         return [
             *self._gathered(chosen, self._scores),
             {"metric": PROBE, "recording": "", "target": "", "value": inside.probe_accuracy},
@@ -170,6 +179,8 @@ class Jury:
             ours, theirs = (mel_cepstrum.analyse(each) for each in (clip, files.read(pair.truth)))
             return {"truth_distance_db": mel_cepstrum.aligned_distance_db(ours, theirs)}
         panel = self._judges()
+        if self._is_of_codes:  # the public judge is asked apart
+            panel = dataclasses.replace(panel, classifiers=panel.classifiers[:1])
         if pair.source not in self._sources:
             self._sources[pair.source] = panel.analyse(files.read(pair.source))
         source, conversion = self._sources[pair.source], panel.analyse(clip)
@@ -187,6 +198,23 @@ class Jury:
         return {
             "vowel_accuracy": recogniser.accuracy(self._recogniser.recognise(files.read(pair.conversion)), expected)
         }
+
+    def _public_for(self, run: Path) -> Callable[[Pair], scoring.Scores]:
+        """Resemblyzer, by recordings as the voice's codes could at best say them: bandwidth shall tell it nothing."""
+        if self._public is None:
+            self._public = latent_and_vector.public(self._corpus, moksori.load(run), self._corpus.singers)
+        judge = self._public
+
+        def scores(pair: Pair) -> scoring.Scores:
+            if pair.truth:
+                return {}
+            heard = judge.classify([files.read(pair.conversion)])[0]
+            return {
+                "identified_public": float(heard == pair.target_singer),
+                "leak_public": float(heard == pair.source_singer),
+            }
+
+        return scores
 
     def _content(self, pair: Pair) -> scoring.Scores:
         if pair.truth or self._whisper is None:

@@ -10,7 +10,9 @@ converted into each singer (but its own) in three ways:
     latent shuffled    blocks of 0.2 s of the latent, within 2 s, in another order; pitch and loudness stay
     vector swapped     another singer's vector; the notes stay those of the singer who was asked for
 
-and stands beside the recording as the voice's codes could at best say it.
+and stands beside the recording as the voice's codes could at best say it. Our own judge of singers knows all of the
+voice's, by recordings of full bandwidth; where Resemblyzer is installed (extra `judges`) it names one of those asked
+for, by recordings that went through the voice's codes, so that bandwidth and the noise of codes tell it nothing.
 """
 
 from __future__ import annotations
@@ -32,15 +34,18 @@ from moksori.audio.clip import Clip
 from moksori.conversion import ConvertOptions
 from moksori.data.corpus import Corpus
 from moksori.data.splits import evenly
+from moksori.evaluation.judges import resemblyzer, whisper
 from moksori.evaluation.judges import singer as singer_judge
-from moksori.evaluation.judges import whisper
+from moksori.evaluation.judges.resemblyzer import CentroidClassifier
 from moksori.evaluation.measures import bootstrap, melody
 from moksori.models.autoencoder import Autoencoder
 from moksori.progress import ignored
 
 AS_IT_IS, SHUFFLED, SWAPPED, CODES = "as it is", "latent shuffled", "vector swapped", "the recording, as codes"
 PITCH, WORDS, ASKED, VECTORS, LEAK = "pitch right", "content kept", "heard as asked", "heard as the vector's", "leak"
-COLUMNS = (PITCH, WORDS, ASKED, VECTORS, LEAK)
+PUBLIC = ", public"  # of those who are asked for, by Resemblyzer
+COLUMNS = (PITCH, WORDS, ASKED, VECTORS, LEAK, ASKED + PUBLIC, VECTORS + PUBLIC, LEAK + PUBLIC)
+N_RECORDINGS = 8  # of each singer, of whose vectors Resemblyzer's mean is taken
 _BLOCK_SECONDS = 0.2  # long enough to hold a sound of speech as the encoder says it
 
 
@@ -92,8 +97,9 @@ def shuffled(z: Tensor, block_frames: int) -> Tensor:
 class Judges:
     """Who is heard, which notes, and how much of the words."""
 
-    def __init__(self, corpus: Corpus, which_whisper: str) -> None:
+    def __init__(self, corpus: Corpus, voice: moksori.Voice, singers: Sequence[str], which_whisper: str) -> None:
         self._singer = singer_judge.load_or_fit(corpus, 0, ignored)
+        self._public = public(corpus, voice, singers) if resemblyzer.is_available() else None
         self._tracker = melody.SwiftF0()
         self._whisper = whisper.load(which_whisper) if which_whisper else None
 
@@ -101,11 +107,14 @@ class Judges:
         """What is found in a clip; what is not defined is left out."""
         clip = made.clip
         scores: dict[str, float] = {}
-        heard = self._singer.classify([clip])[0]
-        if made.asked:  # of a song as codes it is not known who sings
-            scores |= {ASKED: float(heard == made.asked), VECTORS: float(heard == made.vectors)}
-        if source.singer and source.singer not in (made.asked, made.vectors):
-            scores[LEAK] = float(heard == source.singer)
+        for judge, ending in ((self._singer, ""), (self._public, PUBLIC)):
+            if judge is None:
+                continue
+            heard = judge.classify([clip])[0]
+            if made.asked:  # of a song as codes it is not known who sings
+                scores |= {ASKED + ending: float(heard == made.asked), VECTORS + ending: float(heard == made.vectors)}
+            if source.singer and source.singer not in (made.asked, made.vectors):
+                scores[LEAK + ending] = float(heard == source.singer)
         kept = melody.measure(self._tracker.track(source.clip), self._tracker.track(clip), made.semitones)
         if kept is not None:
             scores[PITCH] = kept.raw_pitch_accuracy
@@ -114,6 +123,17 @@ class Judges:
             content = whisper.content_kept(late, self._whisper.encode(clip))
             scores |= {} if content is None else {WORDS: content}
         return scores
+
+
+def public(corpus: Corpus, voice: moksori.Voice, singers: Sequence[str]) -> CentroidClassifier:
+    """Resemblyzer, with the means of recordings as the voice's codes could at best say them."""
+    encoder = resemblyzer.load_encoder()
+    means = {}
+    for singer in singers:
+        recordings = evenly(corpus.of("train", singer), N_RECORDINGS)
+        clips = [voice.represent(files.read(corpus.clip_path(recording))) for recording in recordings]
+        means[singer] = np.mean([encoder(resemblyzer.prepared(clip)) for clip in clips], axis=0)
+    return CentroidClassifier(encoder, means)
 
 
 def main() -> None:
@@ -134,7 +154,7 @@ def main() -> None:
     torch.set_num_threads(1)
     corpus = Corpus.load(given.data)
     voices = {AS_IT_IS: moksori.load(given.voice), SHUFFLED: with_shuffled_latent(given.voice)}
-    judges = Judges(corpus, given.whisper)
+    judges = Judges(corpus, voices[AS_IT_IS], given.singer, given.whisper)
     songs = [song(path, given.seconds) for path in given.songs]
     for title, sources in (("songs", songs), ("held-out recordings", held_out(corpus, given.singer, given.per_singer))):
         found: dict[str, list[tuple[str, dict[str, float]]]] = defaultdict(list)
