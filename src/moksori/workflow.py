@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import moksori
-from moksori import checkpoint, language
+from moksori import arguments, checkpoint, language
 from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
@@ -87,19 +87,20 @@ def train(
     Raises:
         UserError: the folder holds another run, the data cannot be trained on, or a setting is unknown.
     """
-    folder = RunFolder(Path(output))
+    folder, given = RunFolder(arguments.path(output, "output")), arguments.path(source, "source")
     folder.refuse_foreign()
-    chosen = recipe if isinstance(recipe, Recipe) else recipes.load(str(recipe))
+    chosen = recipe if isinstance(recipe, Recipe) else recipes.load(str(arguments.path(recipe, "recipe")))
     chosen = recipes.changed(chosen, [f"{key}={_toml(value)}" for key, value in (changes or {}).items()])
     if not kinds.converts(chosen.model):
         raise UserError(f"recipe {chosen.name} makes no voice to convert to; use moksori wavenet train for it")
-    given = Path(source)
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; expected a folder with one sub-folder a singer")
     is_on = checkpoint.check_device(device)
     folder.root.mkdir(parents=True, exist_ok=True)
     with folder.lock():
-        corpus = run.data_of(given, folder) or prepare(given, folder.root / run.DATA, PrepareConfig())
+        corpus = run.data_of(given, folder) or run.made_data(
+            given, folder, lambda data: prepare(given, data, PrepareConfig())
+        )
         limits = Budget(
             max_steps or (_ALWAYS if minutes else chosen.loop.max_steps),
             60.0 * minutes if minutes else math.inf,
@@ -214,9 +215,11 @@ def evaluate(
     Raises:
         UserError: the model does not know these singers, nothing is held out, or a file cannot be read.
     """
-    corpus, folder = Corpus.load(Path(data)), Path(output)
+    arguments.of_type(options, Options, "options", "Options(whisper='auto')")
+    corpus, folder = Corpus.load(arguments.path(data, "data")), arguments.path(output, "output")
     voice = model if isinstance(model, Voice) else load(model)
-    run_folder = Path(model) if not isinstance(model, Voice) and Path(model).is_dir() else None
+    model_folder = None if isinstance(model, Voice) else arguments.path(model, "model")
+    run_folder = model_folder if model_folder is not None and model_folder.is_dir() else None
     model_path = None if isinstance(model, Voice) else model
     line = shlex.join(
         ["moksori", "evaluate", *([str(model_path)] if model_path else ["MODEL"]), str(data), "-o", str(output)]
@@ -283,7 +286,7 @@ def _toml(value: object) -> str:
 
 
 def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+    return None if given is None else arguments.path(given)
 
 
 @contextlib.contextmanager

@@ -119,6 +119,22 @@ def test_a_run_whose_recordings_are_away_for_a_moment_is_left_as_it_is(tmp_path:
 
 
 @pytest.mark.kind("F")
+def test_a_run_whose_data_was_deleted_remembers_no_splits_of_what_was_left(
+    tmp_path: Path, moksori_train: Train
+) -> None:
+    """Data made anew without a take has other splits, and would keep them when the take is back."""
+    takes, run = write_takes(tmp_path / "takes"), tmp_path / "run"
+    assert moksori_train(takes, run, 1).exit_code == 0
+    shutil.rmtree(run / "data")
+    shutil.move(takes / "ana" / "take 1.wav", tmp_path / "away.wav")
+    refused = moksori_train(takes, run, 2)
+    assert refused.exit_code == 1 and "whose data is gone; bring them back" in str(refused.exception)
+    assert not (run / "data").exists()
+    shutil.move(tmp_path / "away.wav", takes / "ana" / "take 1.wav")
+    assert moksori_train(takes, run, 2).exit_code == 0
+
+
+@pytest.mark.kind("F")
 def test_a_sound_keeps_its_split_when_its_singer_is_renamed(tmp_path: Path) -> None:
     takes = write_takes(tmp_path / "takes", n_takes=6)
     before = {r.audio_sha256: r.split for r in prepare(takes, tmp_path / "data").recordings}
@@ -243,6 +259,18 @@ def test_the_tables_of_a_measurement_are_not_written_over(tmp_path: Path) -> Non
     refused = moksori("bench", "-r", "small", "-o", tmp_path)
     assert isinstance(refused.exception, UserError) and "speed.md: exists already" in str(refused.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["speed.md"]
+
+
+@pytest.mark.kind("D")
+@pytest.mark.parametrize("name", ["voice.json", "encoder.onnx", "mine.onnx"])
+def test_export_leaves_a_folder_alone_that_holds_a_net_or_a_voice(tmp_path: Path, name: str) -> None:
+    """Nets of others were once written over, since only voice.json was looked for."""
+    (tmp_path / name).write_text("theirs", encoding="utf-8")
+    refused = moksori("export", "--onnx", tmp_path)
+    assert isinstance(refused.exception, UserError) and f"{name}: exists already" in str(refused.exception)
+    assert isinstance(moksori("export", "--onnx", tmp_path / name).exception, UserError)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text(encoding="utf-8") == "theirs"
 
 
 @pytest.mark.kind("D")

@@ -16,7 +16,7 @@ from tests_of_trust import RATE, sing
 import moksori
 from moksori import arguments
 from moksori.audio.clip import Samples
-from moksori.conversion import ConvertOptions, SongFile, Voice
+from moksori.conversion import ConvertOptions, SongFile, Voice, live
 from moksori.errors import UserError
 
 pytestmark = pytest.mark.kind("U")
@@ -70,6 +70,7 @@ def test_what_is_no_wish_is_refused(voice: Voice, given: dict[str, Any]) -> None
     [
         {"seed": "1"}, {"seed": 1.5}, {"seed": None}, {"transpose": None}, {"transpose": [1]}, {"temperature": "1"},
         {"detail": "1"}, {"keep_breaths": "no"}, {"chunks": None}, {"chunks": 5},
+        {"mark": True}, {"mark": b"key"},
     ],
 )  # fmt: skip
 def test_options_are_of_their_types(given: dict[str, Any]) -> None:
@@ -151,3 +152,61 @@ def test_numbers_are_whole_whatever_their_type() -> None:
     assert arguments.number(np.float32(0.5), "x", "1") == 0.5
     with pytest.raises(ValueError, match="44 kHz are 44000 Hz"):
         arguments.sample_rate(44)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("kumi", "auto"), "transpose_semitones is 'auto'; expected a number"),
+        (("kumi", None), "transpose_semitones is None; expected a number"),
+        (("kumi", float("nan")), "transpose is nan; expected"),
+        (("kumi", 1e9), "transpose is 1000000000.0; expected"),
+        (("kumi", 0.0, 2.0), "detail is 2.0; expected"),
+        ((None,), "singer is None; expected"),
+    ],
+)
+def test_live_is_asked_for_what_there_is(voice: Voice, given: tuple[Any, ...], words: str) -> None:
+    with pytest.raises((TypeError, UserError), match=words):
+        live.Live(voice, *given)
+
+
+def test_one_bad_block_does_not_silence_what_is_sung_live(voice: Voice) -> None:
+    """One NaN of a driver stayed in the level that is followed, for ever."""
+    going, song = live.Live(voice, "kumi"), sing(1.5)
+    size = going.song.block_samples
+    blocks = [song[start : start + size] for start in range(0, len(song) - size, size)]
+    blocks[3], blocks[5] = np.full(size, np.nan, np.float32), np.full(size, 1e30, np.float32)
+    sung = np.concatenate([going.process(block) for block in blocks])
+    assert np.isfinite(sung).all() and np.abs(sung[-4 * size :]).max() > 0.05
+    with pytest.raises(TypeError, match="expected a float32 array"):
+        going.process([0.0] * size)  # type: ignore[arg-type]
+
+
+def test_takes_and_songs_may_be_text_and_nothing_else(voice: Voice, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", SONG, RATE)
+    assert voice.loudest(str(tmp_path / "a.wav"), 0.2).seconds == pytest.approx(0.2)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no recording with singing in it"):
+        voice.like(str(tmp_path / "a.wav"))
+    for wrong in (None, 5):
+        for call in (voice.like, voice.melody_of, lambda path: voice.loudest(path, 1.0)):
+            with pytest.raises(TypeError, match="expected a path"):
+                call(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expected what `instant\.measure` gives"):
+        voice.with_singer("takes")  # type: ignore[arg-type]
+    for seconds in (-1.0, 0.0, float("nan")):
+        with pytest.raises(ValueError, match="expected more than 0"):
+            voice.loudest(tmp_path / "a.wav", seconds)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["takes"]])
+def test_training_and_evaluating_say_what_they_expect(wrong: Any, tmp_path: Path) -> None:
+    """It was: expected str, bytes or os.PathLike object, not NoneType."""
+    for call in (
+        lambda: moksori.train(wrong, tmp_path / "run"),
+        lambda: moksori.train(tmp_path, wrong),
+        lambda: moksori.train(tmp_path, tmp_path / "run", recipe=wrong),
+        lambda: moksori.evaluate(moksori.load(), wrong, tmp_path / "report"),
+    ):
+        with pytest.raises(TypeError, match="; expected a path"):
+            call()
+    assert not list(tmp_path.iterdir())

@@ -324,7 +324,8 @@ def _corpus(source: Path, folder: RunFolder, say: Words, name: str, *, is_quiet:
     there = run.data_of(source, folder, name)
     if there is not None:
         return there
-    prepared = prepare(source, folder.root / run.DATA, preparing.PrepareConfig(singer=name))
+    config = preparing.PrepareConfig(singer=name)
+    prepared = run.made_data(source, folder, lambda data: prepare(source, data, config))
     if not is_quiet:
         print_doctor(prepared, say)
     return prepared

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from moksori import checkpoint
+from moksori import arguments, checkpoint
 from moksori.audio import features
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
@@ -89,7 +89,7 @@ def measure(
         DataError: nothing that could be used is in them, or the folder holds folders of several singers.
         AudioFileError: a disk refused.
     """
-    detailed = _with_measured_part(model)
+    takes, detailed = arguments.path(takes, "takes"), _with_measured_part(model)
     if not takes.exists():
         raise UserError(
             f"{takes}: no such folder or file; expected the recordings of one singer, half a minute or more"
@@ -137,6 +137,8 @@ def with_singer(
     Raises:
         UserError: the voice has no measured part, or a singer of that name.
     """
+    if not isinstance(takes, Takes):
+        raise TypeError(f"takes is {takes!r:.80}; expected what `instant.measure` gives, or use `Voice.like`")
     detailed = _with_measured_part(model)
     names = detailed.singers.names
     _refuse_namesake(detailed, takes.singer)

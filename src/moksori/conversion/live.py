@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moksori import arguments
 from moksori.audio import files, level
 from moksori.audio.clip import Samples
 from moksori.audio.resample import BlockResampler, StreamResampler
+from moksori.conversion.options import ConvertOptions
 from moksori.conversion.voice import Voice
 from moksori.errors import UserError
 from moksori.generation.songs.live import LiveConfig, LiveSong
@@ -53,6 +55,9 @@ class Meter:
         return float(np.quantile(self.loads, quantile)) if self.loads else 0.0
 
 
+_MOST = 64.0  # amplitude, +36 dBFS; no sound card gives more
+
+
 class Live:
     """A voice that sings along.
 
@@ -75,6 +80,9 @@ class Live:
         detail: float | None = None,
         config: LiveConfig | None = None,
     ) -> None:
+        arguments.of_type(voice, Voice, "voice", "a moksori.Voice, as `moksori.load()` gives")
+        # The same rules as for a conversion, but that nobody knows yet where it will be sung.
+        ConvertOptions(transpose=arguments.number(transpose_semitones, "transpose_semitones", "-12"), detail=detail)
         model, vector = voice.model, voice.vector(singer)
         if not kinds.is_source_filter(model) or not model.config.decoder.has_detail:
             raise UserError(
@@ -92,8 +100,18 @@ class Live:
         self.meter = Meter()
 
     def process(self, block: Samples, is_after_loss: bool = False) -> Samples:
-        """Sing a block; see `Processed`. Nothing leaves above full scale."""
+        """Sing a block; see `Processed`. Nothing leaves above full scale.
+
+        Raises:
+            TypeError: the block is no array.
+            ValueError: it is none of float32 and of the length of a block.
+        """
+        arguments.of_type(block, np.ndarray, "block", "a float32 array")
         began, began_processor = time.perf_counter(), time.thread_time()
+        if not np.isfinite(block).all() or np.abs(block).max(initial=0.0) > _MOST:
+            block = np.where(
+                np.abs(block) <= _MOST, block, np.float32(0.0)
+            )  # a slip of a driver; NaN would stay for ever
         sung = level.soft_limit(self.song.push(block))
         seconds = len(block) / self.sample_rate
         meter = self.meter
@@ -145,6 +163,7 @@ def convert_file(live: Live, source: Path, destination: Path) -> None:
     Raises:
         AudioFileError: the source cannot be read, or the destination cannot be written.
     """
+    source, destination = arguments.path(source, "source"), arguments.path(destination, "destination")
     info = files.probe(source)
     into = StreamResampler(info.sample_rate, live.sample_rate)
     out_of = StreamResampler(live.sample_rate, info.sample_rate)

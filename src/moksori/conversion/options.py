@@ -42,6 +42,8 @@ class ConvertOptions:
         for name in ("repair_octaves", "keep_breaths"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; expected True or False")
+        if not isinstance(self.mark, str):
+            raise TypeError(f"mark is {self.mark!r}; expected a key, as text, such as `audio.mark.PUBLIC_KEY`; or ''")
         if not isinstance(self.chunks, ChunkConfig):
             raise TypeError(f"chunks is {self.chunks!r}; expected a ChunkConfig")
         object.__setattr__(self, "seed", seed)

@@ -361,7 +361,12 @@ class Voice(Trained[Converter]):
 
         Raises:
             AudioFileError: the song cannot be read.
+            ValueError: no time is asked for.
         """
+        path, seconds = arguments.path(path), arguments.number(seconds, "seconds", "30.0")
+        if not 0 < seconds < float("inf"):
+            raise ValueError(f"seconds is {seconds}; expected more than 0, such as 30.0")
+        arguments.of_type(options, ConvertOptions, "options", "ConvertOptions(seed=1, ...)")
         options = options or ConvertOptions()
         is_asked = self.is_pitch_conditioned and isinstance(options.transpose, str)
         return preview.loudest(
@@ -374,6 +379,7 @@ class Voice(Trained[Converter]):
         Raises:
             AudioFileError: the file cannot be read.
         """
+        path = arguments.path(path)
         read, rate = functools.partial(files.read_mono_blocks, path), files.probe(path).sample_rate
         track = self._tracker.track_blocks(read(), rate)
         return octaves.repaired(track, read, rate)[0] if options is not None and options.repair_octaves else track

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +75,30 @@ def data_of(source: Path, folder: RunFolder, singer: str = "") -> Corpus | None:
             "them back to go on, or choose another folder with -o to begin anew"
         )
     return before
+
+
+def made_data(source: Path, folder: RunFolder, prepare: Callable[[Path], Corpus]) -> Corpus:
+    """Have a run's data made, where `data_of` has none.
+
+    Args:
+        source: of the recordings.
+        folder: of the run.
+        prepare: makes data in the folder that it is given.
+
+    Raises:
+        UserError: the run has begun with other recordings, and its data is gone. What was made is deleted then: its
+            splits would be remembered for ever, and some of what was trained on be held out.
+    """
+    data, begun_with = folder.root / DATA, folder.data_fingerprint
+    is_new = not os.path.lexists(data)
+    made = prepare(data)
+    if is_new and begun_with is not None and made.fingerprint != begun_with:
+        shutil.rmtree(data)
+        raise UserError(
+            f"{source}: holds other recordings than those that {folder.root} has begun with, whose data is gone; bring "
+            "them back to go on, or choose another folder with -o to begin anew"
+        )
+    return made
 
 
 def open_run(
