@@ -222,6 +222,9 @@ def test_a_batch_that_was_interrupted_goes_on(songs: Path, tmp_path: Path) -> No
     done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing")
     assert done.exit_code == 0 and (out / "c.kumi.wav").is_file() and first.read_bytes() == b"done before"
     assert "a.kumi.wav: is there already" in done.stderr
+    page = tmp_path / "page.html"
+    done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing", "--page", page)
+    assert done.exit_code == 0 and "page.html: not written, since nothing was sung now; 3 results" in done.stderr
     again = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", out)
     assert isinstance(again.exception, UserError) and "--skip-existing" in str(again.exception)
 

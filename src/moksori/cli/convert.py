@@ -263,12 +263,13 @@ def command(
     jobs = [
         (*job, shares) for shares in voices for job in _jobs(songs, output, label(shares), is_single=len(voices) == 1)
     ]
-    clashes = _clashes([job[:2] for job in jobs], force)
+    clashes, n_there = _clashes([job[:2] for job in jobs], force), 0
     if skip_existing:
         clashes, done = (
             {n: e for n, e in clashes.items() if not e.is_there},
             [n for n, e in clashes.items() if e.is_there],
         )
+        n_there = len(done)
         for number in done:
             _print_there(*jobs[number][:2], as_json)
         jobs, clashes = _without(jobs, clashes, done)
@@ -334,6 +335,9 @@ def command(
         console.say(ways)
     if page is not None and sung:
         _write_page(page, sung, say)
+    if page is not None and n_there:
+        what = f"of the {len(sung)} that were sung now" if sung else "not written, since nothing was sung now"
+        console.say(f"{page}: {what}; {n_there} results were there already")
     if failures:
         console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
         raise typer.Exit(SOME_FAILED)
