@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -58,3 +59,15 @@ def test_the_bar_of_a_conversion_eats_no_line_of_its_result() -> None:
     kept = re.sub(r"[^\n]*\x1b\[2K", "", re.sub(r"\x1b\[(?!2K)[0-9;?]*[A-Za-z]", "", shown).replace("\r", ""))
     assert "song.kumi.flac (33 s of sound)\n" in kept
     assert "  note: sung an octave lower than the song\n" in kept
+
+
+@pytest.mark.parametrize("head", ["terms of minho  ", "목소리의 조건  "])
+def test_facts_stand_below_each_other_in_a_terminal(head: str) -> None:
+    """Parameters and terms were once cut through words at the edge of the terminal."""
+    text = "Trained on recordings of anna, minho; no terms were stated. Ask the singers."
+    program = f"import sys; from moksori.cli import console; print(console.beside({head!r}, {text!r}, sys.stdout))"
+    lines = [line.rstrip("\r") for line in terminals.written(program, 60).rstrip().split("\n")]
+    assert len(lines) == 2 and lines[0].startswith(head) and all(cell_len(line) <= 60 for line in lines)
+    assert lines[1].startswith(" " * cell_len(head))
+    assert " ".join(" ".join(lines).split()) == f"{head.strip()} {text}"
+    assert console.beside(head, text, io.StringIO()) == head + text

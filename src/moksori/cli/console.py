@@ -34,6 +34,7 @@ from moksori.progress import OnProgress, Progress
 if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
 
+_LEAST_COLUMNS = 20  # beside a head; where there are fewer, the terminal breaks the line
 _SHOWN = 6  # places told of notes outside a range, or bars
 _LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # letters that turn the ones behind them round
@@ -250,6 +251,14 @@ def wrap(text: str, width: int) -> str:
             longer = " " * len(lead[0]) + word
         line = longer
     return "\n".join([*lines, line])
+
+
+def beside(head: str, text: str, stream: TextIO) -> str:
+    """A head and a text, whose further lines stand below its first in a terminal; one line for a file or a pipe."""
+    indent, width = cell_len(head), shutil.get_terminal_size().columns
+    if not stream.isatty() or width - indent < _LEAST_COLUMNS:
+        return head + text
+    return head + wrap(" " * indent + text, width)[indent:]
 
 
 def say(text: str) -> None:

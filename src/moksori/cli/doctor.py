@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -132,4 +133,5 @@ def _print(found: dict[str, str], say: Words, width: int = 0) -> None:
     heads = {name: _head(name, say) for name in found}
     width = max(width, *map(cell_len, heads.values()))
     for name, value in found.items():
-        typer.echo(console.harmless(f"{heads[name]}{' ' * (width - cell_len(heads[name]))}  {value}"))
+        head = heads[name] + " " * (width - cell_len(heads[name]) + 2)
+        typer.echo(console.harmless(console.beside(head, value, sys.stdout)))

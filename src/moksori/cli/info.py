@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +56,7 @@ def command(
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        typer.echo(console.harmless(f"{name:<{width}}  {value}"))
+        typer.echo(console.harmless(console.beside(f"{name:<{width}}  ", value, sys.stdout)))
 
 
 def _curves(run: Path | None) -> str:
