@@ -82,6 +82,8 @@ def test_odd_recordings_are_named(healthy: Corpus) -> None:
 def test_one_singer_alone_is_told_to_find_company(healthy: Corpus) -> None:
     alone = dataclasses.replace(healthy, singers=("alto",), recordings=of(healthy, "alto"))
     assert any("only one singer" in advice for advice in doctor.general_advice(alone))
+    # Who is added to a voice is one singer, too, and was told to bring a second one.
+    assert not doctor.general_advice(alone, for_training=False)
 
 
 def test_uneven_singers_are_named(healthy: Corpus) -> None:

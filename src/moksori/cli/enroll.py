@@ -66,7 +66,7 @@ def _enroll(
     with tempfile.TemporaryDirectory(prefix="moksori-enroll-") as folder:
         corpus = prepare(takes, Path(folder) / "data", PrepareConfig(singer=singer))
         if not as_json:
-            print_doctor(corpus, Words(language.choose(None)))
+            print_doctor(corpus, Words(language.choose(None)), for_training=False)
         with console.counted("enrolling") as progress:
             grown, provenance = enrol.enrol(
                 voice.model, voice.provenance, corpus, recipe.load(enrol.RECIPE), config, licence, progress

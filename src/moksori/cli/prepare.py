@@ -135,14 +135,14 @@ def prepare(
         return preparing.prepare(songs, output, config, progress, listed=listed, pool=pool)
 
 
-def print_doctor(corpus: Corpus, say: Words) -> None:
-    """A line a singer, advice, and everything that was skipped with its reason."""
+def print_doctor(corpus: Corpus, say: Words, *, for_training: bool = True) -> None:
+    """A line a singer, advice, and everything that was skipped with its reason; see `doctor.general_advice`."""
     from moksori.data import doctor
 
     found = doctor.examine(corpus, say)
     _print_table({singer.singer: _cells(singer, say) for singer in found}, say)
     own = [f"{singer.singer}: {line}" for singer in found for line in singer.advice]
-    for advice in [*doctor.general_advice(corpus, say), *own]:
+    for advice in [*doctor.general_advice(corpus, say, for_training=for_training), *own]:
         typer.echo(console.wrapped(f"  ! {advice}", sys.stdout))
     if corpus.skipped:
         typer.echo("\n" + say("Skipped ({n}):", n=len(corpus.skipped)))

@@ -65,10 +65,16 @@ def examine(corpus: Corpus, say: Words = ENGLISH) -> list[SingerHealth]:
     return [_examine_singer(corpus, singer, say) for singer in corpus.singers]
 
 
-def general_advice(corpus: Corpus, say: Words = ENGLISH) -> list[str]:
-    """Advice that concerns the corpus as a whole, in the reader's language; empty when there is none."""
+def general_advice(corpus: Corpus, say: Words = ENGLISH, *, for_training: bool = True) -> list[str]:
+    """Advice that concerns the corpus as a whole, in the reader's language; empty when there is none.
+
+    Args:
+        corpus: prepared recordings.
+        say: the language.
+        for_training: a voice is to be trained on them; else they are added to one that is there.
+    """
     advice = []
-    if len(corpus.singers) == 1:
+    if len(corpus.singers) == 1 and for_training:
         advice.append(
             say(
                 "There is only one singer, and nobody to tell them from: such a voice begins from the shipped one "
