@@ -30,12 +30,12 @@ def test_products_of_the_encoder_by_hand() -> None:
 
 def test_every_backend_has_its_turns(tiny_recipe: Recipe) -> None:
     assert isinstance(tiny_recipe.model, ModelConfig)
-    told: list[float] = []
+    calls: list[float] = []
     found = benchmark.measure(
-        tiny_recipe.model, "tiny", rounds=2, seconds=0.01, progress=lambda now: told.append(now.done)
+        tiny_recipe.model, "tiny", rounds=2, seconds=0.01, progress=lambda now: calls.append(now.done)
     )
     assert {rate.way.backend for rate in found.rates} == {"streaming", *found.verdict.precisions}
-    assert set(told) == {0, 1} and len(told) == 2 * (len(found.rates) + len(found.encoding))
+    assert set(calls) == {0, 1} and len(calls) == 2 * (len(found.rates) + len(found.encoding))
     plain = found.rates[0]
     assert plain.way == Way("streaming", 1, 1) and plain.times_plain == 1.0 and plain.share_of_bare is None
     for rate in found.rates:

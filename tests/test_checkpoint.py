@@ -445,12 +445,12 @@ def test_who_is_left_out_is_named_nowhere_and_who_is_renamed_is_everywhere(
 ) -> None:
     """Once the rights that a singer had stated stayed, and the line on how they came."""
     low, high = PitchRange(80.0, 100.0, 150.0), PitchRange(120.0, 200.0, 300.0)
-    told = Provenance(
+    origin = Provenance(
         ranges={"bass": low, "tenor": high},
         rights={"bass": "all", "tenor": "none"},
         lineage=("began from a voice: x", "tenor: enrolled, the vector alone", "bass: enrolled, the vector alone"),
     )
-    model, changed = checkpoint.with_singers(tiny_model, told, {"bass": "Jun"}, ["tenor"])
+    model, changed = checkpoint.with_singers(tiny_model, origin, {"bass": "Jun"}, ["tenor"])
     assert model.singers.names == ("Jun",) and changed.ranges == {"Jun": low} and changed.rights == {"Jun": "all"}
     assert changed.lineage == ("began from a voice: x", "Jun: enrolled, the vector alone")
     checkpoint.write_model(tmp_path / "changed.safetensors", model, changed)

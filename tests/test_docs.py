@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from moksori.training.media.base import Medium
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "moksori"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -28,6 +30,25 @@ def the_tree() -> set[str]:
         files = [word.rstrip(",") for word in words if re.fullmatch(r"\w+\.(py|toml),?", word)]
         named |= {folder + file for file in (files if folder in ("recipes/", "cli/") else files[:1])}
     return named
+
+
+def test_the_clock_is_read_where_the_architecture_says() -> None:
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    said = set(re.findall(r"`([a-z_/]+\.py)`", page[page.index("The clock is read in") :]))
+    reads = re.compile(r"\btime\.(time|monotonic|perf_counter|process_time|thread_time)\b|\.today\(\)|\.now\(")
+    there = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(("cli/", "studio/")) and reads.search(path.read_text(encoding="utf-8")):
+            there.add(name)
+    assert said == there
+
+
+def test_the_contract_of_a_medium_names_all_that_is_asked_of_one() -> None:
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| medium |")]
+    asked = {name for name in vars(Medium) if not name.startswith("_") and callable(getattr(Medium, name))}
+    assert set(re.findall(r"`(\w+)`", row)) == asked
 
 
 def test_the_tree_names_every_module_and_no_other():

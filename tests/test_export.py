@@ -103,18 +103,18 @@ def test_the_synthesiser_makes_the_same_sound(detailed: SourceFilterModel, folde
     generator, config = torch.Generator().manual_seed(2), detailed.config.synthesiser
     f0_hz = _f0(generator)
     curves = 0.3 * torch.randn(2, 1, 64, N_FRAMES, generator=generator) - torch.tensor([3.0, 6.0])[:, None, None, None]
-    told = synthesiser.oscillation(f0_hz[0], config)
+    card = synthesiser.oscillation(f0_hz[0], config)
     white = sampling.white_noise(0, 0, 0, N_FRAMES * config.hop_samples)
-    expected = synthesiser.render(synthesiser.Controls(f0_hz, *curves), config, told, white)
+    expected = synthesiser.render(synthesiser.Controls(f0_hz, *curves), config, card, white)
     (sound,) = _run(
         folder,
         "synthesiser",
         harmonics=curves[0],
         noise=curves[1],
         f0_hz=f0_hz,
-        pitch_hz=told.pitch_hz,
-        cycles=told.cycles,
-        numbers=torch.arange(1, int(config.sample_rate / 2 / float(told.pitch_hz.min())) + 1),
+        pitch_hz=card.pitch_hz,
+        cycles=card.cycles,
+        numbers=torch.arange(1, int(config.sample_rate / 2 / float(card.pitch_hz.min())) + 1),
         white=white.reshape(N_FRAMES, -1),
     )
     assert float(expected.square().mean()) > 1e-3
@@ -141,13 +141,13 @@ def test_nets_without_a_detail_path_say_the_same(tmp_path: Path) -> None:
 def test_voice_json_tells_what_a_program_needs(detailed: SourceFilterModel, folder: Path) -> None:
     import onnx
 
-    told = json.loads((folder / "voice.json").read_text(encoding="utf-8"))
-    assert (told["kind"], told["sample_rate"], told["terms"]) == ("detail", 8000, "free to all")
-    assert told["fingerprint"] == checkpoint.fingerprint(detailed.state_dict())
-    assert np.allclose(told["singers"]["tenor"]["vector"], detailed.singers(torch.tensor([1]))[0].tolist())
+    card = json.loads((folder / "voice.json").read_text(encoding="utf-8"))
+    assert (card["kind"], card["sample_rate"], card["terms"]) == ("detail", 8000, "free to all")
+    assert card["fingerprint"] == checkpoint.fingerprint(detailed.state_dict())
+    assert np.allclose(card["singers"]["tenor"]["vector"], detailed.singers(torch.tensor([1]))[0].tolist())
     for path in folder.glob("*.onnx"):
         (opset,) = [entry.version for entry in onnx.load(path).opset_import if entry.domain in ("", "ai.onnx")]
-        assert opset == told["opset"] == export.OPSET
+        assert opset == card["opset"] == export.OPSET
 
 
 def _song() -> Clip:

@@ -162,8 +162,8 @@ def test_codes_are_called_mu_law_values_before_they_are_called_codes() -> None:
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_who_wants_curves_is_told_how_to_see_them(language: str) -> None:
-    told = text_of(language, "commands.md")
-    assert "tensorboard --logdir RUN/tensorboard" in told and "moksori info RUN --losses" in told
+    written = text_of(language, "commands.md")
+    assert "tensorboard --logdir RUN/tensorboard" in written and "moksori info RUN --losses" in written
 
 
 # Links
@@ -415,9 +415,9 @@ def test_examples_print_what_they_say(page: str, tmp_path: Path, monkeypatch: py
     examples = "\n".join(body for kind, body, _ in blocks_of(text_of("en", page)) if kind == "python")
     test = doctest.DocTestParser().get_doctest(examples, {}, page, page, 0)
     assert test.examples
-    told: list[str] = []
+    calls: list[str] = []
     flags = doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
-    assert doctest.DocTestRunner(optionflags=flags).run(test, out=told.append).failed == 0, "".join(told)
+    assert doctest.DocTestRunner(optionflags=flags).run(test, out=calls.append).failed == 0, "".join(calls)
 
 
 # Figures, losses, sounds
@@ -473,8 +473,8 @@ def test_the_table_of_losses_is_what_the_command_prints() -> None:
     found = [predictor.nats(held_out) for predictor in losses.predictors(learnt).values()]
     assert found[0] == pytest.approx(math.log(256))
     for language in ("en", "ko"):
-        told = re.findall(r"\| (\d\.\d\d) \| <audio", text_of(language, "losses.md"))
-        assert [float(value) for value in told] == pytest.approx(found, abs=0.0051)
+        written = re.findall(r"\| (\d\.\d\d) \| <audio", text_of(language, "losses.md"))
+        assert [float(value) for value in written] == pytest.approx(found, abs=0.0051)
 
 
 def test_predictors_say_probabilities() -> None:
@@ -513,13 +513,13 @@ def test_links_of_notes_to_files_that_are_no_pages_become_names() -> None:
     build = script("build")
     notes = {(DOCS / "log.md").resolve(), (DOCS / "evaluation.md").resolve()}
     text = "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) [`demo/`](../demo/LICENSE.md)"
-    told = build.note_for_site(text, DOCS / "log.md", notes)
-    assert told == "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) `demo/` (`demo/LICENSE.md`)"
+    written = build.note_for_site(text, DOCS / "log.md", notes)
+    assert written == "[a](evaluation.md) ![c](mixup.svg) [d](https://example.org) `demo/` (`demo/LICENSE.md`)"
 
 
 def test_the_navigation_is_given_the_notes_by_their_headings() -> None:
-    told = script("build").with_notes('nav = [{ "Notes" = "NOTES" }]', {DOCS / "log.md", DOCS / "mixup.md"})
-    nav = tomllib.loads(told)["nav"]
+    written = script("build").with_notes('nav = [{ "Notes" = "NOTES" }]', {DOCS / "log.md", DOCS / "mixup.md"})
+    nav = tomllib.loads(written)["nav"]
     assert nav[0]["Notes"][0] == {"Log of experiments": "notes/log.md"}
     assert list(_pages_in(nav)) == ["notes/log.md", "notes/mixup.md"]
 

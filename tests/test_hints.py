@@ -77,8 +77,8 @@ def refused(line: str) -> str:
     try:
         command.make_context("moksori", list(words))
     except Exception as error:
-        told = getattr(error, "format_message", None)  # what the command line would print
-        return told() if told else repr(error)
+        format_message = getattr(error, "format_message", None)  # what the command line would print
+        return format_message() if format_message else repr(error)
     return ""
 
 

@@ -53,8 +53,8 @@ def table(tiny_corpus: Corpus) -> SegmentTable:
 
 def test_a_condition_with_melody_has_the_melodys_frames() -> None:
     z, vectors = torch.randn(2, 4, 3), torch.randn(2, 5)
-    told = conditions.melody(torch.full((2, 12), 440.0), torch.full((2, 12), -20.0))
-    joined = conditions.join(z, vectors, LATENT_HOP, told)
+    melody_frames = conditions.melody(torch.full((2, 12), 440.0), torch.full((2, 12), -20.0))
+    joined = conditions.join(z, vectors, LATENT_HOP, melody_frames)
     assert joined.frames.shape == (2, 12, 12) and joined.hop_samples == HOP and joined.n_samples == 3 * LATENT_HOP
     assert torch.equal(joined.frames[:, :4, 4:8], z[:, :, 1:2].expand(-1, -1, 4))
     assert joined.frames[0, 9:, 0].tolist() == [1.0, 1.0, 1.0]  # an octave above A3, voiced, -20 dBFS
@@ -98,9 +98,9 @@ def test_the_phase_is_that_of_the_codes_while_it_learns(model: Autoencoder) -> N
     f0_hz = torch.full((1, 16), 250.0)
     waveform = 0.5 * torch.cos(2 * torch.pi * 250 / RATE * torch.arange(16 * HOP) + 1.0)[None]
     if model.config.phase_hop_samples == 0:
-        assert model.turns(f0_hz, mulaw.encode(waveform)) is None
+        assert model.cycles(f0_hz, mulaw.encode(waveform)) is None
         return
-    own, other = (model.turns(f0_hz, mulaw.encode(sound)) for sound in (waveform, -waveform))
+    own, other = (model.cycles(f0_hz, mulaw.encode(sound)) for sound in (waveform, -waveform))
     assert own is not None and other is not None and own.shape == (1, 16 * HOP // 8)
     assert torch.allclose((other - own) % 1, torch.tensor(0.5), atol=0.01)
     assert own[0, 0].item() == pytest.approx(1 / (2 * torch.pi), abs=0.01)

@@ -148,9 +148,9 @@ def test_what_is_not_what_it_says_is_refused(
 def test_a_voice_that_only_claims_to_be_one_is_refused_and_leaves_nothing(package: Path, tmp_path: Path) -> None:
     fake = b"no safetensors"
     with zipfile.ZipFile(package) as archive:
-        told = json.loads(archive.read("moksori.json"))
-    told["files"]["voice.safetensors"]["sha256"] = sharing._sum(fake)
-    other = _repacked(package, voice__safetensors=fake, moksori__json=json.dumps(told).encode())
+        card = json.loads(archive.read("moksori.json"))
+    card["files"]["voice.safetensors"]["sha256"] = sharing._sum(fake)
+    other = _repacked(package, voice__safetensors=fake, moksori__json=json.dumps(card).encode())
     with pytest.raises(ModelFileError, match=r"other\.zip, voice\.safetensors: not a safetensors file"):
         sharing.receive(other, tmp_path / "got" / "voice.safetensors")
     assert not list((tmp_path / "got").iterdir())

@@ -158,10 +158,10 @@ def test_temperature_zero_is_the_same_whatever_the_seed_and_one_is_not() -> None
 
 
 def test_progress_ends_at_the_whole(recording: Clip) -> None:
-    told: list[Progress] = []
+    calls: list[Progress] = []
     requests = [Request(0.05), Request(0.03, prime=recording), Request(0.02)]
-    made(NOTHING).generate_all(requests, SoloOptions(streams=1), told.append)
-    shares = [progress.share for progress in told]
+    made(NOTHING).generate_all(requests, SoloOptions(streams=1), calls.append)
+    shares = [progress.share for progress in calls]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
 

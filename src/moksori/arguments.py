@@ -1,4 +1,4 @@
-"""What programs hand over at the doors of the library: taken where it is plain what is meant, else refused in words.
+"""Validation of arguments of the public functions: taken where it is plain what is meant, else refused in words.
 
 A slip in a caller's program is a `TypeError` (the wrong kind of thing) or a `ValueError` (the right kind, out of
 range), which says what was given and what was expected.

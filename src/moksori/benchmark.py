@@ -1,4 +1,4 @@
-"""How fast a model encodes, generates and learns on this machine, beside what the machine could do at best.
+"""Benchmarks: how fast a model encodes, generates and trains on this machine, beside what it could do at best.
 
 Machines are shared, so nothing here is a time alone: in every round each way of generating is measured, after a
 reading of yardsticks (`generation.engine.yardstick`). A way's figure is its median; its ratio to the plain way, one
@@ -150,7 +150,7 @@ def measure(
         seconds: a measurement lasts about this long.
         is_training_measured: whether a training step is timed, too.
         device: a GPU, of CUDA; by default the CPU.
-        progress: told the rounds done, and what is measured now.
+        progress: called with the rounds done, and what is measured now.
     """
     device = device or torch.device("cpu")
     model, conditioning = _model(config, device)

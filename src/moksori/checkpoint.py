@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors and nothing else, whole or not at all.
+"""Checkpoints and model files: safetensors and nothing else, whole or not at all.
 
 Two kinds of file share one way of writing. A *model file* is what people pass on: weights, the settings that rebuild
 the model, the singers, where it came from and under which terms. A *training state* is what a run resumes from:

@@ -1,4 +1,4 @@
-"""Errors that are meant for people.
+"""Exceptions that are meant for people: a message and an exit code, no traceback.
 
 A `UserError` says what is wrong, with which file or option, what was expected and what to do next. The command line
 prints its message without a traceback and exits with `exit_code`; a program can catch the one base class. Everything

@@ -1,4 +1,4 @@
-"""Whose a folder or a file is: nothing is replaced, deleted or built upon that no record of ours vouches for.
+"""Ownership of files and locks: nothing is replaced, deleted or built upon that no record of ours vouches for.
 
     a folder   is ours if it holds our record (run.json, manifest.json, report.json), or nothing but what an
                interrupted beginning leaves; else nothing in it is touched
@@ -103,7 +103,7 @@ def announce(folder: Path, names: Iterable[str]) -> None:
     So a process may be killed in between.
 
     Raises:
-        FileExistsError: something that is not ours lies under one of the names; told by its path.
+        FileExistsError: something that is not ours lies under one of the names; named by its path.
         OSError: the disk refused.
     """
     known, new = _vouched(folder), {name: "" for name in names if not os.path.lexists(folder / name)}

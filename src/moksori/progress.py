@@ -76,7 +76,7 @@ def summed(on_progress: OnProgress, n_works: int, n_before: int = 0) -> OnProgre
     """Tell how far works that go on side by side are together, in works.
 
     Args:
-        on_progress: told the sum.
+        on_progress: called with the sum.
         n_works: how many there are; each tells its own by its number, 0..n_works - 1.
         n_before: works that were done already, which count as well.
 

@@ -1,4 +1,4 @@
-"""Frozen settings from plain mappings and back, strictly.
+"""Serialisation of frozen dataclasses (settings): from plain mappings and back, strictly.
 
 Every Config of the project is a frozen dataclass of plain values (numbers, words, flags, other Configs; where several
 Configs may stand, see `OneOf`, the key `kind` chooses). Recipes arrive as TOML, model files carry JSON; both pass

@@ -1,4 +1,4 @@
-"""A voice to pass on, in one file or folder, and the checks of whoever receives it.
+"""Voice packages: a voice to pass on, in one file or folder, and the checks of whoever receives it.
 
     moksori.json         what is in it, each file with its SHA-256; singers and terms
     voice.safetensors    the voice
@@ -7,7 +7,7 @@
     report.json          figures of an evaluation, and report.md in words, if there is one; no sounds
 
 A folder of these is a repository for the hub as it stands (`hub`). A file is a zip of them. What is received is only
-ever copied: names that are not on this list are refused, and so is what does not have the sum that is told.
+ever copied: names that are not on this list are refused, and so is what does not have the sum that is listed.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _checked(package: Path) -> dict[str, bytes]:
         )
     for name, content in files.items():
         if _sum(content) != sums[name]:
-            raise UserError(f"{package}: {name} is damaged, its checksum is not the one told; get it again")
+            raise UserError(f"{package}: {name} is damaged, its checksum is not the one listed; get it again")
     return files
 
 

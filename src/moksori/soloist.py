@@ -93,7 +93,7 @@ class Soloist(Trained[Solo]):
         Args:
             requests: one a clip.
             options: see `SoloOptions`; clips of one call draw different numbers.
-            progress: told the samples that are done, of all clips.
+            progress: called with the samples that are done, of all clips.
 
         Returns:
             Clips at the net's rate. A clip that has a reference, or goes on from one, is as loud as that; others

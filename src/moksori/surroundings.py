@@ -1,4 +1,4 @@
-"""What a process takes from the machine around it: a cache of its own, and nothing from the working folder.
+"""Environment of a process: caches in a folder of our own, and nothing from the working folder.
 
 Songs lie in folders that others filled. A file there must not run as code, and must not be obeyed:
 

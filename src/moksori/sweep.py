@@ -108,7 +108,7 @@ def run(source: Path, output: Path, sweep: Sweep, tell: Notify = print) -> str:
         source: folder of singers, or one that `moksori prepare` made.
         output: folder of the runs.
         sweep: what is done.
-        tell: is told what is going on.
+        tell: called with what is going on.
 
     Returns:
         The table, in Markdown, as it stands in OUT/sweep.md.

@@ -78,7 +78,7 @@ def train(
         seed: of weights, batches and dropout.
         device: "auto", "cpu", "cuda", ...
         licence: terms of the recordings; they travel with the model file.
-        observers: are told what happens, see `training.logging.events`.
+        observers: are called with what happens, see `training.logging.events`.
         is_quiet: print nothing.
 
     Returns:

@@ -26,7 +26,7 @@ SYMBOLS = (
     + "".join(chr(_MEDIAL + i) for i in range(_N_MEDIALS))
     + "".join(chr(_FINAL + i) for i in range(1, _N_FINALS))
 )
-"""All letters a net can be told, by number; padding is number 0."""
+"""All letters a net can be given, by number; padding is number 0."""
 
 _NUMBER = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 

@@ -135,7 +135,7 @@ class Translator(nn.Module):
         self.decoder = Decoder(config)
 
     def loss(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of a target piece, in nats, the end counted; the decoder is told the true ones before it.
+        """Mean cross-entropy of a target piece, in nats, the end counted; with teacher forcing.
 
         Args:
             source: [B, S], filled up with `PAD`.

@@ -4,7 +4,7 @@
 
 The half that a WaveNet lacks. eSpeak NG, a synthesiser of rules, says some hundred sentences in several voices; the net
 (`tacotron.py`) learns to say their log-mels, and says sentences that it has never heard, frame by frame until its own
-stop token. Sound is made of a log-mel by Griffin and Lim, or by a WaveNet that is told the log-mel and the speaker:
+stop token. Sound is made of a log-mel by Griffin and Lim, or by a WaveNet conditioned on log-mel and speaker:
 
     moksori wavenet train OUT/recordings -o OUT/vocoder --tell singer --tell mel
     moksori wavenet generate OUT/vocoder --like OUT/said/ko.0.wav -s ko -o again.wav

@@ -44,10 +44,10 @@ def test_a_whole_song_that_was_heard_too_low_is_brought_up(octave: int, noise: f
 
 
 def test_frames_among_right_ones_are_brought_up_alone() -> None:
-    told = _held(800.0)
-    told[40], told[60:63], told[90] = 400.0, 400.0, 0.0
-    found, n_moved = octaves.repaired(_track(told), _voice(800.0, (1.0, 0.5, 0.25)), RATE)
-    expected = np.where(told > 0, 800.0, 0.0)
+    tracked_hz = _held(800.0)
+    tracked_hz[40], tracked_hz[60:63], tracked_hz[90] = 400.0, 400.0, 0.0
+    found, n_moved = octaves.repaired(_track(tracked_hz), _voice(800.0, (1.0, 0.5, 0.25)), RATE)
+    expected = np.where(tracked_hz > 0, 800.0, 0.0)
     assert n_moved == 2
     np.testing.assert_allclose(found.f0_hz, expected)
 
@@ -62,9 +62,9 @@ def test_what_is_sung_there_stays_even_where_a_vowel_lifts_the_octave(harmonics:
 def test_a_leap_of_an_octave_that_is_sung_stays() -> None:
     low, high = (np.concatenate(list(_voice(hz, (1.0, 0.6, 0.3, 0.2))())) for hz in (300.0, 600.0))
     both = np.where(TIMES < 1.0, low, high).astype(np.float32)
-    told = np.where(np.arange(N_FRAMES) * pitch.HOP_SECONDS < 1.0, 300.0, 600.0)
-    found, n_moved = octaves.repaired(_track(told), lambda: iter([both]), RATE)
-    assert n_moved == 0 and np.array_equal(found.f0_hz, told)
+    tracked_hz = np.where(np.arange(N_FRAMES) * pitch.HOP_SECONDS < 1.0, 300.0, 600.0)
+    found, n_moved = octaves.repaired(_track(tracked_hz), lambda: iter([both]), RATE)
+    assert n_moved == 0 and np.array_equal(found.f0_hz, tracked_hz)
 
 
 def test_odd_over_even_is_what_a_pocket_calculator_says() -> None:
@@ -77,5 +77,5 @@ def test_odd_over_even_is_what_a_pocket_calculator_says() -> None:
 def test_silence_and_a_song_shorter_than_its_melody_change_nothing() -> None:
     silent = _track(np.zeros(N_FRAMES))
     assert octaves.repaired(silent, _voice(400.0, (1.0,)), RATE) == (silent, 0)
-    told = _track(_held(400.0))
-    assert octaves.repaired(told, lambda: iter([np.zeros(10, np.float32)]), RATE)[1] == 0
+    tracked_hz = _track(_held(400.0))
+    assert octaves.repaired(tracked_hz, lambda: iter([np.zeros(10, np.float32)]), RATE)[1] == 0

@@ -72,8 +72,8 @@ def _track(f0_hz: list[float], confidence: list[float] | None = None) -> pitch.P
 def test_glitches_and_sibilants_are_no_notes() -> None:
     sung, glitch = [220.0] * 10, [1800.0] * 4
     sibilant = [900.0, 1900.0, 1100.0, 1700.0, 950.0, 1500.0]  # long enough for a note, but it leaps about
-    told = pitch.is_note(_track(sung + glitch + sung + [0.0] + sibilant + [0.0] + sung))
-    assert told.tolist() == [True] * 10 + [False] * 4 + [True] * 10 + [False] * 8 + [True] * 10
+    given = pitch.is_note(_track(sung + glitch + sung + [0.0] + sibilant + [0.0] + sung))
+    assert given.tolist() == [True] * 10 + [False] * 4 + [True] * 10 + [False] * 8 + [True] * 10
 
 
 def test_a_glide_over_an_octave_is_one_note() -> None:

@@ -79,8 +79,8 @@ def test_the_band_of_a_lower_rate_is_told(rate: int) -> None:
     assert found(narrow, rate).remarks(rate / 2) == ()  # no more is expected of it
     wide = found(in_16_bits(resample.resample(narrow, rate, 44_100)), 44_100)
     assert wide.bandwidth_hz == pytest.approx(rate / 2, rel=0.08)
-    (told,) = wide.remarks(WANTED_HZ)
-    assert "nothing is heard above" in told
+    (remark,) = wide.remarks(WANTED_HZ)
+    assert "nothing is heard above" in remark
 
 
 def test_the_last_partial_of_an_instrument_is_no_edge() -> None:

@@ -43,10 +43,10 @@ def test_help_lists_every_verb_and_exit_code(moksori: Moksori, option: str) -> N
     assert set(VERBS) >= {"prepare", "train", "convert", "evaluate", "info"}
     for verb in VERBS:
         assert verb in done.out
-    told = {int(code) for code in re.findall(r"(\d+)\s+[a-z]", done.out.split("Exit codes:")[1])}
+    answer = {int(code) for code in re.findall(r"(\d+)\s+[a-z]", done.out.split("Exit codes:")[1])}
     found = [errors.UserError, *errors.UserError.__subclasses__()]
     kinds = [kind for kind in found if kind.__module__ == errors.__name__]  # a room may have more words, not codes
-    assert told >= {0, 2, 130, convert.SOME_FAILED, *(kind.exit_code for kind in kinds)}
+    assert answer >= {0, 2, 130, convert.SOME_FAILED, *(kind.exit_code for kind in kinds)}
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
 
 
@@ -70,9 +70,9 @@ def test_help_breaks_its_lines_where_the_terminal_ends(
 ) -> None:
     """The line ends of the source once stood in it, so that every second line was of two words."""
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", width)
-    told = moksori(*verb, "--help").out.split("╭")[0]
-    assert max(map(len, told.splitlines())) <= width
-    paragraphs = [paragraph.split("\n") for paragraph in re.split(r"\n *\n", told)]
+    answer = moksori(*verb, "--help").out.split("╭")[0]
+    assert max(map(len, answer.splitlines())) <= width
+    paragraphs = [paragraph.split("\n") for paragraph in re.split(r"\n *\n", answer)]
     broken = [pair for lines in paragraphs for pair in itertools.pairwise(filter(None, map(str.strip, lines)))]
     assert broken
     short = [line for line, after in broken if len(f" {line} {after.split()[0]} ") <= width]
@@ -112,7 +112,7 @@ class TestInfo:
             assert words in done.out
 
     def test_without_a_model_it_tells_the_shipped_voice(self, moksori: Moksori) -> None:
-        assert "singers" in (told := moksori("info").out) and "scottpoid" in told
+        assert "singers" in (answer := moksori("info").out) and "scottpoid" in answer
 
     def test_json_parses(self, moksori: Moksori, model_file: Path) -> None:
         found = json.loads(moksori("info", model_file, "--json").out)
@@ -169,19 +169,19 @@ class TestPlainStream:
 
 class TestCompare:
     @pytest.fixture
-    def told(self, tmp_path: Path) -> Path:
+    def answer(self, tmp_path: Path) -> Path:
         item = Item("c", CONVERSION, "a/1.wav", "a", "b", 0.0, {"identified": 1.0}, {"own": "b"})
         return reports.save(Report("t", "c", "d", "s", [], [], [], [item], {}, [], [], {}, {}), tmp_path)
 
-    def test_the_table_is_written_whatever_is_printed(self, moksori: Moksori, told: Path, tmp_path: Path) -> None:
+    def test_the_table_is_written_whatever_is_printed(self, moksori: Moksori, answer: Path, tmp_path: Path) -> None:
         table = tmp_path / "new" / "table.md"
-        done = moksori("compare", told, told, "--json", "-o", table)
+        done = moksori("compare", answer, answer, "--json", "-o", table)
         assert done.code == 0, done.err
         assert json.loads(done.out)["n_pairs"] == {CONVERSION: 1}
         assert table.read_text(encoding="utf-8").startswith("# ")
 
-    def test_a_place_that_cannot_be_written_is_told(self, moksori: Moksori, told: Path) -> None:
-        done = moksori("compare", told, told, "-o", told / "table.md")
+    def test_a_place_that_cannot_be_written_is_told(self, moksori: Moksori, answer: Path) -> None:
+        done = moksori("compare", answer, answer, "-o", answer / "table.md")
         assert done.code == 1
         assert "cannot be written" in done.err and "choose another place with -o" in done.err
 

@@ -56,9 +56,9 @@ def test_doctor_names_every_extra_and_what_it_lacks(moksori: Moksori, monkeypatc
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "pkg_resources" else found_before(name)
     )
-    told = json.loads(moksori("doctor", "--json").out)["extras"]["judges"]
-    assert (told["is_installed"], told["missing_modules"]) == (False, ["pkg_resources"])
-    assert told["install"] == "pip install 'moksori[judges]'" and told["megabytes"] > 100
+    answer = json.loads(moksori("doctor", "--json").out)["extras"]["judges"]
+    assert (answer["is_installed"], answer["missing_modules"]) == (False, ["pkg_resources"])
+    assert answer["install"] == "pip install 'moksori[judges]'" and answer["megabytes"] > 100
     assert "missing pkg_resources (" in moksori("doctor").out
 
 
@@ -87,5 +87,5 @@ def test_doctor_speaks_korean_and_its_json_does_not(moksori: Moksori, monkeypatc
     assert "프로세서" in said and "추가 기능 [av]" in said and "실패: x\n  -> y" in said and "개 실패" in said
     monkeypatch.setenv("LANG", "ko_KR.UTF-8")
     monkeypatch.delenv("LC_ALL", raising=False)
-    told = json.loads(moksori("doctor", "--json").out)
-    assert "processor" in told and "free in" in json.dumps(told)
+    answer = json.loads(moksori("doctor", "--json").out)
+    assert "processor" in answer and "free in" in json.dumps(answer)

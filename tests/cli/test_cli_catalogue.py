@@ -347,9 +347,9 @@ def test_evaluate_by_ray_gives_the_same_report(
     assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
     rows = []
     for name, ray in (("plain", []), ("by-ray", ["--ray", "local"])):
-        told = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / name, "--clips", 1, *ray, "--json")
-        assert told.code == 0, told.err
-        rows.append(json.loads(told.out)["rows"])
+        printed = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / name, "--clips", 1, *ray, "--json")
+        assert printed.code == 0, printed.err
+        rows.append(json.loads(printed.out)["rows"])
     sounds = [content(tmp_path / name / "audio") for name in ("plain", "by-ray")]
     assert sounds[0] == sounds[1] and len(sounds[0]) >= 4
     assert rows[0] == rows[1]

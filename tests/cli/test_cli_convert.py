@@ -291,11 +291,11 @@ class TestMelody:
 
     def test_a_melody_may_be_json_or_notes(self, moksori: Moksori, swift_file: Path, tune: Path) -> None:
         mido = pytest.importorskip("mido")
-        told, notes, out = tune.parent / "tune.json", tune.parent / "tune.mid", tune.parent / "a.wav"
+        answer, notes, out = tune.parent / "tune.json", tune.parent / "tune.mid", tune.parent / "a.wav"
         call = ["convert", tune, "-m", swift_file, "-s", "tenor", "--transpose", "0", "-o", out, "--force"]
-        assert moksori(*call, "--melody-out", told).code == 0
-        assert json.loads(told.read_text(encoding="utf-8"))["f0_hz"][30] == pytest.approx(440.0, rel=0.01)
-        assert moksori(*call, "--melody", told).code == 0
+        assert moksori(*call, "--melody-out", answer).code == 0
+        assert json.loads(answer.read_text(encoding="utf-8"))["f0_hz"][30] == pytest.approx(440.0, rel=0.01)
+        assert moksori(*call, "--melody", answer).code == 0
         on = [mido.Message(kind, note=68, time=time) for kind, time in (("note_on", 0), ("note_off", 900))]
         file = mido.MidiFile(ticks_per_beat=480)
         file.tracks.append(mido.MidiTrack(on))
@@ -577,8 +577,8 @@ class TestMixes:
         assert rate == 44_100 and found.shape == (44_100, 2)
         assert np.abs(found[:, 0] - found[:, 1]).max() == pytest.approx(0.1, abs=0.01)  # the backing, in its stereo
         assert tree(tmp_path / "stems") == [f"song.bass.{name}.wav" for name in ("backing", "sung", "voice")]
-        told = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
-        assert told["f0_hz"][30] == pytest.approx(220, rel=0.02)
+        answer = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
+        assert answer["f0_hz"][30] == pytest.approx(220, rel=0.02)
         again = moksori(*call, "--stems", tmp_path / "stems", "-o", tmp_path / "song.bass.flac", "--force")
         assert again.code == 0
         kept = moksori(*call, "--stems", tmp_path / "stems", "-o", tmp_path / "song.bass.wav")

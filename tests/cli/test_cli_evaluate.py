@@ -27,9 +27,9 @@ def test_from_training_to_report_to_comparison_to_listening_test(
     assert "Read and listen:" in trained.out
     report = run / "report"
     assert {path.name for path in report.iterdir()} >= {"report.html", "report.md", "report.json", "audio"}
-    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    assert told["curves"]
-    assert told["command"].startswith("moksori evaluate")
+    answer = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert answer["curves"]
+    assert answer["command"].startswith("moksori evaluate")
 
     again = moksori(
         "evaluate", run, tiny_corpus.folder, "-o", tmp_path / "again", "--clips", 1, "--backend", "streaming", "--json"
@@ -62,9 +62,9 @@ def test_data_and_report_may_lie_behind_urls(
         if path.is_file():
             data.write(path.relative_to(tiny_corpus.folder).as_posix(), path.read_bytes())
     command = ("evaluate", run, data.root, "-o", out.root, "--clips", 1)
-    told = moksori(*command)
-    assert told.code == 0, told.err
-    assert f"Read and listen: {out.root}/report.html" in told.out
+    printed = moksori(*command)
+    assert printed.code == 0, printed.err
+    assert f"Read and listen: {out.root}/report.html" in printed.out
     report = json.loads(out.read("report.json") or b"{}")
     assert report["command"].startswith(f"moksori evaluate {run} {data.root} -o {out.root} --split test ")
     assert any(name.startswith("audio/") for name in out.listing().n_bytes)
@@ -87,11 +87,11 @@ def test_only_the_pairs_of_a_list_are_judged(
     assert moksori("train", tiny_corpus.folder, "-o", run, "-r", tiny_recipe_file, "--max-steps", 1).code == 0
     source = tiny_corpus.of("test", first)[0].source
     (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{source}\t{second}\n", encoding="utf-8")
-    told = moksori(
+    answer = moksori(
         "evaluate", run, tiny_corpus.folder, "-o", tmp_path / "r", "--pairs", tmp_path / "pairs.tsv", "--json"
     )
-    assert told.code == 0, told.err
-    report = json.loads(told.out)
+    assert answer.code == 0, answer.err
+    report = json.loads(answer.out)
     assert [row["n"] for row in report["rows"] if row["name"] == "conversion"] == [1]
     assert "--pairs" in report["command"] and "--clips" not in report["command"]
     both = moksori("evaluate", run, tiny_corpus.folder, "-o", tmp_path / "r", "--pairs", "x.csv", "--clips", 2)

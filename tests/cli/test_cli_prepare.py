@@ -105,8 +105,8 @@ def test_shares_that_leave_nothing_are_refused(moksori: Moksori, songs: Path, tm
 
 def test_the_table_counts_files_and_the_minutes_held_out(moksori: Moksori, songs: Path, tmp_path: Path) -> None:
     done = moksori("prepare", songs, "-o", tmp_path / "data", "--rate", 8000, "--json")
-    told = json.loads(done.out)["singers"][0]
-    assert told["n_files"] == 4 and told["sung_minutes"] > told["training_minutes"]
+    answer = json.loads(done.out)["singers"][0]
+    assert answer["n_files"] == 4 and answer["sung_minutes"] > answer["training_minutes"]
 
 
 @pytest.mark.parametrize("code", ["en", "ko"])
@@ -122,8 +122,8 @@ def test_the_doctors_table_is_whole_at_any_width(
     prepare._print_table({name: prepare._cells(found, say) for name in ("somebody", "another-singer")}, say)
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
     assert max(map(cell_len, lines)) <= width
-    told = "\n".join(lines)
-    assert "…" not in told and told.count("somebody") == 1 and told.count("-70 dBFS") == 2
+    answer = "\n".join(lines)
+    assert "…" not in answer and answer.count("somebody") == 1 and answer.count("-70 dBFS") == 2
     cells = prepare._cells(found, say)
-    assert [text for text in (*cells, *cells.values()) if text not in told and text != say("verdict")] == []
-    assert len(lines) == 3 if width >= 120 else len(lines) >= 6, told
+    assert [text for text in (*cells, *cells.values()) if text not in answer and text != say("verdict")] == []
+    assert len(lines) == 3 if width >= 120 else len(lines) >= 6, answer

@@ -93,8 +93,8 @@ def test_a_song_is_sung_like_takes_that_were_only_measured(
     assert f"note: {takes}: 7 s of singing: 30 s or more come nearer" in done.err
     assert (tmp_path / "song.mina.wav").is_file() and voice.read_bytes() == before
     assert "mina was measured from 7 s of takes" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    told = moksori("convert", song, "-m", voice, "--like", takes / "song-1.wav", "--like", takes, "-f", "--json")
-    assert json.loads(told.out)["measured"] == {"mina": 7.0}
+    printed = moksori("convert", song, "-m", voice, "--like", takes / "song-1.wav", "--like", takes, "-f", "--json")
+    assert json.loads(printed.out)["measured"] == {"mina": 7.0}
 
 
 @pytest.mark.parametrize(

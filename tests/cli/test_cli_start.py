@@ -158,6 +158,6 @@ def test_of_several_songs_number_and_place_are_said_before_the_work(moksori: Mok
 
 def test_a_notebook_sees_what_there_is() -> None:
     assert {"load", "Voice", "load_wavenet"} <= set(dir(moksori))
-    told = repr(moksori.load())
-    assert "kumi (A3 to D5)" in told
-    assert "recipe taught" in told
+    printed = repr(moksori.load())
+    assert "kumi (A3 to D5)" in printed
+    assert "recipe taught" in printed

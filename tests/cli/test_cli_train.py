@@ -116,10 +116,10 @@ def test_the_end_says_what_was_not_reached_and_when_it_would_be(
         *(*phases, "--set", "loop.usable_steps=50", "--set", "loop.score_every_steps=0"),
     )
     assert done.code == 0, done.err
-    told = " ".join(done.err.split())
-    assert "Stopped before phase 2 began, which comes at step 10: about " in told
-    assert "Not usable yet: this recipe needs about 50 steps, here about " in told
-    assert "The same command with --for " in told
+    printed = " ".join(done.err.split())
+    assert "Stopped before phase 2 began, which comes at step 10: about " in printed
+    assert "Not usable yet: this recipe needs about 50 steps, here about " in printed
+    assert "The same command with --for " in printed
 
 
 def test_phase_2_is_switched_off_on_the_command_line(

@@ -35,13 +35,13 @@ def test_a_conversion_says_what_it_is_and_carries_the_mark_if_asked(
         for suffix in ("flac", "wav"):
             done = moksori("convert", song, "-s", "kumi", "-o", tmp_path / f"{name}.{suffix}", *more)
             assert done.code == 0, done.err
-    told = {}
+    answer = {}
     for name in ("plain", "marked", "own"):
         done = moksori("verify", tmp_path / f"{name}.flac", "--json")
-        told[name] = json.loads(done.out)
-        assert done.code == 0 and "voice kumi; weights " in told[name]["says"]
+        answer[name] = json.loads(done.out)
+        assert done.code == 0 and "voice kumi; weights " in answer[name]["says"]
         assert "voice kumi; weights " in json.loads(moksori("verify", tmp_path / f"{name}.wav", "--json").out)["says"]
-    assert [told[name]["is_marked"] for name in ("plain", "marked", "own")] == [False, True, False]
+    assert [answer[name]["is_marked"] for name in ("plain", "marked", "own")] == [False, True, False]
     assert json.loads(moksori("verify", tmp_path / "own.flac", "--json", "--mark-key", "secret").out)["is_marked"]
     # Written anew without its words, the mark is what is left.
     clip = files.read(tmp_path / "marked.flac")

@@ -83,10 +83,10 @@ def test_a_plain_stream_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> 
     seen.tell(Resumed(0, 0.0))
     seen.tell(Logged(10, "reconstruction", LOSSES, 1e-3, 60.0, 0.5))
     seen.tell(Logged(11, "reconstruction", LOSSES, 1e-3, 61.0, 0.5))
-    told = capsys.readouterr().err.splitlines()
-    assert told == [told[0]], "one line in half a minute"
-    assert told[0].startswith("step 10  adversarial 0.693")
-    assert told[0].endswith("9 min left")
+    printed = capsys.readouterr().err.splitlines()
+    assert printed == [printed[0]], "one line in half a minute"
+    assert printed[0].startswith("step 10  adversarial 0.693")
+    assert printed[0].endswith("9 min left")
 
 
 def test_the_first_scores_of_a_voice_that_is_not_usable_say_what_they_are_for(
@@ -97,7 +97,7 @@ def test_the_first_scores_of_a_voice_that_is_not_usable_say_what_they_are_for(
     for step in (29, 60, 4600):
         seen.tell(Scored(step, {"identified": 1.0}, 0.9, is_best=step == 29))
     seen.tell(Resumed(4600, 9.0))
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("step 29: heard as the target 100%") and told[0].endswith("best so far")
-    assert "no grade; moksori evaluate gives one" in told[1]
-    assert [line.split(":")[0] for line in told[2:4]] == ["step 60", "step 4600"]
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0].startswith("step 29: heard as the target 100%") and printed[0].endswith("best so far")
+    assert "no grade; moksori evaluate gives one" in printed[1]
+    assert [line.split(":")[0] for line in printed[2:4]] == ["step 60", "step 4600"]

@@ -33,11 +33,11 @@ class TestManyClips:
             np.testing.assert_array_equal(found.samples, alone)
 
     def test_progress_rises_to_one(self, voice: Voice) -> None:
-        told: list[Progress] = []
-        voice.convert_clips([Clip(song(300, 1000), 1000)] * 3, ["bass"] * 3, options=ONE_CHAIN, progress=told.append)
-        done = [progress.done for progress in told]
+        calls: list[Progress] = []
+        voice.convert_clips([Clip(song(300, 1000), 1000)] * 3, ["bass"] * 3, options=ONE_CHAIN, progress=calls.append)
+        done = [progress.done for progress in calls]
         assert done == sorted(done) and done[0] < 1.5
-        assert done[-1] == pytest.approx(3.0) and {progress.total for progress in told} == {3}
+        assert done[-1] == pytest.approx(3.0) and {progress.total for progress in calls} == {3}
 
     def test_no_clips_are_no_work(self, voice: Voice) -> None:
         assert voice.convert_clips([], []) == []
@@ -145,12 +145,12 @@ class TestManySongs:
         assert left == {"0.wav", "1.wav", "2.wav", "3.wav", "3.sung.wav", "0.sung.wav", "1.sung.wav"}
 
     def test_progress_of_each_song_rises_to_one(self, voice: Voice, songs: list[SongFile]) -> None:
-        told: dict[int, list[float]] = {number: [] for number in range(len(songs))}
+        calls: dict[int, list[float]] = {number: [] for number in range(len(songs))}
         outcomes = voice.convert_files(
-            songs, options=self.OPTIONS, progress=lambda now: told[now.number].append(now.share)
+            songs, options=self.OPTIONS, progress=lambda now: calls[now.number].append(now.share)
         )
         assert len(list(outcomes)) == len(songs)
-        for shares in told.values():
+        for shares in calls.values():
             assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)
 
     def test_unknown_singers_and_backends_are_told_before_any_work(self, voice: Voice, songs: list[SongFile]) -> None:

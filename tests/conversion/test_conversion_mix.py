@@ -120,12 +120,12 @@ def test_a_mix_is_taken_apart_once_for_all_who_sing_it(
     other = _write(song.with_name("other.flac"), BACKING)
     jobs = [(song, "bass"), (other, "bass"), (song, "tenor")]
     songs = [SongFile(path, path.with_name(f"{number}.flac"), singer) for number, (path, singer) in enumerate(jobs)]
-    told: list[Progress] = []
-    outcomes = dict(mix.convert_files(swift_voice, songs, ConvertOptions(transpose=0), Mixing(), told.append))
+    calls: list[Progress] = []
+    outcomes = dict(mix.convert_files(swift_voice, songs, ConvertOptions(transpose=0), Mixing(), calls.append))
     assert taken == [song, other] and sorted(outcomes) == [0, 1, 2]
     assert all(isinstance(outcome, Report) for outcome in outcomes.values())
     for number in range(3):
-        shares = [progress.share for progress in told if progress.number == number]
+        shares = [progress.share for progress in calls if progress.number == number]
         assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)
 
 

@@ -116,9 +116,9 @@ class TestCuts:
         np.testing.assert_allclose(two, many, atol=1e-5)
 
     def test_progress_rises_to_one(self, voice: Voice) -> None:
-        told: list[Progress] = []
-        voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=told.append)
-        shares = [progress.share for progress in told]
+        calls: list[Progress] = []
+        voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=calls.append)
+        shares = [progress.share for progress in calls]
         assert shares == sorted(shares)
         assert shares[0] == 0  # while the recording is read
         assert any(0 < share < 1 for share in shares)
@@ -130,11 +130,11 @@ class TestCuts:
         def silent(*arguments: object, **more: object) -> None:
             raise InterruptedError
 
-        told: list[Progress] = []
+        calls: list[Progress] = []
         monkeypatch.setattr(generator, "generate", silent)
         with pytest.raises(InterruptedError):
-            voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=told.append)
-        assert told and 0 < told[-1].share < 0.5
+            voice.convert(song(500, MODEL_RATE), MODEL_RATE, singer="bass", options=SHORT_CHUNKS, progress=calls.append)
+        assert calls and 0 < calls[-1].share < 0.5
 
 
 class TestToldTheMelody:

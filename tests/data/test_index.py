@@ -149,8 +149,8 @@ class TestShards:
             n = path.stat().st_size // (16 + 16 * features.N_BANDS)
             counts = np.frombuffer(path.read_bytes()[: 16 * n], np.int64).reshape(n, 2)
             means = np.frombuffer(path.read_bytes()[16 * n :], np.float64).reshape(n, -1)
-            told = zip(counts.tolist(), means.tolist(), strict=True)
-            clips = [{"n_frames": frames, "n_loud": loud, "mean": mean} for (frames, loud), mean in told]
+            calls = zip(counts.tolist(), means.tolist(), strict=True)
+            clips = [{"n_frames": frames, "n_loud": loud, "mean": mean} for (frames, loud), mean in calls]
             before = {k: v for k, v in json.loads(header.read_text(encoding="utf-8")).items() if k != "n_frames"}
             header.write_text(json.dumps(before | {"clips": clips}), encoding="utf-8")
             path.unlink()
@@ -162,23 +162,23 @@ class TestShards:
     ) -> None:
         monkeypatch.setattr(flat_cache, "CLIPS_A_SHARD", 5)
         corpus = Corpus.load(folder)
-        told: list[Progress] = []
+        calls: list[Progress] = []
 
         def until(n: int) -> None:
             def tell(progress: Progress) -> None:
-                told.append(progress)
-                if len(told) == n:
+                calls.append(progress)
+                if len(calls) == n:
                     raise KeyboardInterrupt
 
             open_codes(corpus, 8000, workers=1, progress=tell)
 
         with pytest.raises(KeyboardInterrupt):
             until(7)
-        told.clear()
+        calls.clear()
         until(0)
-        assert [progress.done for progress in told] == list(range(6, 13)) and {progress.total for progress in told} == {
-            12
-        }
-        told.clear()
+        assert [progress.done for progress in calls] == list(range(6, 13)) and {
+            progress.total for progress in calls
+        } == {12}
+        calls.clear()
         until(0)
-        assert told == []
+        assert calls == []

@@ -70,7 +70,7 @@ def test_a_model_tells_the_rights_of_its_singers_in_info_and_on_its_card(
     trainer.run(Budget(1))
     _, provenance = checkpoint.read_model(trainer.folder.model)
     assert provenance.rights == {"ana": "Ana, 2026: songs of my own."}
-    told = CliRunner().invoke(app, ["info", str(tmp_path / "run")]).output
-    assert re.search(r"rights of ana +Ana, 2026", told) and re.search(r"rights of ben +none stated", told)
+    printed = CliRunner().invoke(app, ["info", str(tmp_path / "run")]).output
+    assert re.search(r"rights of ana +Ana, 2026", printed) and re.search(r"rights of ben +none stated", printed)
     card = sharing.card(corpus.singers, provenance)
     assert "- ana: Ana, 2026: songs of my own." in card and "- ben: no rights stated" in card

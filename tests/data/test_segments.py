@@ -204,9 +204,9 @@ def test_a_clip_of_another_length_than_stated_is_refused(corpus: Corpus, tmp_pat
 
 
 def test_progress_is_told_about_every_recording(corpus: Corpus, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    open_codes(copied(corpus, tmp_path), RATE, workers=2, progress=told.append)
-    assert told == [Progress(i + 1, len(corpus.recordings), r.source) for i, r in enumerate(corpus.recordings)]
+    calls: list[Progress] = []
+    open_codes(copied(corpus, tmp_path), RATE, workers=2, progress=calls.append)
+    assert calls == [Progress(i + 1, len(corpus.recordings), r.source) for i, r in enumerate(corpus.recordings)]
 
 
 @pytest.mark.parametrize("window", [0, 512, 1024])
@@ -215,20 +215,20 @@ def test_what_is_told_of_a_segment_is_that_of_its_place(window: int, corpus: Cor
     hop = 160
     table = SegmentTable(corpus, "train", RATE, 4 * hop, melody_hop_samples=hop, mel_window_samples=window)
     codes = SegmentTable(corpus, "train", RATE, 4 * hop)
-    (told, *_), (plain, *_) = table.fixed_items(3), codes.fixed_items(3)
-    assert told.clip.shape == (3 + features.WINDOWS.get(window, 0), 4 * hop)
-    assert told.start % hop == 0 and 0 <= plain.start - told.start < hop
-    samples = files.read(next(corpus.clip_path(r) for r in corpus.recordings if r.source == told.source)).samples
+    (conditioned, *_), (plain, *_) = table.fixed_items(3), codes.fixed_items(3)
+    assert conditioned.clip.shape == (3 + features.WINDOWS.get(window, 0), 4 * hop)
+    assert conditioned.start % hop == 0 and 0 <= plain.start - conditioned.start < hop
+    samples = files.read(next(corpus.clip_path(r) for r in corpus.recordings if r.source == conditioned.source)).samples
     whole = mulaw.encode(torch.from_numpy(samples)).float()
-    assert torch.equal(told.clip[0], whole[told.start : told.start + 4 * hop])
-    frames = slice(told.start // hop, told.start // hop + 4)
+    assert torch.equal(conditioned.clip[0], whole[conditioned.start : conditioned.start + 4 * hop])
+    frames = slice(conditioned.start // hop, conditioned.start // hop + 4)
     config = FeatureConfig(RATE, hop)
     level_dbfs = torch.from_numpy(features.level_dbfs(samples, config)).float()
-    torch.testing.assert_close(told.clip[2, ::hop], level_dbfs[frames], atol=0.05, rtol=0)
-    assert torch.equal(told.clip[:, ::hop][1:], told.clip[:, hop - 1 :: hop][1:])
+    torch.testing.assert_close(conditioned.clip[2, ::hop], level_dbfs[frames], atol=0.05, rtol=0)
+    assert torch.equal(conditioned.clip[:, ::hop][1:], conditioned.clip[:, hop - 1 :: hop][1:])
     if window:
         mel = features.log_mel(features.magnitude(samples, window, config), config.filterbank(window))
-        torch.testing.assert_close(told.clip[3:, ::hop], mel[:, frames], atol=0.01, rtol=0)  # half precision
+        torch.testing.assert_close(conditioned.clip[3:, ::hop], mel[:, frames], atol=0.01, rtol=0)  # half precision
 
 
 def test_impossible_requests_are_refused(corpus: Corpus) -> None:
@@ -247,9 +247,9 @@ def test_segments_with_melody_start_on_its_frames(corpus: Corpus) -> None:
     hop, chance = 160, np.random.default_rng(0)
     table = SegmentTable(corpus, "train", RATE, 4 * hop, melody_hop_samples=hop)
     for _ in range(20):
-        told = table.item(0, chance)
-        assert told.shape == (3, 4 * hop)
-        changes = torch.nonzero(told[2].diff()).flatten() + 1
+        segment = table.item(0, chance)
+        assert segment.shape == (3, 4 * hop)
+        changes = torch.nonzero(segment[2].diff()).flatten() + 1
         assert (changes % hop == 0).all()
     cut, seen = table._cut, []
     table._cut = lambda region, start: seen.append(start) or cut(region, start)  # type: ignore[method-assign,func-returns-value]

@@ -45,8 +45,8 @@ def recipes_of_runs() -> dict[str, Recipe]:
         codes, back_translation=replace(codes.back_translation, start_step=6, refresh_every_steps=4, pool_batches=2)
     )
     encoder, notes = replace(codes.model.encoder, hop_samples=160), NoteConfig(channels=4)
-    told = replace(codes.model, sample_rate=8000, encoder=encoder, melody_hop_samples=40, notes=notes)
-    melody = replace(codes, model=told)
+    with_melody = replace(codes.model, sample_rate=8000, encoder=encoder, melody_hop_samples=40, notes=notes)
+    melody = replace(codes, model=with_melody)
     swift = recipes.parse("average_decay = 0.9\n" + TINY_SWIFT, "features")
     alone = recipes.parse(TINY_ALONE, "alone")
     alone = replace(alone, model=replace(alone.model, singer_channels=2, is_told_melody=True))
@@ -78,10 +78,10 @@ def outputs(model) -> dict[str, list[float]]:
         made = {"logits": model.logits(codes, torch.stack([f0, level], dim=1), singer)}
     else:
         z = model.encode(codes)
-        told = None
+        local = None
         if config.melody_hop_samples:
-            told = torch.stack([f0[:, :1], level[:, :1]], dim=1).expand(-1, -1, 640 // config.melody_hop_samples)
-        made = {"latent": z, "logits": model.logits(codes, z, singer, told)}
+            local = torch.stack([f0[:, :1], level[:, :1]], dim=1).expand(-1, -1, 640 // config.melody_hop_samples)
+        made = {"latent": z, "logits": model.logits(codes, z, singer, local)}
     return {name: value.flatten()[:: max(1, value.numel() // 20)][:20].tolist() for name, value in made.items()}
 
 

@@ -24,9 +24,9 @@ def _invented(n: int, seed: int) -> Stretches:
     generator = torch.Generator().manual_seed(seed)
     singer, note = torch.arange(n) % 2, torch.randint(3, (n,), generator=generator)
 
-    def view(*told: Tensor) -> Tensor:
+    def view(*labels_seen: Tensor) -> Tensor:
         noise = torch.randn(n, 4, 5, generator=generator)
-        for channel, label in enumerate(told):
+        for channel, label in enumerate(labels_seen):
             noise[:, channel] += 4.0 * label[:, None]
         return noise
 
@@ -54,11 +54,11 @@ def test_each_view_is_read_for_what_it_tells_and_no_more() -> None:
 def test_progress_ends_with_all_probes(has_notes: bool) -> None:
     views = _invented(20, 0)
     taught = views if has_notes else replace(views, note=torch.full((20,), notes.NO_NOTE))
-    told: list[Progress] = []
-    found = leaks.compare(taught, views, on_progress=told.append, n_steps=1)
+    labels_seen: list[Progress] = []
+    found = leaks.compare(taught, views, on_progress=labels_seen.append, n_steps=1)
     assert (found.note_chance is not None) == has_notes
-    assert [progress.done for progress in told] == list(range(1, len(told) + 1))
-    assert told[-1].share == 1.0
+    assert [progress.done for progress in labels_seen] == list(range(1, len(labels_seen) + 1))
+    assert labels_seen[-1].share == 1.0
 
 
 def test_a_note_is_one_that_stands() -> None:

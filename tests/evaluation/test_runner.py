@@ -77,15 +77,15 @@ def voice(corpus: Corpus, tiny_recipe: Recipe) -> Voice:
     return _voice(corpus, tiny_recipe)
 
 
-def _mean(told: Report, row: str, metric: str) -> float:
-    found = told.row(row)
+def _mean(judged: Report, row: str, metric: str) -> float:
+    found = judged.row(row)
     assert found is not None
     return found.figures[metric].mean
 
 
 class TestAVoiceThatIsToldThePitch:
     @pytest.fixture(scope="class")
-    def told(self, corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    def judged(self, corpus: Corpus, tiny_swift_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Report:
         torch.set_num_threads(1)
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -96,27 +96,29 @@ class TestAVoiceThatIsToldThePitch:
         folder = tmp_path_factory.mktemp("of-features")
         return runner.evaluate_voice(voice, corpus, folder, ORIGIN, ignored, options=Options(per_singer=1))
 
-    def test_it_is_asked_for_the_melody_where_its_target_sings(self, told: Report, corpus: Corpus) -> None:
-        moved = {(i.source_singer, i.target_singer): i.transpose_semitones for i in told.items if i.row == "conversion"}
+    def test_it_is_asked_for_the_melody_where_its_target_sings(self, judged: Report, corpus: Corpus) -> None:
+        moved = {
+            (i.source_singer, i.target_singer): i.transpose_semitones for i in judged.items if i.row == "conversion"
+        }
         first = corpus.singers[0]
         assert all(semitones < 0 and semitones % 12 == 0 for (_, to), semitones in moved.items() if to == first)
         assert all(semitones == 0 for (_, to), semitones in moved.items() if to != first)
-        assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") > 0.5  # an untrained net: but the pitch is told
+        assert _mean(judged, report.CONVERSION, "raw_pitch_accuracy") > 0.5  # an untrained net: but the pitch is told
 
-    def test_what_is_not_converted_is_not_moved(self, told: Report) -> None:
-        assert _mean(told, report.COPY_SYNTHESIS, "raw_pitch_accuracy") == pytest.approx(1.0, abs=0.02)
+    def test_what_is_not_converted_is_not_moved(self, judged: Report) -> None:
+        assert _mean(judged, report.COPY_SYNTHESIS, "raw_pitch_accuracy") == pytest.approx(1.0, abs=0.02)
 
-    def test_reconstructions_stay_and_the_notes_say_how(self, told: Report) -> None:
-        assert all(i.transpose_semitones == 0 for i in told.items if i.row == "reconstruction")
-        assert any("by whole octaves" in note for note in told.notes)
-        by_its_own_tracker = any("agrees with its own mistakes" in note for note in told.notes)
+    def test_reconstructions_stay_and_the_notes_say_how(self, judged: Report) -> None:
+        assert all(i.transpose_semitones == 0 for i in judged.items if i.row == "reconstruction")
+        assert any("by whole octaves" in note for note in judged.notes)
+        by_its_own_tracker = any("agrees with its own mistakes" in note for note in judged.notes)
         assert by_its_own_tracker == (importlib.util.find_spec("librosa") is None)
 
     def test_it_has_no_backend_and_is_asked_for_none(
-        self, told: Report, corpus: Corpus, tiny_swift: SourceFilterModel, tmp_path: Path
+        self, judged: Report, corpus: Corpus, tiny_swift: SourceFilterModel, tmp_path: Path
     ) -> None:
-        assert told.model["backend"] == ""
-        assert not any("backend" in note for note in told.notes)
+        assert judged.model["backend"] == ""
+        assert not any("backend" in note for note in judged.notes)
         voice = Voice(SourceFilterModel(tiny_swift.config, corpus.singers), Provenance())
         with pytest.raises(UserError, match="samples no codes"):
             runner.evaluate_voice(
@@ -130,7 +132,7 @@ class _Reader:
     name, description, is_multilingual = "reader", "a reader for tests", True
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.judged: list[str] = []
 
     def encode(self, clip: Clip, late_seconds: float = 0.0) -> Encoding:
         frames = spectral.log_mel(torch.from_numpy(resample.resample_clip(clip, 16000).samples), _FIFTY_A_SECOND)
@@ -141,7 +143,7 @@ class _Reader:
         return "ko"
 
     def text(self, encoding: Encoding, language: str) -> str:
-        self.told.append(language)
+        self.judged.append(language)
         return f"sung {'a' * min(40, encoding.pieces[0])}"
 
 
@@ -170,31 +172,31 @@ class TestWords:
         self, voice: Voice, corpus: Corpus, reader: _Reader, songs: Path, tmp_path: Path
     ) -> None:
         options = Options(per_singer=1, whisper="auto")
-        told = runner.evaluate_voice(voice, corpus, tmp_path / "out", ORIGIN, ignored, options=options, songs=songs)
-        assert _mean(told, report.COPY, "character_error_rate") == 0.0
-        assert _mean(told, report.COPY, "content_kept") > 0.9
-        assert _mean(told, report.MOVED, "character_error_rate") == pytest.approx(0.0, abs=0.05)  # moved by nothing
-        assert _mean(told, report.MOVED, "leak") >= 0.9
-        assert _mean(told, report.CONVERSION, "content_kept") < 0.5  # an untrained net
-        assert _mean(told, report.TRUTH, "distill_mos") == _mean(told, report.CONVERSION, "distill_mos") == 3.5
-        assert set(reader.told) == {"ko"}  # found in the source, told for its conversions
-        frames = [item for item in told.items if item.row == report.FRAMES_STRANGERS]
+        judged = runner.evaluate_voice(voice, corpus, tmp_path / "out", ORIGIN, ignored, options=options, songs=songs)
+        assert _mean(judged, report.COPY, "character_error_rate") == 0.0
+        assert _mean(judged, report.COPY, "content_kept") > 0.9
+        assert _mean(judged, report.MOVED, "character_error_rate") == pytest.approx(0.0, abs=0.05)  # moved by nothing
+        assert _mean(judged, report.MOVED, "leak") >= 0.9
+        assert _mean(judged, report.CONVERSION, "content_kept") < 0.5  # an untrained net
+        assert _mean(judged, report.TRUTH, "distill_mos") == _mean(judged, report.CONVERSION, "distill_mos") == 3.5
+        assert set(reader.judged) == {"ko"}  # found in the source, told for its conversions
+        frames = [item for item in judged.items if item.row == report.FRAMES_STRANGERS]
         assert {item.target_singer for item in frames} == set(corpus.singers)
         assert all("content_kept" in item.scores for item in frames)
         by_song = {
             (item.row, item.recording): item.scores["character_error_rate"]
-            for item in told.items
+            for item in judged.items
             if item.row == report.MOVED_STRANGERS
         }
         assert by_song[report.MOVED_STRANGERS, "one.flac"] == pytest.approx(0.0, abs=0.05)
         assert by_song[report.MOVED_STRANGERS, "two.flac"] == 1.0  # against the lyrics beside it
-        strangers = [item for item in told.items if item.row == report.STRANGERS]
+        strangers = [item for item in judged.items if item.row == report.STRANGERS]
         assert {(item.recording, item.target_singer) for item in strangers} == {
             (song, singer) for song in ("one.flac", "two.flac") for singer in corpus.singers
         }
         assert all("leak" not in item.scores and item.texts["source"].startswith("sung") for item in strangers)
-        assert any("a reader for tests, which found out the language itself" in note for note in told.notes)
-        assert report.load(report.save(told, tmp_path)) == told
+        assert any("a reader for tests, which found out the language itself" in note for note in judged.notes)
+        assert report.load(report.save(judged, tmp_path)) == judged
 
     def test_who_is_missing_is_said_with_the_reason(
         self, voice: Voice, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -218,53 +220,53 @@ class TestAModel:
         return tmp_path_factory.mktemp("of-codes")
 
     @pytest.fixture(scope="class")
-    def told(self, corpus: Corpus, texts: Texts, tiny_recipe: Recipe, folder: Path) -> Report:
+    def judged(self, corpus: Corpus, texts: Texts, tiny_recipe: Recipe, folder: Path) -> Report:
         torch.set_num_threads(1)
         voice, options = _voice(corpus, tiny_recipe), Options(per_singer=1)
         return runner.evaluate_voice(voice, corpus, folder, ORIGIN, ignored, options=options, texts=texts)
 
     @pytest.fixture
-    def copied(self, told: Report, folder: Path, tmp_path: Path) -> Path:
+    def copied(self, judged: Report, folder: Path, tmp_path: Path) -> Path:
         """A copy of the report's folder, with the times of its files."""
         return shutil.copytree(folder, tmp_path / "copy")
 
-    def test_controls_have_the_figures_they_must_have(self, told: Report) -> None:
-        assert _mean(told, report.COPY, "identified") <= 0.1
-        assert _mean(told, report.COPY, "leak") >= 0.9
-        assert _mean(told, report.COPY, "raw_pitch_accuracy") == 1.0
-        assert _mean(told, report.COPY, "source_frame_distance_db") == pytest.approx(0.0, abs=1e-6)
-        assert _mean(told, report.COPY, "movement_mid") == 1.0
-        assert _mean(told, report.COPY, "hoarse_per_minute") == 0.0
-        assert not [name for name in told.rows[0].figures if name.startswith("harmonic_error")]  # into another singer
-        assert _mean(told, report.SWAPPED, "identified") >= 0.9
-        assert _mean(told, report.SWAPPED, "leak") <= 0.1
-        assert _mean(told, report.TRUTH, "identified") >= 0.9
-        assert _mean(told, report.CHANCE, "identified") == 0.5
-        assert told.judges[0].real_accuracy is not None
-        assert told.judges[0].real_accuracy.mean == _mean(told, report.TRUTH, "identified")
+    def test_controls_have_the_figures_they_must_have(self, judged: Report) -> None:
+        assert _mean(judged, report.COPY, "identified") <= 0.1
+        assert _mean(judged, report.COPY, "leak") >= 0.9
+        assert _mean(judged, report.COPY, "raw_pitch_accuracy") == 1.0
+        assert _mean(judged, report.COPY, "source_frame_distance_db") == pytest.approx(0.0, abs=1e-6)
+        assert _mean(judged, report.COPY, "movement_mid") == 1.0
+        assert _mean(judged, report.COPY, "hoarse_per_minute") == 0.0
+        assert not [name for name in judged.rows[0].figures if name.startswith("harmonic_error")]  # into another singer
+        assert _mean(judged, report.SWAPPED, "identified") >= 0.9
+        assert _mean(judged, report.SWAPPED, "leak") <= 0.1
+        assert _mean(judged, report.TRUTH, "identified") >= 0.9
+        assert _mean(judged, report.CHANCE, "identified") == 0.5
+        assert judged.judges[0].real_accuracy is not None
+        assert judged.judges[0].real_accuracy.mean == _mean(judged, report.TRUTH, "identified")
 
-    def test_an_untrained_model_keeps_no_melody(self, told: Report) -> None:
-        assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") < 0.3
+    def test_an_untrained_model_keeps_no_melody(self, judged: Report) -> None:
+        assert _mean(judged, report.CONVERSION, "raw_pitch_accuracy") < 0.3
 
-    def test_every_pair_is_there_with_its_sounds(self, told: Report, folder: Path) -> None:
-        made = [item for item in told.items if item.row in (report.CONVERSION, report.RECONSTRUCTION)]
+    def test_every_pair_is_there_with_its_sounds(self, judged: Report, folder: Path) -> None:
+        made = [item for item in judged.items if item.row in (report.CONVERSION, report.RECONSTRUCTION)]
         assert {(item.source_singer, item.target_singer) for item in made} == {(a, b) for a in "ab" for b in "ab"}
         for item in made:
             assert set(item.files) == {"source", "conversion", "target"}
             source, conversion = (files.read(folder / item.files[kind]) for kind in ("source", "conversion"))
             assert source.n_samples == conversion.n_samples
-        assert sum(map(sum, told.confusion["own"])) == 2
+        assert sum(map(sum, judged.confusion["own"])) == 2
 
-    def test_the_model_is_described(self, told: Report) -> None:
-        assert told.model["sample_rate"] == 1000
-        assert any("The model saw none of them" in note for note in told.notes)
-        assert "Inside the model, on held-out recordings" in told.tables
-        assert told.verdict
+    def test_the_model_is_described(self, judged: Report) -> None:
+        assert judged.model["sample_rate"] == 1000
+        assert any("The model saw none of them" in note for note in judged.notes)
+        assert "Inside the model, on held-out recordings" in judged.tables
+        assert judged.verdict
 
-    def test_the_backend_is_a_choice_and_told(self, told: Report, voice: Voice, corpus: Corpus, copied: Path) -> None:
+    def test_the_backend_is_a_choice_and_told(self, judged: Report, voice: Voice, corpus: Corpus, copied: Path) -> None:
         usual = voice.backend_name()
         assert usual in generator.BACKENDS
-        assert told.model["backend"] == usual and any(f"backend {usual}." in note for note in told.notes)
+        assert judged.model["backend"] == usual and any(f"backend {usual}." in note for note in judged.notes)
         made = {path: path.stat().st_mtime_ns for path in (copied / "audio").glob("*-to-*.flac")}
         options = Options(per_singer=1, backend="reference")
         other = runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options)
@@ -280,7 +282,7 @@ class TestAModel:
         assert not list(tmp_path.iterdir())
 
     def test_conversions_are_kept_for_the_same_voice_only(
-        self, told: Report, voice: Voice, corpus: Corpus, texts: Texts, copied: Path
+        self, judged: Report, voice: Voice, corpus: Corpus, texts: Texts, copied: Path
     ) -> None:
         made = {
             path: path.stat().st_mtime_ns
@@ -290,7 +292,7 @@ class TestAModel:
         options = Options(per_singer=1)
         again = runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options, texts=texts)
         assert {path: path.stat().st_mtime_ns for path in made} == made
-        assert again == told
+        assert again == judged
         with torch.no_grad():
             voice.model.singers.table.weight += 1.0
         runner.evaluate_voice(voice, corpus, copied, ORIGIN, ignored, options=options, texts=texts)
@@ -305,16 +307,16 @@ def test_one_singer_is_judged_by_songs_without_a_judge_of_singers(
     song = corpus.clip_path(corpus.of("test", "b")[0])
     monkeypatch.setattr(singer_judge, "load_or_fit", None)  # nobody is to be taught
     options = Options(per_singer=1, whisper=conversions.NOBODY)
-    told = runner.evaluate_voice(
+    judged = runner.evaluate_voice(
         _voice(alone, tiny_recipe), alone, tmp_path / "report", ORIGIN, ignored, options=options, songs=song
     )
-    assert told.judges == [] and told.singers[0].name == "a" and len(told.singers) == 1
-    strangers, chance = told.row(report.STRANGERS), told.row(report.CHANCE)
+    assert judged.judges == [] and judged.singers[0].name == "a" and len(judged.singers) == 1
+    strangers, chance = judged.row(report.STRANGERS), judged.row(report.CHANCE)
     assert strangers is not None and strangers.n == 1 and "raw_pitch_accuracy" in strangers.figures
     assert chance is not None and chance.figures == {}
-    page, markdown = pages.write(told, tmp_path / "report", n_players=2, say=Words("ko"))
+    page, markdown = pages.write(judged, tmp_path / "report", n_players=2, say=Words("ko"))
     assert "가수가 한 명뿐이라" in page.read_text(encoding="utf-8")
-    assert "there is one singer" in pages.verdict_in(told, Words("en"))[0] and markdown.exists()
+    assert "there is one singer" in pages.verdict_in(judged, Words("en"))[0] and markdown.exists()
 
 
 def test_another_model_or_other_data_are_noticed(
@@ -324,9 +326,11 @@ def test_another_model_or_other_data_are_noticed(
     with pytest.raises(DataError, match="the model knows x, y"):
         runner.evaluate_voice(stranger, corpus, tmp_path, ORIGIN, ignored)
     elsewhere = Voice(voice.model, Provenance(data_fingerprint="another"))
-    told = runner.evaluate_voice(elsewhere, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0))
-    assert any("CAUTION" in note for note in told.notes)
-    assert any("Vowels were not judged" in note for note in told.notes)
+    judged = runner.evaluate_voice(
+        elsewhere, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0)
+    )
+    assert any("CAUTION" in note for note in judged.notes)
+    assert any("Vowels were not judged" in note for note in judged.notes)
 
 
 class TestOthers:
@@ -349,25 +353,25 @@ class TestOthers:
         given = tmp_path / "given"
         given.mkdir()
         self._table(given, corpus, kind)
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
-        assert _mean(told, report.CONVERSION, "identified") == pytest.approx(identified, abs=0.1)
-        assert _mean(told, report.CONVERSION, "leak") == pytest.approx(1.0 - identified, abs=0.1)
+        judged = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
+        assert _mean(judged, report.CONVERSION, "identified") == pytest.approx(identified, abs=0.1)
+        assert _mean(judged, report.CONVERSION, "leak") == pytest.approx(1.0 - identified, abs=0.1)
         if melody is not None:
-            assert _mean(told, report.CONVERSION, "raw_pitch_accuracy") == pytest.approx(melody, abs=0.02)
-        assert any("gone.wav is not there" in note for note in told.notes)
-        assert told.model == {}
+            assert _mean(judged, report.CONVERSION, "raw_pitch_accuracy") == pytest.approx(melody, abs=0.02)
+        assert any("gone.wav is not there" in note for note in judged.notes)
+        assert judged.model == {}
 
     def test_a_conversion_that_is_no_sound_is_left_out_and_named(self, corpus: Corpus, tmp_path: Path) -> None:
         given = tmp_path / "given"
         given.mkdir()
         self._table(given, corpus, "source")
         (given / "1.wav").write_text("no sound", encoding="utf-8")
-        told = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
+        judged = runner.evaluate_conversions(given, corpus, tmp_path / "report", ORIGIN, ignored)
         n_pairs = len(corpus.of("test"))
-        found = told.row(report.CONVERSION)
+        found = judged.row(report.CONVERSION)
         assert found is not None
         assert found.n == n_pairs - 1
-        assert any("1.wav" in note and note.startswith("Left out") for note in told.notes)
+        assert any("1.wav" in note and note.startswith("Left out") for note in judged.notes)
 
     def test_a_source_or_a_real_recording_that_is_no_sound_costs_its_pairs_and_nothing_else(
         self, corpus: Corpus, tmp_path: Path
@@ -384,12 +388,12 @@ class TestOthers:
         first = corpus.singers[0]
         with open(given / "table.csv", "a", encoding="utf-8") as table:
             table.write(f"2.wav,mute.wav,{first}\n")
-        told = runner.evaluate_conversions(given, Corpus.load(copy), tmp_path / "report", ORIGIN, ignored)
-        found, copies = told.row(report.CONVERSION), told.row(report.COPY)
+        judged = runner.evaluate_conversions(given, Corpus.load(copy), tmp_path / "report", ORIGIN, ignored)
+        found, copies = judged.row(report.CONVERSION), judged.row(report.COPY)
         assert found is not None and copies is not None
         assert found.n == copies.n == len(corpus.of("test")) - 1
-        assert sum("mute.wav" in note and note.startswith("Left out") for note in told.notes) == 1
-        assert all(item.recording != damaged.source for item in told.items)
+        assert sum("mute.wav" in note and note.startswith("Left out") for note in judged.notes) == 1
+        assert all(item.recording != damaged.source for item in judged.items)
 
     def test_where_nothing_can_be_read_it_is_said(self, corpus: Corpus, tmp_path: Path) -> None:
         given = tmp_path / "given"
@@ -408,11 +412,11 @@ def test_what_has_the_timing_of_its_source_is_never_aligned(
     analyse = mel_cepstrum.analyse
     monkeypatch.setattr(mel_cepstrum, "analyse", lambda clip: analysed.append(clip.n_samples) or analyse(clip))
     monkeypatch.setattr(mel_cepstrum, "align", None)
-    told = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0))
+    judged = runner.evaluate_voice(voice, corpus, tmp_path, ORIGIN, ignored, options=Options(per_singer=1, cycles=0))
     n_conversions, n_sources = len(corpus.singers) ** 2, len(corpus.singers)
     # Real recordings, conversions, and each source's copy-synthesis and its sound moved in pitch only.
     assert len(analysed) == len(corpus.of("test")) + n_conversions + 2 * n_sources
-    assert _mean(told, report.SWAPPED, "source_frame_distance_db") > 1.0
+    assert _mean(judged, report.SWAPPED, "source_frame_distance_db") > 1.0
 
 
 def test_files_of_others_are_never_thrown_away(voice: Voice, corpus: Corpus, tmp_path: Path) -> None:
@@ -475,10 +479,10 @@ def test_an_interrupted_conversion_leaves_what_is_done(
         conversions.convert(voice, chosen, tmp_path, Options(), stop)
     left = [pair for pair in chosen if not pair.conversion.exists()]
     assert 0 < len(left) < len(chosen)
-    told: list[Progress] = []
-    conversions.convert(voice, chosen, tmp_path, Options(), told.append)
-    assert told[0].done >= len(chosen) - len(left)  # those that were there count
-    assert told[-1].done == pytest.approx(len(chosen)) and {progress.total for progress in told} == {len(chosen)}
+    judged: list[Progress] = []
+    conversions.convert(voice, chosen, tmp_path, Options(), judged.append)
+    assert judged[0].done >= len(chosen) - len(left)  # those that were there count
+    assert judged[-1].done == pytest.approx(len(chosen)) and {progress.total for progress in judged} == {len(chosen)}
     whole = tmp_path / "whole"
     again = [dataclasses.replace(trial, conversion=whole / trial.conversion.name) for trial in chosen]
     conversions.convert(voice, again, whole, Options(), ignored)
@@ -490,6 +494,6 @@ def test_an_interrupted_conversion_leaves_what_is_done(
 def test_more_is_judged_where_singers_are_few_and_the_voice_is_fast(n_singers: int, fast: int, slow: int) -> None:
     """Once two singers were judged by five conversions, though twenty recordings were held out."""
     corpus = SimpleNamespace(singers=("x",) * n_singers)
-    told, codes = (SimpleNamespace(is_pitch_conditioned=is_told) for is_told in (True, False))
-    assert runner._usual_clips(told, corpus) == fast  # type: ignore[arg-type]
+    judged, codes = (SimpleNamespace(is_pitch_conditioned=is_told) for is_told in (True, False))
+    assert runner._usual_clips(judged, corpus) == fast  # type: ignore[arg-type]
     assert runner._usual_clips(codes, corpus) == slow  # type: ignore[arg-type]

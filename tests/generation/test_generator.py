@@ -259,11 +259,11 @@ def test_what_was_generated_can_be_trained_on(backend: str) -> None:
 
     The codes were inference tensors, and as targets of a loss they were an error.
     """
-    decoder, told = TINY.decoder(), TINY.conditioning(30)
-    frames = told.frames.clone().requires_grad_()
+    decoder, given = TINY.decoder(), TINY.conditioning(30)
+    frames = given.frames.clone().requires_grad_()
     codes = generator.generate(generator.backend_for(decoder, backend), Conditioning(frames, 5), TINY.uniforms(30))
     assert not codes.requires_grad
-    functional.cross_entropy(decoder(codes, told), codes).backward()
+    functional.cross_entropy(decoder(codes, given), codes).backward()
     assert frames.grad is None
     assert all(parameter.grad is not None for name, parameter in decoder.named_parameters() if "layers.5.r" not in name)
 
@@ -287,13 +287,13 @@ def test_clips_of_several_lengths_are_sung_as_if_they_were_of_one(backend: str, 
         case.conditioning(90),
         case.uniforms(90),
     )
-    told: list[Progress] = []
+    calls: list[Progress] = []
     whole = generator.generate(made, conditioning, uniforms, workers=workers)
     lengths = [20, 90, 1, 64, 90]
-    found = generator.generate(made, conditioning, uniforms, 1.0, told.append, workers, lengths)
+    found = generator.generate(made, conditioning, uniforms, 1.0, calls.append, workers, lengths)
     for codes, expected, length in zip(found, whole, lengths, strict=True):
         assert torch.equal(codes[:length], expected[:length])
-    assert (told[-1].done, told[-1].total) == (90, 90)
+    assert (calls[-1].done, calls[-1].total) == (90, 90)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -338,12 +338,12 @@ def test_each_code_is_told_to_the_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "told"), [(250, [100, 200, 250]), (200, [100, 200]), (99, [99]), (1, [1]), (0, [])]
+    ("n_samples", "counts"), [(250, [100, 200, 250]), (200, [100, 200]), (99, [99]), (1, [1]), (0, [])]
 )
-def test_progress_rises_to_the_length(n_samples: int, told: list[int]) -> None:
+def test_progress_rises_to_the_length(n_samples: int, counts: list[int]) -> None:
     found: list[Progress] = []
     generator.generate(Flat(), silent(n_samples), torch.zeros(1, n_samples), progress=found.append)
-    assert found == [Progress(done, n_samples) for done in told]
+    assert found == [Progress(done, n_samples) for done in counts]
 
 
 def test_an_exception_in_progress_stops_the_generation() -> None:
@@ -399,12 +399,12 @@ class Working(Flat):
 
 
 def test_shares_of_the_streams_are_told_as_one() -> None:
-    told: list[Progress] = []
+    calls: list[Progress] = []
     conditioning = Conditioning(torch.zeros(3, 0, 250), 1)
     uniforms = torch.linspace(0, 0.99, 750).reshape(3, 250)
-    codes = generator.generate(Working(), conditioning, uniforms, progress=told.append)
+    codes = generator.generate(Working(), conditioning, uniforms, progress=calls.append)
     assert torch.equal(codes, (uniforms.double() * 256).floor().long())
-    assert told[-1] == Progress(250, 250) and len(told) > 1
+    assert calls[-1] == Progress(250, 250) and len(calls) > 1
 
 
 def test_an_exception_in_progress_stops_every_share() -> None:
@@ -414,9 +414,9 @@ def test_an_exception_in_progress_stops_every_share() -> None:
     def cancel(progress: Progress) -> None:
         raise Cancelled
 
-    backend, told, before = Working(), Conditioning(torch.zeros(2, 0, 100_000), 1), threading.active_count()
+    backend, silence, before = Working(), Conditioning(torch.zeros(2, 0, 100_000), 1), threading.active_count()
     with pytest.raises(Cancelled):
-        generator.generate(backend, told, torch.zeros(2, 100_000), progress=cancel)
+        generator.generate(backend, silence, torch.zeros(2, 100_000), progress=cancel)
     assert threading.active_count() == before  # nobody works on behind the caller's back
 
 
@@ -444,8 +444,8 @@ def test_a_gpu_generates_what_the_cpu_does(backend: str) -> None:
     case = Case(TINY.config, streams=5, dtype=torch.float64)
     decoder, conditioning, uniforms = case.decoder(), case.conditioning(200), case.uniforms(200)
     slow = generator.generate(generator.backend_for(decoder, "streaming"), conditioning, uniforms)
-    told = Conditioning(conditioning.frames.cuda(), conditioning.hop_samples)
-    fast = generator.generate(generator.backend_for(decoder.cuda(), backend), told, uniforms)
+    on_gpu = Conditioning(conditioning.frames.cuda(), conditioning.hop_samples)
+    fast = generator.generate(generator.backend_for(decoder.cuda(), backend), on_gpu, uniforms)
     assert torch.equal(slow, fast.cpu())
 
 
@@ -467,11 +467,11 @@ def test_a_step_does_not_care_what_other_clips_are_under_way(backend: str) -> No
     made, case = generator.backend_for(TINY.decoder(), backend), TINY
     tellings = [case.conditioning(40), Conditioning(-case.conditioning(40).frames, 5)]
     codes = torch.randint(0, 256, (2, 40), generator=torch.Generator().manual_seed(0))
-    states, interleaved = [made.start(told) for told in tellings], [[], []]  # type: ignore[var-annotated]
+    states, interleaved = [made.start(local) for local in tellings], [[], []]  # type: ignore[var-annotated]
     for position, clip in itertools.product(range(40), range(2)):
         previous = codes[:, position - 1] if position else None
         logits, states[clip] = made.step(states[clip], previous)
         interleaved[clip].append(logits.clone())
-    for told, columns in zip(tellings, interleaved, strict=True):
-        alone = forced(backend, TINY.decoder(), told, codes)
+    for local, columns in zip(tellings, interleaved, strict=True):
+        alone = forced(backend, TINY.decoder(), local, codes)
         torch.testing.assert_close(torch.stack(columns, dim=2), alone, rtol=0, atol=1e-6)

@@ -59,10 +59,10 @@ def test_what_was_heard_longer_ago_than_a_receptive_field_changes_nothing() -> N
 
 
 def test_progress_counts_what_is_new() -> None:
-    conditioning, told = Conditioning(torch.randn(1, 2, 60), HOP), []
+    conditioning, calls = Conditioning(torch.randn(1, 2, 60), HOP), []
     given = torch.full((1, 130), 128)
-    priming.go_on(generator.backend_for(net()), conditioning, given, uniforms(1, 0, 101), progress=told.append)
-    assert told[-1] == Progress(101, 101)
+    priming.go_on(generator.backend_for(net()), conditioning, given, uniforms(1, 0, 101), progress=calls.append)
+    assert calls[-1] == Progress(101, 101)
 
 
 @pytest.mark.parametrize(("n_given", "n_new"), [(0, 4), (8, 41)])

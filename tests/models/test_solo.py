@@ -31,7 +31,7 @@ def one_chance() -> Iterator[None]:
         yield
 
 
-def told_of(f0_hz: list[float], n_frames: int) -> Tensor:
+def local_of(f0_hz: list[float], n_frames: int) -> Tensor:
     """Rows of tones at one level, each held for so many frames: `[2, F]`."""
     held = torch.tensor(f0_hz).repeat_interleave(n_frames)
     return torch.stack([held, torch.full_like(held, -9.0)])
@@ -43,13 +43,13 @@ def sine(f0_hz: Tensor, phase: float = 0.0) -> Tensor:
     return 0.5 * torch.sin(2 * math.pi * cycles + phase)
 
 
-def learn(model: Solo, codes: Tensor, told: Tensor, singer: Tensor, n_steps: int) -> list[float]:
+def learn(model: Solo, codes: Tensor, local: Tensor, singer: Tensor, n_steps: int) -> list[float]:
     """Train on one batch over and over; the losses."""
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1, 2 * (n_steps - step) / n_steps))
     losses = []
     for _ in range(n_steps):
-        loss = functional.cross_entropy(model.logits(codes, told, model.singers(singer)), codes)
+        loss = functional.cross_entropy(model.logits(codes, local, model.singers(singer)), codes)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -59,10 +59,10 @@ def learn(model: Solo, codes: Tensor, told: Tensor, singer: Tensor, n_steps: int
 
 
 @torch.no_grad()
-def sing(model: Solo, told: Tensor, singer: Tensor, backend: str = "streaming") -> Tensor:
+def sing(model: Solo, local: Tensor, singer: Tensor, backend: str = "streaming") -> Tensor:
     """Waveforms `[B, T]`, sampled freely."""
-    conditioning = model.conditioning(told, model.singers(singer))
-    uniforms = torch.stack([sampling.uniforms(0, stream, 0, conditioning.n_samples) for stream in range(len(told))])
+    conditioning = model.conditioning(local, model.singers(singer))
+    uniforms = torch.stack([sampling.uniforms(0, stream, 0, conditioning.n_samples) for stream in range(len(local))])
     return mulaw.decode(generator.generate(generator.backend_for(model.decoder, backend), conditioning, uniforms))
 
 
@@ -105,11 +105,11 @@ def test_a_pitch_track_is_followed() -> None:
     notes = [480.0 * 2 ** (step / 6) for step in range(7)]  # an octave of whole tones
     chance = torch.Generator().manual_seed(0)
     takes = [[notes[i] for i in torch.randperm(7, generator=chance)[:4].tolist()] for _ in range(8)]
-    told = torch.stack([told_of(take, 2) for take in takes])
-    codes = torch.stack([mulaw.encode(sine(rows[0], phase=number)) for number, rows in enumerate(told)])
-    losses = learn(model, codes, told, torch.zeros(8, dtype=torch.int64), n_steps=100)
+    local = torch.stack([local_of(take, 2) for take in takes])
+    codes = torch.stack([mulaw.encode(sine(rows[0], phase=number)) for number, rows in enumerate(local)])
+    losses = learn(model, codes, local, torch.zeros(8, dtype=torch.int64), n_steps=100)
     assert losses[-1] < 0.4 * losses[0]
-    asked = told_of([notes[i] for i in (0, 3, 6, 4, 1, 5, 2)], 4)
+    asked = local_of([notes[i] for i in (0, 3, 6, 4, 1, 5, 2)], 4)
     sung = sing(model, asked[None], torch.zeros(1, dtype=torch.int64))[0]
     found = pitch_hz(sung.reshape(-1, 2 * HOP))
     is_right = np.abs(cents_between(found.numpy(), asked[0, ::2].numpy())) <= 50
@@ -121,11 +121,11 @@ def test_the_phase_of_a_song_to_come_is_that_of_a_recording_that_follows_its_pit
     config = SoloConfig(
         sample_rate=RATE, hop_samples=HOP, is_melody_conditioned=True, phase_hop_samples=4, decoder=SMALL
     )
-    model, told, nobody = Solo(config, ["a"]), told_of([300.0], 20)[None], torch.zeros(1, 0)
-    told[0, 0] *= 2 ** torch.linspace(0, 1, 20)
-    turns = phase.of_pitch(told[:, 0], HOP, RATE, 1)
-    codes = mulaw.encode(0.5 * torch.cos(2 * math.pi * turns))
-    learnt, to_come = (model.conditioning(told, nobody, known) for known in (codes, None))
+    model, local, nobody = Solo(config, ["a"]), local_of([300.0], 20)[None], torch.zeros(1, 0)
+    local[0, 0] *= 2 ** torch.linspace(0, 1, 20)
+    cycles = phase.of_pitch(local[:, 0], HOP, RATE, 1)
+    codes = mulaw.encode(0.5 * torch.cos(2 * math.pi * cycles))
+    learnt, to_come = (model.conditioning(local, nobody, known) for known in (codes, None))
     assert learnt.hop_samples == to_come.hop_samples == 4 and learnt.n_samples == to_come.n_samples == 2000
     assert (learnt.frames - to_come.frames).abs().quantile(0.99) < 0.1
 
@@ -134,14 +134,14 @@ def test_the_phase_of_what_is_sung_already_goes_on() -> None:
     config = SoloConfig(
         sample_rate=RATE, hop_samples=HOP, is_melody_conditioned=True, phase_hop_samples=4, decoder=SMALL
     )
-    model, told = Solo(config, ["a"]), told_of([440.0], 20)[None]
-    codes = mulaw.encode(sine(told[0, 0], phase=2.0))[None]
+    model, local = Solo(config, ["a"]), local_of([440.0], 20)[None]
+    codes = mulaw.encode(sine(local[0, 0], phase=2.0))[None]
     nobody = torch.zeros(1, 0)
-    whole = model.conditioning(told, nobody, codes)
+    whole = model.conditioning(local, nobody, codes)
     assert whole.hop_samples == 4 and whole.n_samples == 2000
-    begun = model.conditioning(told, nobody, codes[:, :1000])
+    begun = model.conditioning(local, nobody, codes[:, :1000])
     assert (whole.frames - begun.frames).abs().max() < 0.1
-    assert (whole.frames - model.conditioning(told, nobody).frames).abs().max() > 1.0
+    assert (whole.frames - model.conditioning(local, nobody).frames).abs().max() > 1.0
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_a_condition_that_is_swapped_swaps_the_scores_from_there_on() -> None:
     )
     model, singer = Solo(config, ["a", "b"]), torch.tensor([0, 1])
     codes = torch.randint(0, 256, (2, 800))
-    told = torch.cat([told_of([220.0], 10), torch.randn(N_MELS, 10) - 5]).expand(2, -1, -1)
+    local = torch.cat([local_of([220.0], 10), torch.randn(N_MELS, 10) - 5]).expand(2, -1, -1)
     for rows in (slice(0, 1), slice(1, 2), slice(2, None)):
-        swapped = told.clone()
+        swapped = local.clone()
         swapped[:, rows, 5:] += 3.0
         with torch.no_grad():
             vectors = model.singers(singer)
-            before, after = model.logits(codes, told, vectors), model.logits(codes, swapped, vectors)
+            before, after = model.logits(codes, local, vectors), model.logits(codes, swapped, vectors)
         assert torch.equal(before[:, :, :400], after[:, :, :400])
         assert (before != after).any(dim=1)[:, 400:].all()
 
@@ -188,16 +188,16 @@ def test_it_hears_what_its_settings_say_and_nothing_else(singer: int, melody: bo
     )
     assert config.condition_channels == singer + 3 * melody + N_MELS * bool(window)
     model, codes = Solo(config, ["a", "b"]), torch.randint(0, 256, (1, 240))
-    told = torch.cat([told_of([220.0], 3), torch.randn(config.n_mels, 3)])[None]
+    local = torch.cat([local_of([220.0], 3), torch.randn(config.n_mels, 3)])[None]
 
     def scores(rows: Tensor, number: int) -> Tensor:
         with torch.no_grad():
             return model.logits(codes, rows, model.singers(torch.tensor([number])))
 
-    before, higher, other = scores(told, 0), told.clone(), told.clone()
+    before, higher, other = scores(local, 0), local.clone(), local.clone()
     higher[:, 0] *= 1.5
     other[:, 2:] += 1.0
-    assert torch.equal(before, scores(told, 1)) is (singer == 0)
+    assert torch.equal(before, scores(local, 1)) is (singer == 0)
     assert torch.equal(before, scores(higher, 0)) is (not melody)
     assert torch.equal(before, scores(other, 0)) is (window == 0)
 

@@ -31,10 +31,10 @@ class TestDecoder:
 
     @pytest.mark.parametrize("changed", ["z", "f0", "level", "singer"])
     def test_everything_that_is_told_is_heard(self, decoder: SourceFilterDecoder, changed: str) -> None:
-        told = {"z": torch.randn(1, 4, 10), "f0": torch.full((1, 20), 200.0), "level": torch.full((1, 20), -20.0)}
-        told["singer"] = torch.randn(1, 3)
-        first = decoder(*told.values()).harmonics
-        second = decoder(*(told | {changed: told[changed] * 1.5 + 0.1}).values()).harmonics
+        given = {"z": torch.randn(1, 4, 10), "f0": torch.full((1, 20), 200.0), "level": torch.full((1, 20), -20.0)}
+        given["singer"] = torch.randn(1, 3)
+        first = decoder(*given.values()).harmonics
+        second = decoder(*(given | {changed: given[changed] * 1.5 + 0.1}).values()).harmonics
         assert not torch.allclose(first, second)
 
     def test_the_context_is_as_stated(self, decoder: SourceFilterDecoder) -> None:

@@ -14,13 +14,13 @@ def open_page(browser: Any, served: Served, **how: Any) -> Iterator[Any]:
     opened = context.new_page()
     opened.set_default_timeout(90_000)  # a busy machine is no fault
     complaints: list[str] = []
-    opened.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    opened.on("console", lambda printed: complaints.append(printed.text) if printed.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.goto(served.address)
     yield opened
     context.close()
     # Answers of 4xx are told on the page; the console repeats them.
-    assert [told for told in complaints if "Failed to load resource" not in told] == []
+    assert [printed for printed in complaints if "Failed to load resource" not in printed] == []
 
 
 def until(page: Any, expression: str, arg: Any = None, *, seconds: float = 90) -> None:

@@ -73,7 +73,7 @@ def test_one_singer_is_offered_five_minutes_from_the_shipped_voice_in_their_word
 
 def test_axe_would_find_something(page: Any) -> None:
     page.evaluate("document.querySelector('main').append(document.createElement('button'))")
-    assert [told for told in look_closely(page) if told.startswith("button-name")]
+    assert [printed for printed in look_closely(page) if printed.startswith("button-name")]
 
 
 def test_a_song_is_converted_by_keyboard_alone(page: Any, studio: Served) -> None:

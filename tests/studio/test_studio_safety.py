@@ -21,7 +21,7 @@ def test_every_key_has_a_text_in_every_language_with_the_same_places() -> None:
     english, korean = (words.all_words()[language] for language in ("en", "ko"))
     assert english.keys() == korean.keys()
     for key, text in english.items():
-        places = [sorted(part.split("}")[0] for part in told.split("{")[1:]) for told in (text, korean[key])]
+        places = [sorted(part.split("}")[0] for part in printed.split("{")[1:]) for printed in (text, korean[key])]
         assert places[0] == places[1], key
         assert text and korean[key]
 

@@ -190,14 +190,14 @@ for kill in range(30):
     began = time.monotonic()
     folder.save_state(first, {**tensors, "step": torch.tensor([first])}, {"step": first}, 2)
     seconds = time.monotonic() - began
-    told, tells = os.pipe()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(tells, b"!")
+        os.write(writing, b"!")
         for step in range(first + 1, first + 10_000):
             folder.save_state(step, {**tensors, "step": torch.tensor([step])}, {"step": step}, 2)
         os._exit(0)
-    os.read(told, 1)
+    os.read(reading, 1)
     time.sleep(chance.uniform(0.0, 4.0) * seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -71,8 +71,8 @@ def _excerpts() -> Tensor:
     loudness = np.sin(np.arange(n_frames) / 5)
     f0_hz = np.where(np.arange(n_frames) < 30, 200.0, 0.0)
     measured = Envelopes(f0_hz, curve + loudness, curve - 3.0 + loudness)
-    told = features.of_envelopes(measured, config)
-    return features.excerpt(told, features.loud_mean(told, config)[0])[None].repeat(4, 1, 1)
+    measured_features = features.of_envelopes(measured, config)
+    return features.excerpt(measured_features, features.loud_mean(measured_features, config)[0])[None].repeat(4, 1, 1)
 
 
 def test_perturbed_envelopes_keep_pitch_level_and_what_is_to_be_rebuilt() -> None:

@@ -59,16 +59,16 @@ def configs() -> dict[str, kinds.Config]:
     alone = recipes.parse(TINY_ALONE, "tiny").model
     assert kinds.are_of_autoencoder(codes)
     detail = dataclasses.replace(swift, decoder=dataclasses.replace(swift.decoder, has_detail=True, n_bands=64))
-    told = dataclasses.replace(
+    metadata = dataclasses.replace(
         codes, sample_rate=8000, melody_hop_samples=40, encoder=dataclasses.replace(codes.encoder, hop_samples=80)
     )
-    return {"features": swift, "detail": detail, "codes": codes, "codes told the melody": told, "alone": alone}
+    return {"features": swift, "detail": detail, "codes": codes, "codes told the melody": metadata, "alone": alone}
 
 
 def forge(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     """Write a model file whose checksums are right, whatever it says."""
-    told = {**header, "moksori_kind": "model", "moksori_format": "1", "sha256": checkpoint.fingerprint(tensors)}
-    save_file(tensors, path, {**told, "header_sha256": checkpoint._header_checksum(told)})
+    metadata = {**header, "moksori_kind": "model", "moksori_format": "1", "sha256": checkpoint.fingerprint(tensors)}
+    save_file(tensors, path, {**metadata, "header_sha256": checkpoint._header_checksum(metadata)})
 
 
 def honest(config: kinds.Config, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -99,9 +99,9 @@ def _sealed(content: bytes, kind: str = "model") -> bytes:
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
-        told = {**header, "moksori_kind": kind, "moksori_format": "1", "sha256": checkpoint.fingerprint(tensors)}
-        told.pop("header_sha256", None)
-        return save(tensors, {**told, "header_sha256": checkpoint._header_checksum(told)})
+        metadata = {**header, "moksori_kind": kind, "moksori_format": "1", "sha256": checkpoint.fingerprint(tensors)}
+        metadata.pop("header_sha256", None)
+        return save(tensors, {**metadata, "header_sha256": checkpoint._header_checksum(metadata)})
     except Exception:  # whatever it is: the reader is to refuse it
         return content
 

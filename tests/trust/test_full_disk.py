@@ -172,11 +172,11 @@ class Listener:
     """Remembers what could not be written down."""
 
     def __init__(self) -> None:
-        self.told: list[Unrecorded] = []
+        self.reports: list[Unrecorded] = []
 
     def tell(self, event: Event) -> None:
         if isinstance(event, Unrecorded):
-            self.told.append(event)
+            self.reports.append(event)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device", "journal.jsonl")])
@@ -187,8 +187,8 @@ def test_what_only_records_does_not_end_a_training(
     listener = Listener()
     trainer.observers += [Full(error), listener, Journal(trainer.folder.journal)]
     assert trainer.run(Budget(15)).step == 15  # logged three times
-    (told,) = listener.told  # and said once
-    assert told.step == 5 and str(error.strerror or error) in told.reason
+    (reports,) = listener.reports  # and said once
+    assert reports.step == 5 and str(error.strerror or error) in reports.reason
     assert [line["step"] for line in journal.read(trainer.folder.journal) if line["event"] == "losses"] == [5, 10, 15]
 
 
@@ -205,7 +205,7 @@ def test_samples_that_cannot_be_written_do_not_end_a_training(
     listener = Listener()
     trainer.observers += [Samples(), listener]
     assert trainer.run(Budget(6)).step == 6
-    assert listener.told and "sample.flac" in listener.told[0].reason
+    assert listener.reports and "sample.flac" in listener.reports[0].reason
 
 
 def test_nobody_listens_any_more_ends_a_training(tiny_corpus: Corpus, tiny_recipe: Recipe, tmp_path: Path) -> None:

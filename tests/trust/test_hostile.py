@@ -143,9 +143,9 @@ def test_a_container_that_claims_a_trillion_samples_costs_no_memory(
         _plain(tmp_path),
     )
     assert done.returncode == 0, done.stderr
-    told = dict(line.split() for line in done.stdout.splitlines())
-    assert told.keys() == {f".{kind}" for kind in kinds}
-    assert all(found == "refused" or int(found) <= 2 * RATE for found in told.values()), told
+    answer = dict(line.split() for line in done.stdout.splitlines())
+    assert answer.keys() == {f".{kind}" for kind in kinds}
+    assert all(found == "refused" or int(found) <= 2 * RATE for found in answer.values()), answer
     record_property("bad_inputs", len(kinds))
 
 
@@ -210,9 +210,9 @@ def test_hostile_files_are_converted_or_named_and_stop_nothing(
 ) -> None:
     given = sorted(hostile.iterdir())
     done = moksori("convert", *given, "-s", "kumi", "-o", tmp_path / "out", "--json")
-    told = {Path(line["source"]).name: line for line in map(json.loads, done.stdout.splitlines())}
-    assert done.exit_code == 7 and told.keys() == {path.name for path in given}, done.exception
-    for name, line in told.items():
+    answer = {Path(line["source"]).name: line for line in map(json.loads, done.stdout.splitlines())}
+    assert done.exit_code == 7 and answer.keys() == {path.name for path in given}, done.exception
+    for name, line in answer.items():
         is_song = "song" in name or name == "one sample.wav"
         assert ("result" in line) == is_song and ("error" in line) != is_song, line
         if is_song:
@@ -220,7 +220,7 @@ def test_hostile_files_are_converted_or_named_and_stop_nothing(
             assert np.isfinite(soundfile.read(line["result"])[0]).all()
     again = moksori("convert", hostile, "-s", "kumi", "-o", tmp_path / "again", "--json")
     found = [Path(json.loads(line)["source"]).name for line in again.stdout.splitlines()]
-    assert again.exit_code == 7 and sorted(found) == sorted(told.keys() - {"folder.wav"})  # which is a folder
+    assert again.exit_code == 7 and sorted(found) == sorted(answer.keys() - {"folder.wav"})  # which is a folder
     record_property("bad_inputs", len(given))
 
 

@@ -299,16 +299,16 @@ def test_what_an_earlier_step_took_is_told_of_takes_and_songs(voice: Voice, tmp_
         "clipped": (driven * 0.2, RATE),
         "narrow": (soxr.resample(soxr.resample(hiss, RATE, 8000), 8000, 44100), 44100),
     }
-    told = {"clipped": "it was clipped", "narrow": "nothing is heard above 3.9 kHz", "plain": ""}
+    remark_of = {"clipped": "it was clipped", "narrow": "nothing is heard above 3.9 kHz", "plain": ""}
     for name, (samples, rate) in {**odd, "plain": (hiss, RATE)}.items():
         (tmp_path / "takes" / name).mkdir(parents=True)
         soundfile.write(tmp_path / "takes" / name / "take.wav", samples, rate)
     corpus = prepare(tmp_path / "takes", tmp_path / "data")
     for recording in corpus.recordings:
-        assert told[recording.singer] in "".join(recording.remarks) and bool(recording.remarks) == bool(
-            told[recording.singer]
+        assert remark_of[recording.singer] in "".join(recording.remarks) and bool(recording.remarks) == bool(
+            remark_of[recording.singer]
         )
         assert recording.clipped_fraction == pytest.approx(share if recording.singer == "clipped" else 0.0, rel=0.1)
     for name in odd:
         report = voice.convert_file(tmp_path / "takes" / name / "take.wav", tmp_path / "out.wav", singer="kumi")
-        assert told[name] in "".join(report.remarks)
+        assert remark_of[name] in "".join(report.remarks)

@@ -294,9 +294,9 @@ def test_a_report_takes_no_place_of_another_and_none_of_ones_own(tmp_path: Path)
     assert "holds thesis.txt but no report.json" in refusal(mine, force=True)
 
     ours = tmp_path / "ours"
-    told = Report("t", evaluate.origin_of(given).command, "2026-01-01", "s", [], [], [], [], {}, [], [], {}, {})
+    blank = Report("t", evaluate.origin_of(given).command, "2026-01-01", "s", [], [], [], [], {}, [], [], {}, {})
     ours.mkdir()
-    reports.save(told, ours)
+    reports.save(blank, ours)
     (ours / "report.md").write_text("as it was written", encoding="utf-8")
     assert "exists already" in refusal(ours)
     ownership.vouch(ours, ["report.json", "report.md"])

@@ -148,8 +148,8 @@ def test_a_run_keeps_the_threads_that_it_began_with(
 def test_threads_are_remembered_where_they_make_sense(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert folder.threads(usual=4) == 4
-    for told, expected in ((2, 2), (4, 4), (8, 4), (0, 4), (-1, 4), ("2", 4), (True, 4), (10**30, 4)):
-        (tmp_path / "run.json").write_text(json.dumps({"threads": told}), encoding="utf-8")
+    for recorded, expected in ((2, 2), (4, 4), (8, 4), (0, 4), (-1, 4), ("2", 4), (True, 4), (10**30, 4)):
+        (tmp_path / "run.json").write_text(json.dumps({"threads": recorded}), encoding="utf-8")
         assert folder.threads(usual=4) == expected
     for text in ("{}", "[]", "{", "\x00"):
         (tmp_path / "run.json").write_text(text, encoding="utf-8")

@@ -148,8 +148,8 @@ def test_what_makes_the_work_slow_is_told(
         cache.parent.write_text("a file where the folder should be", encoding="utf-8")
     monkeypatch.setattr(trial, "try_out", lambda: trial.Verdict(precisions=precisions, reason="no such instruction"))
     trial.verdict.__wrapped__()
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert words in told and (surroundings.CACHE_VARIABLE if precisions else "no such instruction") in told
+    (printed,) = [record.getMessage() for record in caplog.records]
+    assert words in printed and (surroundings.CACHE_VARIABLE if precisions else "no such instruction") in printed
 
 
 @pytest.mark.kind("A")

@@ -34,16 +34,16 @@ def test_a_copy_has_what_the_place_has_and_nothing_is_published_that_is_as_it_wa
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[str] = []
-    told: list[Progress] = []
+    calls: list[Progress] = []
     monkeypatch.setattr(Place, "publish", lambda self, path, name: published.append(name))
-    with mirrored(place, record="manifest.json", without=["cache"], progress=told.append) as folder:
+    with mirrored(place, record="manifest.json", without=["cache"], progress=calls.append) as folder:
         assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {
             "manifest.json",
             "clips/1.flac",
             "clips/2.flac",
         }
     assert not published and not folder.exists()
-    assert [(one.done, one.total) for one in told] == [(1, 3), (2, 3), (3, 3)]
+    assert [(one.done, one.total) for one in calls] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_what_is_new_changed_or_gone_is_so_at_the_place_and_the_record_comes_last(

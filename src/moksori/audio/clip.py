@@ -1,4 +1,4 @@
-"""`Clip`, the one type of sound that crosses doors."""
+"""`Clip`: samples with their sample rate, the one type of sound in public signatures."""
 
 from __future__ import annotations
 

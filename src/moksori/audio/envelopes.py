@@ -167,7 +167,7 @@ def _refined(fine: Curve, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig
         some = voiced[first : first + _AT_ONCE]
         spectra[some] = _spectra(fine, held_hz, some, config)[:, PERIODS * number]
     below_limit = number * f0_hz[pairs, None] < 0.45 * config.sample_rate
-    # The axis has turned each harmonic by whole periods of the pitch as told; what is left is the pitch's error.
+    # The axis has turned each harmonic by whole periods of the given pitch; what is left is the pitch's error.
     product = pitch_synchronous.turned(spectra[pairs], spectra[pairs + 1], cycles[pairs + 1] - cycles[pairs])
     weight = np.sqrt(np.abs(product)) * number**2 * below_limit  # the phase of the k-th turns k times as fast
     hop_seconds = config.hop_samples / config.sample_rate

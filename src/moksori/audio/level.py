@@ -1,4 +1,4 @@
-"""How loud: decibels, frame levels, and where in a recording somebody sings.
+"""Level and voice activity: decibels, frame levels, and where in a recording somebody sings.
 
 0 dBFS is amplitude 1.0, for peaks and RMS alike, so a full-scale sine has an RMS of -3.01 dBFS. Nothing is quieter
 than `FLOOR_DBFS`: digital silence gets that finite number, which survives averaging and JSON.

@@ -8,7 +8,7 @@ as it is, to the bit; what is softer is raised, frame by frame:
 
 What was loud just before keeps the gain down, since what follows is its reverberation: note ends stay where they are.
 What will be loud does not, or the last second before a chorus would be lost. Pauses are raised as well: noise has no
-pitch at any level, but for a moment (`is_flicker`), and the hum of the mains is told by its steadiness (`is_hum`).
+pitch at any level, but for a moment (`is_flicker`), and the hum of the mains is known by its steadiness (`is_hum`).
 """
 
 from __future__ import annotations

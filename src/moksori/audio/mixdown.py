@@ -1,4 +1,4 @@
-"""One channel out of several, in the scale of floats.
+"""Downmix to mono: one channel out of several, in the scale of floats.
 
 The mean of the channels is what a recording is taken for, unless something is lost in it: channels of opposite sign
 cancel, a channel that is late puts notches into the spectrum, noise on one side covers the voice on the other. Then the

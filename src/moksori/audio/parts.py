@@ -1,4 +1,4 @@
-"""Where sound lies in the bytes of a file, whatever its first header says.
+"""Parsing of damaged or joined files: where sound lies in the bytes, whatever the first header says.
 
 A header is a claim about what follows it. Files that were joined end to end have several; a recorder that lost power
 left one that claims nothing; a copy that broke off has one that claims too much. What is found here are the spans of

@@ -1,4 +1,4 @@
-"""Where a voice stands within its period: the phase of the fundamental, in turns, from its pitch or from its sound.
+"""Where a voice stands within its period: the phase of the fundamental, in cycles, from its pitch or from its sound.
 
     of_pitch   f0, summed over samples: the phase of a song that is yet to be generated
     of_sound   the same, turned by what the fundamental of a recording is ahead of it: the phase of that recording
@@ -30,7 +30,7 @@ def of_pitch(f0_hz: Tensor, hop_samples: int, sample_rate: int, step_samples: in
         f0_hz: `[B, F]`, 0 where unvoiced; there the pitch goes on as it was.
         hop_samples: samples from a frame of the pitch to the next.
         sample_rate: Hz.
-        step_samples: divides the hop; the phase is told so often.
+        step_samples: divides the hop; the phase is given so often.
 
     Returns:
         Turns in [0, 1), `[B, F * hop / step]`: that of sample i * step.
@@ -38,7 +38,7 @@ def of_pitch(f0_hz: Tensor, hop_samples: int, sample_rate: int, step_samples: in
     >>> of_pitch(torch.tensor([[50.0, 50.0]]), 80, 8000, 40)[0].tolist()
     [0.0, 0.25, 0.5, 0.75]
     """
-    return (_turns(f0_hz, hop_samples, sample_rate, step_samples) % 1.0).float()
+    return (_cycles(f0_hz, hop_samples, sample_rate, step_samples) % 1.0).float()
 
 
 def of_sound(waveform: Tensor, f0_hz: Tensor, hop_samples: int, sample_rate: int, step_samples: int) -> Tensor:
@@ -54,9 +54,9 @@ def of_sound(waveform: Tensor, f0_hz: Tensor, hop_samples: int, sample_rate: int
     Returns:
         Turns in [0, 1), `[B, F * hop / step]`; 0 is where the fundamental has its maximum.
     """
-    turns = _turns(f0_hz, hop_samples, sample_rate, 1)
+    cycles = _cycles(f0_hz, hop_samples, sample_rate, 1)
     n_samples = waveform.shape[1]
-    angle = 2 * math.pi * turns[:, :n_samples]
+    angle = 2 * math.pi * cycles[:, :n_samples]
     carrier = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
     # At 0 Hz now stands the fundamental; what passes turns as slowly as the tracker's error.
     lowered = waveform * carrier.conj()
@@ -65,11 +65,11 @@ def of_sound(waveform: Tensor, f0_hz: Tensor, hop_samples: int, sample_rate: int
     parts = torch.stack([lowered.real, lowered.imag], dim=1).flatten(0, 1)[:, None]  # [2 B, 1, T]
     low = torch.unflatten(functional.conv1d(parts, window[None, None], padding=width), 0, (-1, 2))[:, :, 0]
     ahead = torch.atan2(low[:, 1], low[:, 0]) / (2 * math.pi)  # [B, T]
-    ahead = functional.pad(ahead[:, None], (0, turns.shape[1] - n_samples), mode="replicate")[:, 0]
-    return ((turns + ahead) % 1.0).float()[:, ::step_samples]
+    ahead = functional.pad(ahead[:, None], (0, cycles.shape[1] - n_samples), mode="replicate")[:, 0]
+    return ((cycles + ahead) % 1.0).float()[:, ::step_samples]
 
 
-def _turns(f0_hz: Tensor, hop_samples: int, sample_rate: int, step_samples: int) -> Tensor:
+def _cycles(f0_hz: Tensor, hop_samples: int, sample_rate: int, step_samples: int) -> Tensor:
     """Turns since the first sample, `[B, F * hop / step]` float64; between frames the pitch goes in straight lines."""
     frames = _without_gaps(f0_hz).double()
     rise = functional.pad(frames.diff(dim=1), (0, 1))  # [B, F], to the next frame

@@ -1,4 +1,4 @@
-"""Is more than one voice in a recording? A second pitch beside the one that was tracked.
+"""Polyphony detection: is more than one voice in a recording? A second pitch beside the one that was tracked.
 
     |spectrum| --multiples of f0 are taken out--> the rest --a comb at any other pitch--> how much it explains
 

@@ -1,4 +1,4 @@
-"""Change the sample rate, whole or in a stream, with the output length stated beforehand.
+"""Resampling, whole or in a stream, with the output length stated beforehand.
 
 `T` samples become `ceil(T * to_rate / from_rate)`. The filter (soxr, "HQ": linear phase, flat up to 0.91 of the lower
 Nyquist frequency) is compensated for its delay, so a sound stays where it was in time.

@@ -1,4 +1,4 @@
-"""How much of a room is around a voice: how steeply sound falls in it at best.
+"""Blind reverberation estimate: how much of a room is around a voice, by how steeply sound falls in it at best.
 
     dry     ~~~~|                 a harmonic that moves on, a consonant, the end of a note: 30 dB and more
                 |____             are lost at once

@@ -1,6 +1,6 @@
 """Spectral envelopes as shapes: what is left of them when pitch and loudness are taken out, too.
 
-An amplitude that a harmonic has depends on how many share the power, so harmonics are told as a density, like noise: a
+An amplitude that a harmonic has depends on how many share the power, so harmonics are given as a density, like noise: a
 shape is the log RMS of the white noise that would be as loud at each band, less the level of the frame.
 
     log envelopes, f0  <-->  shape, level

@@ -1,4 +1,4 @@
-"""Plain sounds of known pitch and level: for tests, documentation and first runs."""
+"""Test signals, plain sounds of known pitch and level: for tests, documentation and first runs."""
 
 from __future__ import annotations
 

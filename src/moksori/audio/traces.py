@@ -1,4 +1,4 @@
-"""Traces of an earlier step that a file no longer tells: clipping that was turned down, a bandwidth that is not there.
+"""Traces of earlier processing that a file does not declare: clipping turned down, a bandwidth that is not there.
 
     flat tops    a converter or an effect was driven too far, and the level changed afterwards: one amplitude below full
                  scale is met far more often than those around it, since every top ends there
@@ -37,7 +37,7 @@ _STEP_DB = 25.0
 _LOWEST_HZ = 3000.0  # a telephone's
 _SEGMENT_SECONDS = 0.5
 _SAME = 0.05  # by which edges of one filter may differ, as a factor
-_NARROW = 0.75  # of the band that could be there: less is told
+_NARROW = 0.75  # of the band that could be there: less is reported
 
 FLAT = "it was clipped, whatever its level is now: the tops of its waveform are flat; look for a copy that was not"
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from moksori.audio.transposition import Outside
 
 _LEAST_COLUMNS = 20  # beside a head; where there are fewer, the terminal breaks the line
-_SHOWN = 6  # places told of notes outside a range, or bars
+_SHOWN = 6  # places listed of notes outside a range, or bars
 _LINE_SECONDS = 30.0  # between two lines on a plain stream, where no bar can be drawn
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # letters that turn the ones behind them round
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}

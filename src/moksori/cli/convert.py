@@ -225,7 +225,7 @@ def command(
 
     mixing = Mixing(separator, remix_gain, stems, preview) if separate else None
     if mixing is not None:
-        mixing.check()  # a separator that is not there is told before any work
+        mixing.check()  # a separator that is not there is refused before any work
     is_elsewhere = is_catalogue and ray not in (None, catalogue.OFF)  # what computes is not this process
     chosen_device = device if is_elsewhere and device != "auto" else checkpoint.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
@@ -233,7 +233,7 @@ def command(
         voice, singer = _like(voice, like, say)
         voices = [{singer: 1.0}]
     for shares in voices:
-        voice.vector(shares)  # an unknown singer is told before any work
+        voice.vector(shares)  # an unknown singer is refused before any work
     # and so is a backend that does not work here
     if voice.backend_name(backend) not in generator.ENGINE:
         # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.

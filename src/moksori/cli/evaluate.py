@@ -109,7 +109,8 @@ def command(
         ),
     ] = "auto",
     transpose: Annotated[
-        str, typer.Option(help="Of the conversions, if the voice is told the pitch: auto, nearest, or semitones.")
+        str,
+        typer.Option(help="Of the conversions of voices conditioned on the pitch: auto, nearest, or semitones."),
     ] = "auto",
     temperature: Annotated[float, typer.Option(min=0.0, help="Of the conversions.")] = 1.0,
     backend: Annotated[

@@ -94,7 +94,7 @@ def command(
 
     say = Words(language.choose(lang))
     if layout:
-        layouts.named(layout)  # a slip of the pen is told before any work
+        layouts.named(layout)  # a slip of the pen is refused before any work
     if validation_share + test_share >= 1:
         raise UserError("--validation-share and --test-share leave nothing to train on; expected less than 1 together")
     config = PrepareConfig(

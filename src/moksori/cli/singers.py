@@ -33,7 +33,7 @@ def command(
     """
     found = names.singers_of(model)
     if found is None:
-        raise ModelFileError(f"{model}: no singers are told there; expected a model file, or the folder of a run")
+        raise ModelFileError(f"{model}: no singers are listed there; expected a model file, or the folder of a run")
     if renamed or removed:
         found = _changed(model, found, renamed or [], removed or [], output, force=force)
     elif output is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCORES = {"identified": "heard as the target", "melody": "pitch right", "content": "moves as the source does"}
 _NO_GRADE = "  these scores choose the best model, and are no grade; moksori evaluate gives one"
-_PACE_STEPS = 20  # after so many the speed is told, and when what will be reached
+_PACE_STEPS = 20  # after so many the speed is shown, and when what will be reached
 _WARM_UP_STEPS = 2  # the first ones load, compile and fill caches
 _BAR = (10, 40)  # columns, at least and at most
 _LINE_SECONDS = 30.0  # between two lines where no bar can be drawn

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moksori.training.recipe import Recipe
 
 app = typer.Typer(
-    help="A WaveNet by itself: it babbles, or sings what it is told; as a vocoder it sings a recording again.",
+    help="A WaveNet by itself: it babbles, or sings by its conditioning; as a vocoder it sings a recording again.",
     no_args_is_help=True,
 )
 
@@ -40,7 +40,9 @@ def train(
     tell: Annotated[
         list[str] | None,
         typer.Option(
-            help="What it is told: singer, melody, phase, mel; several, each with --tell. Default: the recipe's."
+            "--conditioning",
+            "--tell",
+            help="Conditioning: singer, melody, phase, mel; several, each with --tell. Default: the recipe's.",
         ),
     ] = None,
     recipe: Annotated[
@@ -57,9 +59,9 @@ def train(
 ) -> None:
     """Train a WaveNet by itself, or go on training it.
 
-    Told nothing it learns to babble like the recordings; `--tell singer` tells it who sings (the global condition),
-    `--tell melody` pitch and loudness, `--tell phase` these and where within its period the voice stands, `--tell mel`
-    the log-mel (local conditions; the last makes it a vocoder).
+    Conditioned on nothing it learns to babble like the recordings; `--tell singer` conditions it on who sings (global
+    conditioning), `--tell melody` on pitch and loudness, `--tell phase` on these and where within its period the voice
+    stands, `--tell mel` on the log-mel (local conditioning; the last makes it a vocoder).
     """
     training.refuse_slips(source, budget)
 
@@ -81,7 +83,9 @@ def generate(
     ] = None,
     like: Annotated[
         list[Path] | None,
-        typer.Option(help="Recording whose log-mel, or pitch and loudness, is told; several, for a clip like each."),
+        typer.Option(
+            help="Recording whose log-mel, or pitch and loudness, conditions it; several, for a clip like each."
+        ),
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="Recording to go on from.")] = None,
     keep_prime: Annotated[bool, typer.Option("--keep-prime", help="Begin with the recording of --prime.")] = False,
@@ -94,7 +98,7 @@ def generate(
 ) -> None:
     """Generate clips with a WaveNet by itself, at its own rate.
 
-    A vocoder with `--like` sings the recording again (copy-synthesis), in the voice of `-s` if it is told who sings.
+    A vocoder with `--like` sings the recording again (copy-synthesis), by voice `-s` if it is conditioned on singers.
     """
     console.refuse_missing_model(model)
 
@@ -140,7 +144,7 @@ def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
     """The recipe with the conditioning of its WaveNet; None leaves it as it is.
 
     Raises:
-        UserError: the recipe is of another kind of model, or there is nothing of that name to be told.
+        UserError: the recipe is of another kind of model, or there is no conditioning of that name.
     """
     from moksori.audio import features
     from moksori.models import kinds
@@ -152,7 +156,7 @@ def conditioned(recipe: Recipe, tell: list[str] | None) -> Recipe:
         return recipe
     unknown = sorted(set(tell) - set(CONDITIONINGS))
     if unknown:
-        raise UserError(f"--tell {unknown[0]}: a WaveNet can be told {', '.join(CONDITIONINGS)}")
+        raise UserError(f"--tell {unknown[0]}: a WaveNet can be conditioned on {', '.join(CONDITIONINGS)}")
     window = min(features.WINDOWS, key=lambda samples: abs(samples / config.sample_rate - _MEL_SECONDS))
     changed = dataclasses.replace(
         config,

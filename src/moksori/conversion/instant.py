@@ -82,7 +82,7 @@ def measure(
         level_dbfs: of the singing that the model was trained on; the takes are brought to it.
         name: of the singer; "" for that of the folder or file.
         say: gives advice in the reader's language.
-        progress: told of each recording.
+        progress: called for each recording.
 
     Raises:
         UserError: the voice has no measured part; there are no takes; too little is sung in them.
@@ -247,7 +247,7 @@ def _with_measured_part(model: Converter) -> SourceFilterModel:
     if kinds.is_source_filter(model) and model.singers.measured is not None:
         return model
     raise UserError(
-        "this voice knows its singers by training alone, and cannot be told another by takes; take the shipped voice, "
+        "this voice knows its singers by training alone, and cannot take up another from takes; take the shipped one, "
         "or train with the present recipe swift"
     )
 

@@ -150,7 +150,7 @@ def convert_clips(
         clips: N sounds.
         singers: who sings each.
         options: how to convert each; of one temperature.
-        progress: told how many are done, with shares of those under way.
+        progress: called with how many are done, with shares of those under way.
     """
     in_all = None if progress is None else summed(progress, len(clips))
 

@@ -81,7 +81,7 @@ def convert_files(
         songs: N mixes, and where the results go.
         options: as for a voice alone.
         mixing: how they are taken apart and put together.
-        progress: told how far each is, by its number.
+        progress: called with how far each is, by its number.
 
     Yields:
         The number of a song that is done with, and its report, or why it failed.

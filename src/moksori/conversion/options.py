@@ -1,4 +1,4 @@
-"""What is asked of a conversion, and what there is to say about it afterwards."""
+"""Options and report of a conversion: what is asked of it, and what there is to say about it afterwards."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def voice_blocks(separator: Separator, blocks: Iterator[Samples], sample_rate: i
 
     Args:
         separator: the nets.
-        blocks: the song, `[n, channels]`; more than two channels are told to the nets by their mean.
+        blocks: the song, `[n, channels]`; of more than two channels the nets get the mean.
         sample_rate: Hz.
 
     Yields:
@@ -329,7 +329,7 @@ def stems(
         backing: where the rest goes.
         separator: the nets, or the name of a program.
         stretch: only these samples of the song, `[start, stop)`.
-        progress: told the samples that are separated, of all.
+        progress: called with the samples that are separated, of all.
 
     Raises:
         AudioFileError: the song cannot be read, or a stem cannot be written.

@@ -77,7 +77,7 @@ class Song:
         recording: is read here for the first time, and again while it is sung.
         singer: a name, or a mix of singers.
         options: how to convert.
-        progress: told how far it is.
+        progress: called with how far it is.
         melody: is sung in the place of the one that is tracked, transposed like that; or notes that it is brought onto.
 
     Raises:

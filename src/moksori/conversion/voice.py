@@ -131,7 +131,7 @@ class Voice(Trained[Converter]):
             sample_rate: Hz.
             singer: a name out of `singers`, or a mix such as `{"a": 0.7, "b": 0.3}`.
             options: see `ConvertOptions`.
-            progress: told how far it is.
+            progress: called with how far it is.
             melody: is sung in the place of the one that is tracked, and transposed like that; see `audio.f0_file`. Or
                 notes that the tracked one is brought onto; see `audio.score`.
 
@@ -164,10 +164,10 @@ class Voice(Trained[Converter]):
             licence_note: terms of the takes; they are added to the voice's.
 
         Returns:
-            Another voice; this one is not changed. What is wrong with the takes is told by `instant.measure`.
+            Another voice; this one is not changed. `instant.measure` reports what is wrong with the takes.
 
         Raises:
-            UserError: this voice cannot be told a singer by takes, has one of that name, or too little is sung in them.
+            UserError: this voice cannot take up a singer from takes or has one of that name, or too little is sung.
             DataError: nothing in the takes can be used.
 
         >>> load().like("takes/mina").convert_file("song.flac", "mina.flac", singer="mina")    # doctest: +SKIP
@@ -290,7 +290,7 @@ class Voice(Trained[Converter]):
         Args:
             songs: N files. The shorter ones come first, so that songs side by side are of about one length.
             options: see `ConvertOptions`.
-            progress: told how far a song is, under its number 0..N-1.
+            progress: called with how far a song is, under its number 0..N-1.
 
         Yields:
             The number of a song that is done with, and its report, or why it failed.
@@ -306,7 +306,7 @@ class Voice(Trained[Converter]):
         for song in songs:
             if not isinstance(song, SongFile):
                 raise TypeError(f"songs hold {song!r:.80}; expected SongFile(source, destination, singer)")
-            self.vector(song.singer)  # an unknown singer is told before any work
+            self.vector(song.singer)  # an unknown singer is refused before any work
         return Outcomes(many.convert_files(self._session(options.backend), songs, options, progress), len(songs))
 
     def convert_clips(
@@ -328,7 +328,7 @@ class Voice(Trained[Converter]):
             singers: who sings each.
             transpose_semitones: of each clip, in place of what the options say.
             options: see `ConvertOptions`; no clip is cut, whatever they say of chunks.
-            progress: told how far it is.
+            progress: called with how far it is.
 
         Returns:
             N clips, each of the rate and length of its source.
@@ -350,7 +350,7 @@ class Voice(Trained[Converter]):
                 raise ValueError(f"transpose_semitones are {transpose_semitones!r:.80}; expected one for each clip")
             hows = [replace(options, transpose=float(semitones)) for semitones in transpose_semitones]
         for singer in singers:
-            self.vector(singer)  # an unknown singer is told before any work
+            self.vector(singer)  # an unknown singer is refused before any work
         for clip in clips:
             _mono(clip.samples[:, None], clip.sample_rate)  # and so is a scale that no sound has
         with checkpoint.in_float32():
@@ -425,7 +425,7 @@ class Voice(Trained[Converter]):
     ) -> list[float]:
         """How far the parts of one song are moved, all alike, for each of several singers; their pitch is tracked once.
 
-        A part that cannot be read has no say. The voice is told the pitch.
+        A part that cannot be read has no say. The voice is conditioned on the pitch.
         """
         tracks = []
         for path in dict.fromkeys(paths):

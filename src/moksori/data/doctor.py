@@ -1,4 +1,4 @@
-"""What a corpus is like, singer by singer, and what its owner could do about it; printing is for others."""
+"""Data quality report: what a corpus is like, singer by singer, and what its owner could do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Excerpts of features, each a function of (singer, generator), from the cache of the whole corpus."""
+"""Dataset of feature excerpts, each a function of (singer, generator), from the cache of the whole corpus."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ExcerptTable:
         n_frames: length of every excerpt.
         n_copies: of each clip for training, at other pitches.
         workers: threads that build the cache, 0 for one each core; they do not change its content.
-        progress: told about the building of the cache.
+        progress: called during the building of the cache.
 
     Raises:
         ValueError: unknown split, or a length below 1.

@@ -1,4 +1,4 @@
-"""Every clip of a corpus as frames of features, computed once.
+"""Feature cache: every clip of a corpus as frames of features, computed once.
 
 The first run turns every clip into frames of features (`audio.features`), and every clip for training into some more,
 at other and moving pitches (`repitch`); flat files for the clips, and some for each copy of them (see `flat_cache`):
@@ -148,7 +148,7 @@ def open_features(
         config: of the features.
         copy: 0 for the clips themselves, of all splits; from 1 on, the so-many-th copy of the clips for training.
         workers: threads, 0 for one each core.
-        progress: told about the work.
+        progress: called during the work.
     """
     is_here = np.ones(len(corpus.recordings), bool) if copy == 0 else corpus.columns.split == SPLITS.index("train")
     numbers = np.flatnonzero(is_here)
@@ -267,7 +267,7 @@ def _n_bytes(described: Described, n_clips: int, path: Path) -> int:
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: they are not.
-        OSError: what was told of them is not there.
+        OSError: what they are described by is not there.
     """
     if "clips" in described:
         clips = described["clips"]

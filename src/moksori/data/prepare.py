@@ -117,7 +117,7 @@ def prepare(
             are fetched one by one.
         out: the data folder; made when missing.
         config: the settings; the defaults when None.
-        progress: told about each recording, in order; by a pool, as they are done.
+        progress: called for each recording, in order; by a pool, as they are done.
         listed: which recordings are for what, where somebody else has said so.
         pool: who makes the clips; None for the threads of the settings.
 

@@ -1,4 +1,4 @@
-"""The same recording at another, moving pitch: so that a singer of one held note learns to sing melodies.
+"""Pitch augmentation: the same recording at another, moving pitch, so that a singer of one note learns melodies.
 
 The sound is read at a varying speed, which moves pitch and formants alike; then, frame by frame, the spectrum's
 envelope is stretched back to where the recording had it. Only features are made, no sound: nothing has to be put

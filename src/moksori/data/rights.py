@@ -1,4 +1,4 @@
-"""Rights: what a singer agreed to, in their own words, from the folder of recordings into every model made of them.
+"""Consent and licence: what a singer agreed to, in their words, from the recordings into every model made of them.
 
 A file CONSENT (or CONSENT.txt, CONSENT.md) in a singer's folder is that singer's; one beside the folders, or the words
 of `moksori prepare --rights`, is for all who have none of their own. Nothing is done with the words but to carry them

@@ -1,4 +1,4 @@
-"""Tables that people write: CSV, or TSV."""
+"""Reader of CSV and TSV tables that people write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixed-length segments of codes, each a function of (singer, generator), from a cache of the whole corpus as codes.
+"""Dataset of fixed-length segments of codes, each a function of (singer, generator), from a cache of the corpus.
 
 The first run at a model's rate turns every clip into 8-bit codes, in flat files for all splits (see `flat_cache`):
 
@@ -75,7 +75,7 @@ class SegmentTable:
         mel_window_samples: if not 0, they also tell the log-mel of this window of `features.WINDOWS`, as often.
         n_bands: 1 for codes of the waveform, 4 for those of its bands.
         workers: threads that build the cache, 0 for one each core; they do not change its content.
-        progress: told about the building of the cache.
+        progress: called during the building of the cache.
 
     Raises:
         ValueError: unknown split, or a rate or length below 1.

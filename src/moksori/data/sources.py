@@ -1,4 +1,4 @@
-"""Who sings what: finds the recordings below a folder of singers.
+"""Discovery of recordings below a folder of singers: who sings what.
 
 SONGS/
   mina/              an immediate sub-folder is a singer

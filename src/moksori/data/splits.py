@@ -1,4 +1,4 @@
-"""Which recording is for training, which is held out: by recording, and stable when recordings are added."""
+"""Train, validation and test splits: by recording, and stable when recordings are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One long take, such as a studio session, becomes stretches that are trained on or held out, each as a whole.
+"""Segmentation of long takes at pauses: each stretch is trained on or held out as a whole.
 
     take      ~~~~ ~~~~~~ ~~~  ~~~~~~~ ~~~ ~~~~~  ~~~~~~~~ ~~~~~
     cut       [~~~~ ~~~~~~ ~~~][~~~~~~~ ~~~ ~~~~~][~~~~~~~~ ~~~~~]   at pauses, 12 to 30 s each

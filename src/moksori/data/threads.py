@@ -1,4 +1,4 @@
-"""Work spread over threads, results in the order of the work."""
+"""Ordered parallel map: work spread over threads, results in the order of the work."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Options:
     temperature: float = 1.0
     backend: str = generator.AUTO  # what computes the codes of a voice that samples them
     transpose: float | str = "auto"  # see `conversion.ConvertOptions`
-    tracker: str = "auto"  # of the pitch; "auto": another one than the voice is told the pitch by, if there is one
+    tracker: str = "auto"  # of the pitch; "auto": another one than the voice's own, if there is one
     whisper: str = NOBODY  # who judges words, see `whisper.load`; `NOBODY` spares the time, and DistillMOS's
     language: str | None = None  # that is sung, such as "ko"; None: detected in each source
 
@@ -61,7 +61,7 @@ def convert(
         chosen: what is to be converted.
         folder: of all the conversions; those of another voice, or made in another way, are thrown away.
         options: how.
-        progress: told what is done.
+        progress: called with what is done.
         data: fingerprint of the recordings; conversions of others are thrown away, too.
         convert_files: who does it; None for the voice itself, on this machine.
 

@@ -1,4 +1,4 @@
-"""What of singer and pitch an encoder lets through, read by a fresh probe from what it hears and from its latent.
+"""Probing classifiers of singer and pitch, on an encoder's inputs and on its latent: what it lets through.
 
     sound       log-mel of a stretch    what there is to hide
     untrained   latent of the same encoder before its first step    what its narrowness alone takes away

@@ -1,4 +1,4 @@
-"""Frames, a control that needs no net: each moment of a song by the nearest moments of the target's own recordings.
+"""k-nearest-neighbour baseline (frames): each moment of a song by the nearest moments of the target's recordings.
 
     song, moved in pitch  -> envelope a frame -> warped once -> cepstra -+
                                                                          +-> 6 nearest -> their mean envelope

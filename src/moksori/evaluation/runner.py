@@ -65,7 +65,7 @@ def evaluate_voice(
         corpus: the data it was trained with; its held-out recordings are converted.
         folder: of the report; conversions that lie there already, made by the same model in the same way, are kept.
         origin: by what and when, for the report.
-        progress: told what is going on.
+        progress: called with what is going on.
         options: how much is converted.
         texts: what is sung.
         parallel: recordings of the same words by several singers; see `pairs.parallel`.
@@ -248,8 +248,8 @@ def _notes_on_voice(voice: Voice, corpus: Corpus, options: Options, backend: str
         notes.append(f"Each source was moved {moved}; its melody was asked for at that pitch.")
     if voice.is_pitch_conditioned and options.tracker == melody.SwiftF0.name:
         notes.append(
-            f"CAUTION: the voice is told the pitch by {options.tracker}, which also judges it here, and agrees with "
-            "its own mistakes; `pip install 'moksori[judges]'` brings another."
+            f"CAUTION: the voice is conditioned on the pitch of {options.tracker}, which also judges it here, and "
+            "agrees with its own mistakes; `pip install 'moksori[judges]'` brings another."
         )
     silent = [name for name in corpus.singers if not corpus.of(options.split, name)]
     if silent:

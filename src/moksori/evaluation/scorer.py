@@ -102,7 +102,7 @@ def gather(corpus: Corpus, seed: int, progress: OnProgress) -> ConversionScorer 
     Args:
         corpus: prepared recordings.
         seed: of the conversions.
-        progress: told about the fitting of the classifier, which is kept beside the data.
+        progress: called for the fitting of the classifier, which is kept beside the data.
 
     Returns:
         None where there is nobody to convert into, or no validation recording: then nothing can be judged.

@@ -1,4 +1,4 @@
-"""Many clips at once, one sample after another: the loop around a backend.
+"""Batched autoregressive generation: many clips at once, one sample after another; the loop around a backend.
 
 A backend scores the next code of all its streams from the codes before, or picks some codes in a row. Streams run in
 lockstep, so that each weight that is read serves all of them. A backend that works beside itself is given the streams
@@ -187,7 +187,7 @@ def generate(
         conditioning: frames `[B, C, F]`.
         uniforms: `[B, T]` in [0, 1), T at most the condition's length; one number a sample, see `sampling.uniforms`.
         temperature: see `sampling.pick`.
-        progress: told the samples that each clip has, of T, every few hundredths of a second.
+        progress: called with the samples that each clip has, of T, every few hundredths of a second.
         workers: threads; 0 for what `n_workers` says. Their number does not change what is generated.
         lengths: of each clip, at most T; what comes after it is not generated where the backend can leave it out.
 

@@ -1,4 +1,4 @@
-"""Going on from a recording: its codes are given first, then new ones are sampled."""
+"""Priming (continuation): the codes of a recording are given first, then new ones are sampled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def go_on(
         given: codes `[B, P]`, P at least 1.
         uniforms: `[B, T]` in [0, 1), for the new codes; P + T is at most the condition's length.
         temperature: see `sampling.pick`.
-        progress: told now and then how many new samples there are.
+        progress: called now and then with the number of new samples.
 
     Returns:
         The new codes, `[B, T]` int64.

@@ -114,7 +114,7 @@ class Autoencoder(nn.Module):
         return z
 
     def conditioning(
-        self, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None, turns: Tensor | None = None
+        self, z: Tensor, singer_vectors: Tensor, melody: Tensor | None = None, cycles: Tensor | None = None
     ) -> conditions.Conditioning:
         """Latent, singer vectors and, where they are asked for, melody and phase -> the decoder's conditioning.
 
@@ -122,7 +122,7 @@ class Autoencoder(nn.Module):
             z: `[B, D, F]`.
             singer_vectors: `[B, E]`.
             melody: f0 in Hz (0 where unvoiced) and level in dBFS, `[B, 2, F * latent_hop / melody_hop]`.
-            turns: phase of that pitch, `[B, F * latent_hop / phase_hop]`; None for one that begins with this melody.
+            cycles: phase of that pitch, `[B, F * latent_hop / phase_hop]`; None for one that begins with this melody.
 
         Raises:
             ValueError: the melody is missing, or nobody asked for it.
@@ -135,11 +135,11 @@ class Autoencoder(nn.Module):
         joined = conditions.join(z, singer_vectors, self.config.latent_hop_samples, channels)
         if melody is None or not self.config.phase_hop_samples:
             return joined
-        own = self.turns(melody[:, 0]) if turns is None else turns
+        own = self.cycles(melody[:, 0]) if cycles is None else cycles
         assert own is not None
         return conditions.with_phase(joined, own, melody[:, 0])
 
-    def turns(self, f0_hz: Tensor, codes: Tensor | None = None) -> Tensor | None:
+    def cycles(self, f0_hz: Tensor, codes: Tensor | None = None) -> Tensor | None:
         """The phase of a pitch `[B, F]`, as `conditioning` wants it; None where it is no condition.
 
         Args:
@@ -166,6 +166,6 @@ class Autoencoder(nn.Module):
 
         Noise `[B, T]`, in codes, is added to the ones before.
         """
-        turns = None if melody is None else self.turns(melody[:, 0], codes)
-        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody, turns), noise)
+        cycles = None if melody is None else self.cycles(melody[:, 0], codes)
+        scores: Tensor = self.decoder(codes, self.conditioning(z, singer_vectors, melody, cycles), noise)
         return scores

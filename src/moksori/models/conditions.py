@@ -51,26 +51,26 @@ def melody(f0_hz: Tensor, level_dbfs: Tensor) -> Tensor:
 PHASE_CHANNELS = 4
 
 
-def phase(turns: Tensor, f0_hz: Tensor) -> Tensor:
+def phase(cycles: Tensor, f0_hz: Tensor) -> Tensor:
     """The place within a period as channels: sine and cosine of the fundamental and of its octave; 0 where unvoiced.
 
     Args:
-        turns: `[B, F * r]` for some whole r, see `audio.phase`.
+        cycles: `[B, F * r]` for some whole r, see `audio.phase`.
         f0_hz: `[B, F]`, 0 where unvoiced.
 
     Returns:
         `[B, 4, F * r]`.
     """
-    angle = 2 * math.pi * turns
+    angle = 2 * math.pi * cycles
     waves = torch.stack([angle.sin(), angle.cos(), (2 * angle).sin(), (2 * angle).cos()], dim=1)
-    is_voiced = (f0_hz > 0).to(waves).repeat_interleave(turns.shape[1] // f0_hz.shape[1], dim=1)
+    is_voiced = (f0_hz > 0).to(waves).repeat_interleave(cycles.shape[1] // f0_hz.shape[1], dim=1)
     return waves * is_voiced[:, None]
 
 
-def with_phase(conditioning: Conditioning, turns: Tensor, f0_hz: Tensor) -> Conditioning:
+def with_phase(conditioning: Conditioning, cycles: Tensor, f0_hz: Tensor) -> Conditioning:
     """A conditioning that tells a phase, too, as often as that is known; see `phase`. Frames are held meanwhile."""
-    waves = phase(turns, f0_hz)
-    ratio = turns.shape[1] // conditioning.frames.shape[2]
+    waves = phase(cycles, f0_hz)
+    ratio = cycles.shape[1] // conditioning.frames.shape[2]
     held = conditioning.frames.repeat_interleave(ratio, dim=2)
     return Conditioning(torch.cat([held, waves.to(held)], dim=1), conditioning.hop_samples // ratio)
 

@@ -1,4 +1,4 @@
-"""The convolutions that everything else is built from.
+"""Causal and dilated convolutions that everything else is built from.
 
 All tensors are `[B, C, T]`. Two kinds of padding exist here, and no third:
 

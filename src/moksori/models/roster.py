@@ -1,4 +1,4 @@
-"""The same nets with other singers: some taken up, some left out, some called by another name.
+"""Changing the singers of a model: rows of its embedding and heads are added, removed or renamed, all else stays.
 
 What belongs to a singer are rows of a few tensors: of the table, and of the adversaries' last layers. Every other
 weight is carried over, so whoever stays sings bit for bit as before.

@@ -1,4 +1,4 @@
-"""Voice or backing? A U-Net an instrument, that says what of a mix's spectrogram is its own.
+"""Source separation net: a U-Net an instrument, that says what of a mix's spectrogram is its own (Spleeter).
 
     |spectrogram| of two channels --convolutions, halved six times--> --and back, beside what was there--> mask
 

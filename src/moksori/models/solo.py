@@ -44,7 +44,7 @@ class SoloConfig:
     is_melody_conditioned: Annotated[bool, FormerName("is_told_melody")] = False
     mel_window_samples: int = 0  # local conditioning: the log-mel of this window, one of `features.WINDOWS`; 0: none
     decoder: WaveNetConfig = field(default_factory=WaveNetConfig)
-    phase_hop_samples: int = 0  # with the melody: how often the phase of its pitch is told, too; 0: never
+    phase_hop_samples: int = 0  # with the melody: how often the phase of its pitch is given, too; 0: never
 
     def __post_init__(self) -> None:
         if self.singer_channels < 0 or self.hop_samples < 1 or self.sample_rate < 1000:
@@ -89,7 +89,7 @@ class SoloConfig:
 
     @property
     def has_phase(self) -> bool:
-        """Whether the phase of the pitch is told, too."""
+        """Whether it is conditioned on the phase of the pitch, too."""
         return self.phase_hop_samples > 0
 
     @property
@@ -166,9 +166,9 @@ class Solo(nn.Module):
         if not config.has_phase:
             return Conditioning(rows, config.hop_samples)
         f0_hz = local_features[:, 0]
-        return conditions.with_phase(Conditioning(rows, config.hop_samples), self._turns(f0_hz, codes), f0_hz)
+        return conditions.with_phase(Conditioning(rows, config.hop_samples), self._cycles(f0_hz, codes), f0_hz)
 
-    def _turns(self, f0_hz: Tensor, codes: Tensor | None) -> Tensor:
+    def _cycles(self, f0_hz: Tensor, codes: Tensor | None) -> Tensor:
         config = self.config
         sizes = (config.hop_samples, config.sample_rate, config.phase_hop_samples)
         if codes is None or not codes.shape[1]:

@@ -9,8 +9,8 @@ A decoder with a *detail path* does not make all of it from the latent: it corre
     shape = (1 - gain) * the voice's mean + gain * the source's shape in the voice's colour + correction by the net
 
 The words are in the source's shape (`audio.shapes`), and so is its likeness: the gain says how much of it passes, the
-net is told the gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the latent, and
-nothing passes. The higher the gain, the smoother the correction: what is fine is the source's own.
+net is conditioned on the gain, and what comes out is as loud as the source by construction. Gain 0 makes all of the
+latent, and nothing passes. The higher the gain, the smoother the correction: what is fine is the source's own.
 """
 
 from __future__ import annotations

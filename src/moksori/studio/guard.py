@@ -1,4 +1,4 @@
-"""Who may ask: Host, Origin, fetch metadata and the token are checked before anything else; every answer is fenced.
+"""Access control as ASGI middleware: Host, Origin, fetch metadata and token are checked first; answers get a CSP.
 
 A page from elsewhere that is open in the same browser can send requests to 127.0.0.1, and with a name of its own that
 resolves here (DNS rebinding) it could even read the answers. The first is stopped by `Origin` and `Sec-Fetch-Site`, the

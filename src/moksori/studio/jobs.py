@@ -1,4 +1,4 @@
-"""Conversions in order: each is a job with a state on the disk, so that a reload and a restart lose none.
+"""Job queue of conversions: each has a state on the disk, so that a reload and a restart lose none.
 
 waiting -> running -> done | failed | cancelled;  failed or cancelled -> waiting, on retry
 """

@@ -1,4 +1,4 @@
-"""The process around a training: it outlives the server and the page, keeps the log, and says how it ended.
+"""Supervisor process of a training: it outlives the server and the page, keeps the log, and says how it ended.
 
     python -m moksori.studio.trainer FOLDER COMMAND...
 

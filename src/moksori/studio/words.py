@@ -1,4 +1,4 @@
-"""What the pages say, in Korean and English: one file of strings, `words.toml`, and which language a reader wants."""
+"""Localisation of the pages: one file of strings, `words.toml`, and which language a reader wants."""
 
 from __future__ import annotations
 

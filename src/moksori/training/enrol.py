@@ -60,7 +60,7 @@ def enrol(
         recipe: what the voice is trained by: its losses, perturbations and lengths of excerpts are used.
         config: how long.
         licence_note: terms of the takes.
-        progress: told of each step.
+        progress: called for each step.
 
     Raises:
         UserError: the voice is of another kind, or has a singer of that name.

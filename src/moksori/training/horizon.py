@@ -1,4 +1,4 @@
-"""What a run will reach and when, from the speed of its first steps.
+"""Estimated time of training: what a run will reach and when, from the speed of its first steps.
 
 Training on one machine is forty times as fast as on another, so a recipe tells of steps, and a run turns them into
 hours once it has taken some.

@@ -111,7 +111,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._meter = _Meter(self.clock)
-        self._unrecorded: set[str] = set()  # what hindered observers, and was told
+        self._unrecorded: set[str] = set()  # what hindered observers, and was reported
         self._times: dict[str, float] = {}  # seconds of the clock at which each kind of look was last taken
         self._plateau = Plateau(self.recipe.loop.plateau_scores)
         self._guards = {phase.name: SpikeGuard() for phase in self.plan.phases()}  # each has losses of its own size

@@ -197,14 +197,14 @@ def dump(recipe: Recipe) -> str:
 def _dump_table(config: Any, path: tuple[str, ...], comment: str, lines: list[str]) -> None:
     if path:
         lines += ["", *_explained(f"[{'.'.join(path)}]", comment)]
-    values, told = settings.plain(config), settings.comments(config.__class__)
+    values, comments = settings.plain(config), settings.comments(config.__class__)
     # A TOML key belongs to the last table opened, so a table's own values come before its sub-tables.
     for key, value in values.items():
         if not isinstance(value, dict):
-            lines += _explained(f"{key} = {_dump_value(value)}", told.get(key, ""))
+            lines += _explained(f"{key} = {_dump_value(value)}", comments.get(key, ""))
     for key, value in values.items():
         if isinstance(value, dict):
-            _dump_table(getattr(config, key), (*path, key), told.get(key, ""), lines)
+            _dump_table(getattr(config, key), (*path, key), comments.get(key, ""), lines)
 
 
 def _explained(line: str, comment: str) -> list[str]:

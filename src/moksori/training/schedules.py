@@ -1,4 +1,4 @@
-"""What changes over a training run, as functions of the step."""
+"""Schedules (learning rate, weights) of a training run, as functions of the step."""
 
 from __future__ import annotations
 

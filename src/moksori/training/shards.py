@@ -1,4 +1,4 @@
-"""A batch in equal parts, worked on side by side.
+"""Data parallelism over threads: a batch in equal parts, worked on side by side.
 
 On a CPU one thread a part beats all threads on one part by far (the small layers of a cut-down net spend more time
 waiting for each other than computing). The parts are fixed by the recipe and summed in order, so the result does not

@@ -41,7 +41,7 @@ def fitted(
         max_steps: how many.
         max_seconds: how long; a function of the arguments alone where there is no limit.
         seed: of perturbations.
-        progress: told of each step.
+        progress: called for each step.
 
     Raises:
         UserError: the loss is not finite.

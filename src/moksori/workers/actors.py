@@ -59,7 +59,7 @@ def connected(address: str, n_workers: int = 0, *, gpus: float = 0.0) -> Iterato
             f"--ray {address}: Ray is not installed; `pip install 'moksori[ray]'` brings it, and --ray {OFF} does the "
             "same work on the cores of this machine"
         )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage is reported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU see what we see
     ray: Any = importlib.import_module("ray")
     is_local = address == LOCAL
@@ -134,7 +134,7 @@ class ActorPool:
     ray: Any
     n_workers: int
     gpus: float = 0.0
-    started: Callable[[int], None] | None = None  # told the process id of each worker
+    started: Callable[[int], None] | None = None  # called with the process id of each worker
 
     def each(self, kit: Kit[T, R], tasks: Sequence[T]) -> Iterator[tuple[int, R | Lost]]:
         """See `Pool.each`."""

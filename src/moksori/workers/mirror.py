@@ -1,4 +1,4 @@
-"""A folder of this machine that stands for a place: for work that reads and writes a whole folder.
+"""Local mirror of a remote folder (URL): for work that reads and writes a whole folder.
 
 a folder   is itself
 a URL      is fetched into a temporary folder (TMPDIR says where), worked on there, and what is new or changed is
@@ -39,7 +39,7 @@ def mirrored(
         record: name of the file that says what the others are; it is published last, so that a reader of the place
             finds what was there before, or all that is new.
         without: names right below the place that are neither fetched nor published.
-        progress: told about each file that is fetched.
+        progress: called for each file that is fetched.
 
     Raises:
         UserError: the store could not be reached, or the block raised it; of a URL, its message names the URL and not

@@ -47,9 +47,9 @@ def test_centroids_are_those_of_training_recordings_and_kept(tiny_corpus: Corpus
     ]
     mean = np.mean(vectors, axis=0)
     np.testing.assert_allclose(judge._centroids[1], mean / np.linalg.norm(mean))
-    told: list[float] = []
-    again = resemblyzer.load_or_fit(tiny_corpus, lambda now: told.append(now.done), _crossings)
-    assert not told
+    calls: list[float] = []
+    again = resemblyzer.load_or_fit(tiny_corpus, lambda now: calls.append(now.done), _crossings)
+    assert not calls
     np.testing.assert_array_equal(judge._centroids, again._centroids)
 
 

@@ -21,7 +21,7 @@ from moksori.evaluation.report.listening import Options
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Report:
+def judged(tmp_path: Path) -> Report:
     """Two singers, two recordings each, into both; every clip is a tone of its own."""
     audio = tmp_path / "report" / "audio"
     audio.mkdir(parents=True)
@@ -39,8 +39,8 @@ def told(tmp_path: Path) -> Report:
     return Report("t", "c", "d", "s", [], [], [], items, {}, [], [], {}, {})
 
 
-def _make(told: Report, tmp_path: Path, **options: int) -> Path:
-    listening.make(told, tmp_path / "report", tmp_path / "test", Options(**options))  # type: ignore[arg-type]
+def _make(judged: Report, tmp_path: Path, **options: int) -> Path:
+    listening.make(judged, tmp_path / "report", tmp_path / "test", Options(**options))  # type: ignore[arg-type]
     return tmp_path / "test"
 
 
@@ -50,14 +50,14 @@ def _key(folder: Path) -> list[dict[str, str]]:
 
 
 class TestMaking:
-    def test_a_file_is_no_place_for_a_test(self, told: Report, tmp_path: Path) -> None:
+    def test_a_file_is_no_place_for_a_test(self, judged: Report, tmp_path: Path) -> None:
         (tmp_path / "test").write_text("mine")
         with pytest.raises(DataError, match="test: is a file; a test needs a folder of its own"):
-            _make(told, tmp_path)
+            _make(judged, tmp_path)
         assert (tmp_path / "test").read_text() == "mine"
 
-    def test_nothing_that_is_published_tells_which_clip_is_which(self, told: Report, tmp_path: Path) -> None:
-        folder = _make(told, tmp_path, repeats=2)
+    def test_nothing_that_is_published_tells_which_clip_is_which(self, judged: Report, tmp_path: Path) -> None:
+        folder = _make(judged, tmp_path, repeats=2)
         published = list((folder / listening.PUBLISH).iterdir())
         assert all(re.fullmatch(r"[0-9a-f]{12}\.flac|index\.html", path.name) for path in published)
         page = (folder / listening.PUBLISH / "index.html").read_text(encoding="utf-8")
@@ -65,8 +65,8 @@ class TestMaking:
             assert f'"{word}' not in page
         assert not re.search(r"https?://", page)
 
-    def test_every_kind_is_asked_and_the_key_tells_all(self, told: Report, tmp_path: Path) -> None:
-        folder = _make(told, tmp_path, per_row=3, repeats=2)
+    def test_every_kind_is_asked_and_the_key_tells_all(self, judged: Report, tmp_path: Path) -> None:
+        folder = _make(judged, tmp_path, per_row=3, repeats=2)
         key = _key(folder)
         rows = [row["row"] for row in key if not row["repeats"]]
         assert {row: rows.count(row) for row in listening.ROWS} == {
@@ -84,41 +84,41 @@ class TestMaking:
             for name in trial.values():
                 assert (folder / listening.PUBLISH / f"{name}.flac").is_file()
 
-    def test_a_reference_is_never_the_clip_itself(self, told: Report, tmp_path: Path) -> None:
-        for item in told.items:
+    def test_a_reference_is_never_the_clip_itself(self, judged: Report, tmp_path: Path) -> None:
+        for item in judged.items:
             for row in listening.ROWS:
                 used = item.files["target" if row == report.TRUTH else "source"]
-                assert listening._reference(told, item, row) != used
+                assert listening._reference(judged, item, row) != used
 
-    def test_clips_have_one_rate_and_one_loudness(self, told: Report, tmp_path: Path) -> None:
-        published = (_make(told, tmp_path) / listening.PUBLISH).glob("*.flac")
+    def test_clips_have_one_rate_and_one_loudness(self, judged: Report, tmp_path: Path) -> None:
+        published = (_make(judged, tmp_path) / listening.PUBLISH).glob("*.flac")
         clips = [files.read(path) for path in published]
         assert {clip.sample_rate for clip in clips} == {24000}
         loudness = [np.sqrt(np.mean(np.square(clip.samples))) for clip in clips]
         assert max(loudness) < 1.05 * min(loudness)
 
-    def test_the_same_seed_makes_the_same_test(self, told: Report, tmp_path: Path) -> None:
-        first = _key(_make(told, tmp_path, seed=3))
-        listening.make(told, tmp_path / "report", tmp_path / "again", Options(seed=3))
+    def test_the_same_seed_makes_the_same_test(self, judged: Report, tmp_path: Path) -> None:
+        first = _key(_make(judged, tmp_path, seed=3))
+        listening.make(judged, tmp_path / "report", tmp_path / "again", Options(seed=3))
         assert _key(tmp_path / "again") == first
 
-    def test_a_clip_that_cannot_be_read_leaves_no_half_of_a_test(self, told: Report, tmp_path: Path) -> None:
+    def test_a_clip_that_cannot_be_read_leaves_no_half_of_a_test(self, judged: Report, tmp_path: Path) -> None:
         """Once the next try was refused, for the folder was not empty."""
         (path,) = (tmp_path / "report" / "audio").glob("b2-to-a.flac")
         content = path.read_bytes()
         path.write_bytes(b"no sound")
         with pytest.raises(DataError, match="b2-to-a"):
-            _make(told, tmp_path)
+            _make(judged, tmp_path)
         path.write_bytes(content)
-        assert len(_key(_make(told, tmp_path)))
+        assert len(_key(_make(judged, tmp_path)))
 
-    def test_a_folder_in_use_and_a_report_without_clips_are_refused(self, told: Report, tmp_path: Path) -> None:
-        _make(told, tmp_path)
+    def test_a_folder_in_use_and_a_report_without_clips_are_refused(self, judged: Report, tmp_path: Path) -> None:
+        _make(judged, tmp_path)
         with pytest.raises(DataError, match="not empty"):
-            _make(told, tmp_path)
-        told.items.clear()
+            _make(judged, tmp_path)
+        judged.items.clear()
         with pytest.raises(DataError, match="no clips"):
-            listening.make(told, tmp_path / "report", tmp_path / "other", Options())
+            listening.make(judged, tmp_path / "report", tmp_path / "other", Options())
 
 
 def _answer(path: Path, key: list[dict[str, str]], rater: str, score_of: dict[str, int]) -> Path:
@@ -130,8 +130,8 @@ def _answer(path: Path, key: list[dict[str, str]], rater: str, score_of: dict[st
 
 
 class TestAnalysis:
-    def test_means_by_hand(self, told: Report, tmp_path: Path) -> None:
-        folder = _make(told, tmp_path)
+    def test_means_by_hand(self, judged: Report, tmp_path: Path) -> None:
+        folder = _make(judged, tmp_path)
         key = _key(folder)
         given = [
             _answer(tmp_path / "1.csv", key, "x", {report.TRUTH: 5, report.RECONSTRUCTION: 4, report.CONVERSION: 2}),
@@ -147,8 +147,8 @@ class TestAnalysis:
         assert (real.mean, real.low, real.high) == (5.0, 5.0, 5.0)
         assert "| conversion | quality | 2.50 | 2.00 to 3.00 |" in listening.markdown(listening.analyse(folder, given))
 
-    def test_who_does_not_agree_with_himself_is_flagged(self, told: Report, tmp_path: Path) -> None:
-        folder = _make(told, tmp_path, repeats=2)
+    def test_who_does_not_agree_with_himself_is_flagged(self, judged: Report, tmp_path: Path) -> None:
+        folder = _make(judged, tmp_path, repeats=2)
         key = _key(folder)
         lines = ["rater,trial,question,score,seconds"]
         for row in key:
@@ -158,9 +158,9 @@ class TestAnalysis:
             "rater z: 3.0 points between two scores of one clip, on average"
         ]
 
-    def test_two_raters_of_one_name_do_not_hide_each_other(self, told: Report, tmp_path: Path) -> None:
+    def test_two_raters_of_one_name_do_not_hide_each_other(self, judged: Report, tmp_path: Path) -> None:
         """Once the answers of the later file took the place of the earlier one's, and nobody was told."""
-        folder = _make(told, tmp_path)
+        folder = _make(judged, tmp_path)
         key = _key(folder)
         given = [_answer(tmp_path / f"{n}.csv", key, "1", dict.fromkeys(listening.ROWS, n)) for n in (2, 4)]
         found = listening.analyse(folder, given)
@@ -168,8 +168,8 @@ class TestAnalysis:
         (refused,) = found.refused
         assert "4.csv: rater '1' has answered in" in refused
 
-    def test_bad_files_and_rows_are_named_and_left_out(self, told: Report, tmp_path: Path) -> None:
-        folder = _make(told, tmp_path)
+    def test_bad_files_and_rows_are_named_and_left_out(self, judged: Report, tmp_path: Path) -> None:
+        folder = _make(judged, tmp_path)
         key = _key(folder)
         good = _answer(tmp_path / "good.csv", key, "x", dict.fromkeys(listening.ROWS, 4))
         trial = key[0]["trial"]

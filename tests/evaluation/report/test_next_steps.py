@@ -18,7 +18,7 @@ ALSO_GOOD = dataclasses.replace(GOOD, name="minho")
 TRAINED = {"recipe": "swift", "steps": 8000, "training_seconds": 8000.0}
 
 
-def told(*singers: SingerData, n: int = 60, items: list[Item] | None = None, **model: Any) -> Report:
+def report_on(*singers: SingerData, n: int = 60, items: list[Item] | None = None, **model: Any) -> Report:
     row = Row(data.CONVERSION, n, {"identified": Figure(0.9, 0.8, 1.0, n), "raw_pitch_accuracy": Figure(1, 1, 1, n)})
     chance = Row(data.CHANCE, 0, {"identified": Figure(0.5, 0.5, 0.5, 0)})
     truth = Row(data.TRUTH, 9, {"identified": Figure(1, 1, 1, 9)})
@@ -29,19 +29,19 @@ def told(*singers: SingerData, n: int = 60, items: list[Item] | None = None, **m
 
 
 def test_a_good_voice_of_good_data_needs_nothing_but_more_recordings() -> None:
-    (only,) = next_steps.write(told(GOOD, ALSO_GOOD))
+    (only,) = next_steps.write(report_on(GOOD, ALSO_GOOD))
     assert only.startswith("More training alone will hardly help: 8,000 steps")
 
 
 def test_where_nothing_is_known_of_the_recipe_nothing_is_said_of_it() -> None:
-    assert next_steps.write(told(GOOD, ALSO_GOOD, recipe="mine"))[0].startswith("Nothing stands out.")
-    assert next_steps.write(told(GOOD, ALSO_GOOD, recipe="mine", steps=None))[0].startswith("Nothing stands out.")
+    assert next_steps.write(report_on(GOOD, ALSO_GOOD, recipe="mine"))[0].startswith("Nothing stands out.")
+    assert next_steps.write(report_on(GOOD, ALSO_GOOD, recipe="mine", steps=None))[0].startswith("Nothing stands out.")
 
 
 def test_a_voice_that_is_not_usable_yet_is_told_until_when_and_how() -> None:
     """At 0.16 steps a second 4,500 steps take 7.8 hours; once nobody was told that training had hardly begun."""
     usable = recipe.load("swift").loop.usable_steps
-    said = next_steps.write(told(GOOD, steps=500, training_seconds=500 / 0.16))[0]
+    said = next_steps.write(report_on(GOOD, steps=500, training_seconds=500 / 0.16))[0]
     assert f"needs about {usable:,} steps until it is usable, this voice has 500." in said
     hours = usable / 0.16 / 3600
     assert f"about {hours:.1f} h in all" in said and f"--for {-(-hours // 1):.0f}h goes on" in said
@@ -49,18 +49,18 @@ def test_a_voice_that_is_not_usable_yet_is_told_until_when_and_how() -> None:
 
 def test_a_usable_voice_is_told_what_the_shown_figures_took() -> None:
     loop = recipe.load("swift").loop
-    said = next_steps.write(told(GOOD, steps=loop.usable_steps, training_seconds=3600.0))[0]
+    said = next_steps.write(report_on(GOOD, steps=loop.usable_steps, training_seconds=3600.0))[0]
     assert f"had about {loop.good_steps:,} steps for the figures that are shown" in said and "--for" in said
 
 
 def test_a_few_first_steps_say_nothing_of_time() -> None:
-    assert "--for" not in next_steps.write(told(GOOD, steps=20, training_seconds=60.0))[0]
+    assert "--for" not in next_steps.write(report_on(GOOD, steps=20, training_seconds=60.0))[0]
 
 
 def test_who_needs_recordings_is_told_how_many_minutes_in_which_range_and_how() -> None:
     minho = SingerData("minho", 2.0, 5, 110.0, 220.0, -40.0, 0.01)
     items = [Item("1", data.CONVERSION, "a", "anna", "minho", 0.0, {}, {}, {}, {}, 110.0, 440.0)]
-    _, said = next_steps.write(told(GOOD, minho, items=items))
+    _, said = next_steps.write(report_on(GOOD, minho, items=items))
     assert said == (
         "minho: record 3.0 more minutes of singing (2.0 to learn from so far); sing A2 to A4, which songs ask for "
         "(so far A2 to A3); record in a quieter room or closer to the microphone (pauses are at -40 dBFS, -50 is "
@@ -70,30 +70,30 @@ def test_who_needs_recordings_is_told_how_many_minutes_in_which_range_and_how() 
 
 def test_the_neediest_singer_comes_first() -> None:
     two, one = (dataclasses.replace(GOOD, name=name, train_minutes=m) for name, m in (("two", 2.0), ("one", 1.0)))
-    assert [line.split(":")[0] for line in next_steps.write(told(two, one))[1:]] == ["one", "two"]
+    assert [line.split(":")[0] for line in next_steps.write(report_on(two, one))[1:]] == ["one", "two"]
 
 
 def test_a_narrow_range_is_told() -> None:
     narrow = dataclasses.replace(GOOD, f0_high_hz=130.0)
-    assert "anna: sing other pitches too" in next_steps.write(told(narrow))[1]
+    assert "anna: sing other pitches too" in next_steps.write(report_on(narrow))[1]
 
 
 @pytest.mark.parametrize(("n", "is_said"), [(5, True), (29, True), (30, False)])
 def test_few_conversions_are_told(n: int, is_said: bool) -> None:
     many = [dataclasses.replace(singer, n_test=30) for singer in (GOOD, ALSO_GOOD)]
-    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(told(*many, n=n))) == is_said
+    assert any(line.startswith(f"Judge more: {n} ") for line in next_steps.write(report_on(*many, n=n))) == is_said
 
 
 def test_nobody_is_sent_for_clips_that_there_are_not() -> None:
     """All 25 recordings that were held out had been converted, and the report asked for more with --clips."""
     few = [dataclasses.replace(GOOD, n_test=7), dataclasses.replace(ALSO_GOOD, n_test=18)]
-    said = next_steps.write(told(*few, n=25))[-1]
+    said = next_steps.write(report_on(*few, n=25))[-1]
     assert said.startswith("Record more takes: all 25 conversions") and "--clips" not in said
 
 
 def test_a_voice_of_one_singer_is_to_be_judged_by_songs() -> None:
     """It was told to ask for more with --clips, which could never give any."""
-    alone = dataclasses.replace(told(GOOD, n=0), singers=[GOOD], rows=[])
+    alone = dataclasses.replace(report_on(GOOD, n=0), singers=[GOOD], rows=[])
     assert any("--songs" in line for line in next_steps.write(alone))
     by_songs = dataclasses.replace(alone, rows=[Row(data.STRANGERS, 5, {})])
     assert not any("--songs" in line or "--clips" in line for line in next_steps.write(by_songs))
@@ -101,7 +101,7 @@ def test_a_voice_of_one_singer_is_to_be_judged_by_songs() -> None:
 
 def test_in_korean_too() -> None:
     anna = dataclasses.replace(GOOD, train_minutes=1.0)
-    said = next_steps.write(told(anna, ALSO_GOOD, steps=500, n=5), Words("ko"))
+    said = next_steps.write(report_on(anna, ALSO_GOOD, steps=500, n=5), Words("ko"))
     assert (
         said[0].startswith("더 학습하세요.") and "anna: 노래를 4.0분 더 녹음하세요" in said[1] and "--clips" in said[2]
     )
@@ -111,7 +111,7 @@ def test_in_korean_too() -> None:
 
 
 def test_each_figure_stands_between_guessing_and_the_real_thing() -> None:
-    heard, pitch = scales.of(told(GOOD))
+    heard, pitch = scales.of(report_on(GOOD))
     assert (heard.metric, heard.here.mean, heard.real and heard.real.mean) == ("identified", 0.9, 1.0)
     assert heard.guess is not None and heard.guess.mean == 0.5
     assert pitch.guess is not None and pitch.guess.mean == 0.1  # another recording of the target
@@ -120,12 +120,12 @@ def test_each_figure_stands_between_guessing_and_the_real_thing() -> None:
 
 
 def test_a_report_without_conversions_has_no_scales() -> None:
-    assert scales.of(dataclasses.replace(told(GOOD), rows=[])) == []
+    assert scales.of(dataclasses.replace(report_on(GOOD), rows=[])) == []
 
 
 def test_who_sings_is_guessed_by_chance_and_how_natural_it_sounds_is_not_guessed() -> None:
     """Once a real recording of the target, which a public judge knows, stood in the column "by guessing"."""
-    report = told(GOOD, ALSO_GOOD)
+    report = report_on(GOOD, ALSO_GOOD)
     figure = Figure(0.9, 0.9, 0.9, 9)
     for name in (data.CONVERSION, data.SWAPPED):
         row = report.row(name)

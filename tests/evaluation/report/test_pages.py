@@ -29,7 +29,7 @@ def _item(number: int, row: str = report.CONVERSION, files: bool = True, identif
 
 
 @pytest.fixture
-def told() -> Report:
+def judged() -> Report:
     return Report(
         f"title {EVIL}",
         "moksori evaluate 'a b'",
@@ -65,8 +65,8 @@ class _Tags(html.parser.HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_needs_no_network_and_runs_nothing_from_outside(told: Report, folder: Path) -> None:
-    text = pages.write(told, folder)[0].read_text(encoding="utf-8")
+def test_the_page_needs_no_network_and_runs_nothing_from_outside(judged: Report, folder: Path) -> None:
+    text = pages.write(judged, folder)[0].read_text(encoding="utf-8")
     parser = _Tags()
     parser.feed(text)
     links = [value for _, attrs in parser.tags for name, value in attrs.items() if name in ("src", "href") and value]
@@ -76,8 +76,8 @@ def test_the_page_needs_no_network_and_runs_nothing_from_outside(told: Report, f
     assert EVIL not in text
 
 
-def test_only_the_script_of_the_page_may_run(told: Report, folder: Path) -> None:
-    text = pages.write(told, folder)[0].read_text(encoding="utf-8")
+def test_only_the_script_of_the_page_may_run(judged: Report, folder: Path) -> None:
+    text = pages.write(judged, folder)[0].read_text(encoding="utf-8")
     script = text[text.index("<script>") + len("<script>") : text.index("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
@@ -87,10 +87,10 @@ def test_only_the_script_of_the_page_may_run(told: Report, folder: Path) -> None
     assert rules["img-src"] == rules["media-src"] == "data:"
 
 
-def test_no_two_parts_of_the_page_have_one_name(told: Report, folder: Path) -> None:
+def test_no_two_parts_of_the_page_have_one_name(judged: Report, folder: Path) -> None:
     parser = _Tags()
-    judges = [dataclasses.replace(told.judges[0], name=name) for name in ("own", "other")]  # that say the same
-    twice = dataclasses.replace(told, items=told.items[1:], judges=judges)
+    judges = [dataclasses.replace(judged.judges[0], name=name) for name in ("own", "other")]  # that say the same
+    twice = dataclasses.replace(judged, items=judged.items[1:], judges=judges)
     parser.feed(pages.write(twice, folder)[0].read_text(encoding="utf-8"))
     ids = [attrs["id"] for _, attrs in parser.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -100,8 +100,8 @@ def test_no_two_parts_of_the_page_have_one_name(told: Report, folder: Path) -> N
     assert all(attrs.get("aria-label") for tag, attrs in parser.tags if tag in ("audio", "svg"))
 
 
-def test_the_page_tells_the_verdict_the_figures_and_what_is_missing(told: Report, folder: Path) -> None:
-    text = pages.write(told, folder)[0].read_text(encoding="utf-8")
+def test_the_page_tells_the_verdict_the_figures_and_what_is_missing(judged: Report, folder: Path) -> None:
+    text = pages.write(judged, folder)[0].read_text(encoding="utf-8")
     assert "Heard &lt;script&gt;" in text
     assert "87 %" in text and "80 to 91" in text
     assert "31 cents" in text
@@ -113,29 +113,29 @@ def test_the_page_tells_the_verdict_the_figures_and_what_is_missing(told: Report
     assert "A2 to A4" in text
 
 
-def test_the_same_report_is_the_same_page(told: Report, folder: Path) -> None:
-    first = [path.read_bytes() for path in pages.write(told, folder)]
-    assert first == [path.read_bytes() for path in pages.write(told, folder)]
+def test_the_same_report_is_the_same_page(judged: Report, folder: Path) -> None:
+    first = [path.read_bytes() for path in pages.write(judged, folder)]
+    assert first == [path.read_bytes() for path in pages.write(judged, folder)]
 
 
-def test_markdown_tells_the_same(told: Report, folder: Path) -> None:
-    text = pages.write(told, folder, n_players=0)[1].read_text(encoding="utf-8")
+def test_markdown_tells_the_same(judged: Report, folder: Path) -> None:
+    text = pages.write(judged, folder, n_players=0)[1].read_text(encoding="utf-8")
     assert "| conversion | 12 | 87 % (80 to 91) |" in text
     assert "| **minho** | 3 |  |" in text
     assert "| **minho** | 1 | 2 |" in text  # real recordings
     assert "| loss | 3.1 |" in text
 
 
-def test_an_empty_report_is_a_page_too(told: Report, tmp_path: Path) -> None:
+def test_an_empty_report_is_a_page_too(judged: Report, tmp_path: Path) -> None:
     empty = dataclasses.replace(
-        told, rows=[], items=[], judges=[], confusion={}, curves={}, tables={}, verdict=["None."]
+        judged, rows=[], items=[], judges=[], confusion={}, curves={}, tables={}, verdict=["None."]
     )
     assert "None." in pages.write(empty, tmp_path)[0].read_text(encoding="utf-8")
 
 
-def test_names_cannot_break_out_of_markdown(told: Report, folder: Path) -> None:
+def test_names_cannot_break_out_of_markdown(judged: Report, folder: Path) -> None:
     broken = dataclasses.replace(
-        told, singers=[SingerData("a|b\n# c", 1.0, 1, None, None), *told.singers[1:]], command="x ``` y"
+        judged, singers=[SingerData("a|b\n# c", 1.0, 1, None, None), *judged.singers[1:]], command="x ``` y"
     )
     text = pages.write(broken, folder, n_players=0)[1].read_text(encoding="utf-8")
     assert "| a\\|b # c | 1.0 |" in text
@@ -158,46 +158,46 @@ def test_markdown_shows_a_text_as_it_is(text: str, shown: str) -> None:
     assert pages._markdown(text) == shown
 
 
-def test_a_page_without_figures_has_no_link_to_them(told: Report, folder: Path) -> None:
+def test_a_page_without_figures_has_no_link_to_them(judged: Report, folder: Path) -> None:
     parser = _Tags()
-    parser.feed(pages.write(dataclasses.replace(told, rows=[]), folder)[0].read_text(encoding="utf-8"))
+    parser.feed(pages.write(dataclasses.replace(judged, rows=[]), folder)[0].read_text(encoding="utf-8"))
     links = {str(attrs["href"])[1:] for tag, attrs in parser.tags if tag == "a"}
     assert links <= {attrs["id"] for _, attrs in parser.tags if "id" in attrs}
 
 
-def test_a_report_without_figures_of_a_judge_is_a_page_too(told: Report, folder: Path) -> None:
+def test_a_report_without_figures_of_a_judge_is_a_page_too(judged: Report, folder: Path) -> None:
     bare = dataclasses.replace(
-        told, confusion={}, judges=[Judge("own", "", None, [])], model={"recipe": "duo"}, verdict=[]
+        judged, confusion={}, judges=[Judge("own", "", None, [])], model={"recipe": "duo"}, verdict=[]
     )
     text = pages.write(bare, folder)[0].read_text(encoding="utf-8")
     assert "Nobody checked it" in text
     assert "recipe duo" in text
 
 
-def test_a_judge_that_is_often_wrong_is_not_praised(told: Report, folder: Path) -> None:
-    assert "Take what it says of conversions with care" in pages.write(told, folder)[0].read_text(encoding="utf-8")
-    sure = dataclasses.replace(told.judges[0], real_accuracy=Figure(0.95, 0.9, 1.0, 50))
-    text = pages.write(dataclasses.replace(told, judges=[sure]), folder)[0].read_text(encoding="utf-8")
+def test_a_judge_that_is_often_wrong_is_not_praised(judged: Report, folder: Path) -> None:
+    assert "Take what it says of conversions with care" in pages.write(judged, folder)[0].read_text(encoding="utf-8")
+    sure = dataclasses.replace(judged.judges[0], real_accuracy=Figure(0.95, 0.9, 1.0, 50))
+    text = pages.write(dataclasses.replace(judged, judges=[sure]), folder)[0].read_text(encoding="utf-8")
     assert "with care" not in text
 
 
-def test_the_first_statement_of_the_verdict_stands_in_large_letters(told: Report, folder: Path) -> None:
-    spoken = dataclasses.replace(told, verdict=["Good. In 97% of 3.5 minutes.", "More."])
+def test_the_first_statement_of_the_verdict_stands_in_large_letters(judged: Report, folder: Path) -> None:
+    spoken = dataclasses.replace(judged, verdict=["Good. In 97% of 3.5 minutes.", "More."])
     text = pages.write(spoken, folder)[0].read_text(encoding="utf-8")
     assert '<p class="lead">Good.</p>' in text
     assert "<li>In 97% of 3.5 minutes.</li>" in text
     assert "<li>More.</li>" in text
 
 
-def test_a_long_sound_is_cut_and_the_page_says_so(told: Report, folder: Path) -> None:
+def test_a_long_sound_is_cut_and_the_page_says_so(judged: Report, folder: Path) -> None:
     files.write(folder / "audio" / "s.flac", signals.silence(31.0, 8000))
-    short = dataclasses.replace(told, items=[_item(1)])
+    short = dataclasses.replace(judged, items=[_item(1)])
     text = pages.write(short, folder)[0].read_text(encoding="utf-8")
     assert "the first 30 of 31.0 s" in text
 
 
-def test_notes_may_hold_code_and_nothing_else(told: Report, folder: Path) -> None:
-    noted = dataclasses.replace(told, notes=["see `moksori <i>`, <b>not</b>"])
+def test_notes_may_hold_code_and_nothing_else(judged: Report, folder: Path) -> None:
+    noted = dataclasses.replace(judged, notes=["see `moksori <i>`, <b>not</b>"])
     text = pages.write(noted, folder, n_players=0)[0].read_text(encoding="utf-8")
     assert "see <code>moksori &lt;i&gt;</code>, &lt;b&gt;not&lt;/b&gt;" in text
 
@@ -263,16 +263,16 @@ def test_values_have_their_units(value: float, metric: str, text: str) -> None:
     assert pages.value_text(value, metric) == text
 
 
-def test_the_page_says_what_to_do_next_and_gives_each_figure_its_scale(told: Report, folder: Path) -> None:
-    html, markdown = (path.read_text(encoding="utf-8") for path in pages.write(told, folder))
+def test_the_page_says_what_to_do_next_and_gives_each_figure_its_scale(judged: Report, folder: Path) -> None:
+    html, markdown = (path.read_text(encoding="utf-8") for path in pages.write(judged, folder))
     for text in (html, markdown):
         assert "What to do next" in text and "record 3.5 more minutes of singing" in text
         assert "its name elsewhere" in text and "F0 RMSE, in cents" in text
     assert EVIL not in html
 
 
-def test_the_page_is_korean_where_korean_is_read(told: Report, folder: Path) -> None:
-    named = dataclasses.replace(told, title="duo: how good are its conversions?")
+def test_the_page_is_korean_where_korean_is_read(judged: Report, folder: Path) -> None:
+    named = dataclasses.replace(judged, title="duo: how good are its conversions?")
     pages_in_korean = pages.write(named, folder, say=Words("ko"))
     html, markdown = (path.read_text(encoding="utf-8") for path in pages_in_korean)
     assert '<html lang="ko">' in html

@@ -347,13 +347,13 @@ def test_chains_that_fall_into_step_are_the_song_that_one_chain_sings(temperatur
     config = ChunkConfig(streams=32, shortest_seconds=0.4, longest_seconds=0.4, fade_seconds=0.01, lag_seconds=0.005)
     torch.manual_seed(0)
     decoder = WaveNet(WaveNetConfig(1, 3, residual_channels=4, skip_channels=4), 2).double()
-    told = torch.randn(1, 2, n_samples // hop, dtype=torch.float64)
+    local = torch.randn(1, 2, n_samples // hop, dtype=torch.float64)
     plan = chunks.plan(n_samples, rate, hop, decoder.config.receptive_field, np.zeros(90), config)
     assert len(plan) == 4
     backend = generator.backend_for(decoder)
 
     def chain(first: int, last: int) -> Codes:
-        conditioning = Conditioning(told[:, :, first // hop : -(-last // hop)], hop)
+        conditioning = Conditioning(local[:, :, first // hop : -(-last // hop)], hop)
         uniforms = sampling.uniforms(5, 0, first, last - first).unsqueeze(0)
         return generator.generate(backend, conditioning, uniforms, temperature)[0].numpy().astype(np.uint8)
 

@@ -70,11 +70,11 @@ def test_an_excerpt_sounds_as_the_song_does(tiny_swift: SourceFilterModel) -> No
 
 
 def test_progress_rises_to_one(tiny_swift: SourceFilterModel) -> None:
-    told: list[Progress] = []
+    calls: list[Progress] = []
     vector = tiny_swift.singers(torch.tensor([0]))[0].detach()
     song = FeatureSong(tiny_swift.eval(), vector, _pitch(), 0, 50)
-    assert len(list(song.converted(_blocks(_song(tiny_swift), 1000), told.append))) == 3
-    assert [progress.share for progress in told] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert len(list(song.converted(_blocks(_song(tiny_swift), 1000), calls.append))) == 3
+    assert [progress.share for progress in calls] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
 def test_stretches_are_whole_latent_frames(tiny_swift: SourceFilterModel) -> None:

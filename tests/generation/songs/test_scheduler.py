@@ -41,13 +41,13 @@ class Echo:
         raise NotImplementedError
 
     def sample(self, state: Any, previous: Tensor | None, uniforms: Tensor, temperature: float) -> tuple[Tensor, Any]:
-        told, place = state
+        local, place = state
         n_samples = uniforms.shape[1]
-        return (told[:, place : place + n_samples] + 10 * uniforms).long(), (told, place + n_samples)
+        return (local[:, place : place + n_samples] + 10 * uniforms).long(), (local, place + n_samples)
 
     def narrow(self, state: Any, n_streams: int) -> Any:
-        told, place = state
-        return told[:n_streams], place
+        local, place = state
+        return local[:n_streams], place
 
     def call_samples(self, n_streams: int) -> int:
         return 2
@@ -214,15 +214,15 @@ def test_an_exception_in_progress_ends_everything() -> None:
 
 
 def test_a_song_is_told_when_a_part_is_made_and_how_much_is_sung() -> None:
-    told: list[int] = []
+    local: list[int] = []
 
     class Noted(Tune):
         def progressed(self, n_samples: int) -> None:
-            told.append(n_samples)
+            local.append(n_samples)
 
     for _, codes in scheduler.sing([opener(Noted(0, (5, 5)))], Echo()):
         list(codes)
-    assert told[:2] == [0, 0] and sum(told) == 10
+    assert local[:2] == [0, 0] and sum(local) == 10
 
 
 def test_a_turn_by_itself_opens_its_song_once() -> None:

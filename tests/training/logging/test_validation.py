@@ -16,12 +16,12 @@ def _segments(n: int) -> list[Segment]:
     return [Segment(torch.randint(0, 256, (80,), generator=generator), i % 2, f"{i}.wav", 0) for i in range(n)]
 
 
-def _cross_entropy(model: Autoencoder, heard: Segment, told: Segment) -> float:
+def _cross_entropy(model: Autoencoder, heard: Segment, conditioning: Segment) -> float:
     """Of one segment, with the latent of another, by the plain way."""
     codes = heard.clip.unsqueeze(0)
     vector = model.singers(torch.tensor([heard.singer]))
     with torch.no_grad():
-        logits = model.logits(codes, model.encode(told.clip.unsqueeze(0)), vector)
+        logits = model.logits(codes, model.encode(conditioning.clip.unsqueeze(0)), vector)
         return losses.reconstruction(logits, codes).item()
 
 

@@ -50,7 +50,7 @@ def load_or_fit(corpus: Corpus, seed: int, progress: OnProgress, singers: Sequen
     Args:
         corpus: prepared recordings.
         seed: of the pitches to which recordings are moved.
-        progress: told what is done.
+        progress: called with what is done.
         singers: whom it shall know; all by default.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A second opinion on sound: DistillMOS, a net that guesses how people would rate a recording of *speech*.
+"""Predicted MOS (no reference): DistillMOS, a net that guesses how people would rate a recording of *speech*.
 
 From 1 (bad) to 5 (excellent), as a listening test would (Stahl and Gamper 2025, "Distillation and Pruning for Scalable
 Self-Supervised Representation-Based Speech Quality Assessment"). Taught on speech: it says 3.5 to 4 of clean singing,

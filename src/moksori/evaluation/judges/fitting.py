@@ -146,7 +146,7 @@ def kept(corpus: Corpus, name: str, key: Mapping[str, object], net: nn.Module, f
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # told before the long work
+    except OSError as error:  # refused before the long work
         raise ModelFileError(
             f"{path.parent}: cannot be made ({error.strerror}); judges are kept beside the data; let it be written to"
         ) from error

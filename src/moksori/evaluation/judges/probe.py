@@ -1,4 +1,4 @@
-"""How much of the singer is left in the latent, asked of somebody new.
+"""Probing classifier: how much of the singer is left in the latent, asked of a net that is new to it.
 
 The confusion network of the training cannot tell: it is half of a game, and an encoder may have learnt to fool just
 this one. A fresh probe is trained on the finished, frozen latents of training recordings and tried on held-out ones.

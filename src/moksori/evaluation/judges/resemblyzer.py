@@ -70,7 +70,7 @@ def load_or_fit(corpus: Corpus, progress: OnProgress, encoder: Encoder | None = 
 
     Args:
         corpus: prepared recordings.
-        progress: told how many recordings are measured.
+        progress: called with how many recordings are measured.
         encoder: another one than Resemblyzer's.
 
     Raises:

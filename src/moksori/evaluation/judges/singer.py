@@ -89,7 +89,7 @@ def load_or_fit(corpus: Corpus, seed: int, progress: OnProgress) -> NetClassifie
     Args:
         corpus: prepared recordings of one singer or more.
         seed: of first weights, of batches and of what is changed in them.
-        progress: told what is done of the teaching.
+        progress: called with what is done of the teaching.
 
     Raises:
         DataError: a singer has no training recording.

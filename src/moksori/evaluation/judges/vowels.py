@@ -87,7 +87,7 @@ def load_or_fit(corpus: Corpus, texts: Mapping[str, str], seed: int, progress: O
         corpus: prepared recordings.
         texts: syllables by `Recording.source`; recordings without, or with something else, are left out.
         seed: of first weights, batches, and what is changed in them.
-        progress: told what is done of the teaching.
+        progress: called with what is done of the teaching.
 
     Raises:
         DataError: too few training recordings have a text of syllables.

@@ -27,7 +27,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.whisper_files import PUBLISHED, Unavailable
 
 AUTO = "auto"
-NO_LANGUAGE = ""  # weights that know English only are told no language
+NO_LANGUAGE = ""  # weights that know English only are given no language
 
 _RATE = whisper_mel.RATE
 _FRAMES_PER_SECOND = 50  # of the encoder

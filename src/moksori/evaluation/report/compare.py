@@ -1,4 +1,4 @@
-"""Two reports side by side: differences of the same clips, with intervals, and what they mean.
+"""Paired comparison of two reports: differences of the same clips, with intervals, and what they mean.
 
 A clip is the same if both reports have it under one row, source recording, source singer, target and transposition.
 Pairing takes out what makes some clips harder than others, so smaller differences can be distinguished from chance than

@@ -1,4 +1,4 @@
-"""From scored clips to a report: rows of means with intervals, confusion tables, what judges are worth, the verdict."""
+"""Aggregation of scored clips into a report: means with intervals, confusion tables, accuracy of judges, verdict."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from moksori.language import ENGLISH, Words
 _RELIABLE_JUDGE = 0.9
 # Of real recordings nearly all are named rightly; a voice that is heard in nine of ten clips is there.
 _IDENTIFIED, _PARTLY_IDENTIFIED = 0.9, 0.5
-# Published figures: .71 for the first system of this kind, .97 for one that is told the pitch.
+# Published figures: .71 for the first system of this kind, .97 for one that is conditioned on the pitch.
 _IN_TUNE, _PARTLY_IN_TUNE = 0.95, 0.7
 _WORDS_KEPT_POINTS = 0.1  # vowels found as well as in real recordings, but for ten of a hundred
 _RELIABLE_RECOGNISER = 0.6  # one that misses more of real vowels says little of others

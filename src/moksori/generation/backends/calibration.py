@@ -1,4 +1,4 @@
-"""How large the inputs of a decoder's layers get: what int8 needs to know before it rounds them."""
+"""Int8 calibration: how large the inputs of a decoder's layers get, which sets the steps of their rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generation on a GPU by kernels of our own: a layer is one of them.
+"""GPU backend of fused Triton kernels: a layer is one of them.
 
 A step is the first convolution, each layer, and the head, which also picks: 42 kernels for the paper's decoder. What
 they do stands in `fused_kernels`; how a step is captured and replayed, in `cuda_graph`. Triton compiles them for the

@@ -1,4 +1,4 @@
-"""Generation on a GPU with nothing but torch: the step of `streaming`, recorded once and replayed.
+"""CUDA-graph backend with nothing but torch: the step of `streaming`, recorded once and replayed.
 
 A step is a few hundred kernels of torch. What is captured, and how it is replayed, stands in `cuda_graph`.
 """

@@ -1,4 +1,4 @@
-"""What all backends share that answer one question at a time: picking code after code from their scores."""
+"""Autoregressive sampling loop of the backends that compute a step at a time: code after code from their logits."""
 
 from __future__ import annotations
 

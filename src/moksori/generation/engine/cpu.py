@@ -1,4 +1,4 @@
-"""Which vector instructions there are, and what the engine makes of them.
+"""CPU features: which vector instructions (AVX2, AVX-512, ...) there are, and what the engine makes of them.
 
 A *tier* says how wide a register is and how many streams a tile serves; it follows from the features of the processor
 that runs this, not of the one that built the package. Of a tier's precisions, a processor with the right instruction

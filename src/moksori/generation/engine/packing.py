@@ -1,4 +1,4 @@
-"""Weights of a decoder or an encoder, laid out for the tiles; the net itself is left alone.
+"""Weight packing: a decoder's or an encoder's weights laid out for the tiles; the net itself is left alone.
 
 Widths are padded with zeros to whole blocks of rows, so that any size of net runs: a padded channel has no bias and no
 weight, its gate is sigmoid(0) tanh(0) = 0, and it stays 0 for ever.

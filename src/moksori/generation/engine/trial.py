@@ -1,4 +1,4 @@
-"""Does the engine work here? Tried once, in a process of its own, and remembered.
+"""Self-test of the engine on this machine: run once, in a process of its own, and remembered.
 
 The engine's code is made for the processor at hand. Where that goes wrong, it may end the process without a word. So
 another process generates and encodes with small nets, precision by precision, and compares with torch; what came out
@@ -76,7 +76,7 @@ def verdict() -> Verdict:
     """The verdict on this machine: the remembered one, or that of a trial now, which takes about half a minute.
 
     A trial that something of the moment hindered (no time, no memory) is not remembered; the next process tries again.
-    What makes the work slow here is told once, as a warning of the logger.
+    What makes the work slow here is reported once, as a warning of the logger.
     """
     found = _verdict()
     if surroundings.is_temporary():

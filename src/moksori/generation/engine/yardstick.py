@@ -1,4 +1,4 @@
-"""How fast this processor multiplies when nothing else is in the way: what the engine's speed is measured against.
+"""Peak FLOPS of this processor, measured: how fast it multiplies when nothing else is in the way.
 
     bare    multiply-adds on numbers that stay in registers; no memory is read
     tile    the widest register tile over weights that stay in the innermost cache

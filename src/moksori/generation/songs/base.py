@@ -112,7 +112,7 @@ class Request:
     detail: float | None = None  # how much of the song's own sound goes along; None: what the model was made for
     chunks: ChunkConfig = field(default_factory=ChunkConfig)  # where it is cut
     encode: Encode | None = None  # the model's encoder, where its latents are encoded piece by piece
-    progress: OnProgress | None = None  # told the share done
+    progress: OnProgress | None = None  # called with the share done
 
 
 def open_song(request: Request) -> Song:

@@ -39,7 +39,7 @@ class CodeSong(Song):
         config: where the song is cut.
         measured: the song's length and levels.
         source: the song in blocks, at the model's rate and level.
-        progress: told the share done.
+        progress: called with the share done.
     """
 
     needs_limit = False  # codes know no more than full scale
@@ -60,7 +60,7 @@ class CodeSong(Song):
         self._model, self._encode, self._vector, self._melody = model, encode, vector, melody
         self._seed, self._config = seed, config
         # The phase is that of the whole song, so that neighbours are in step where they are joined.
-        self._turns = None if melody is None else model.turns(melody[None, 0])
+        self._cycles = None if melody is None else model.cycles(melody[None, 0])
         rate, self._field = model.config.sample_rate, model.config.decoder.receptive_field
         self._n_samples = frames.rescaled_length(measured.n_samples, measured.sample_rate, rate)
         # The cuts depend on the song alone, not on the machine nor on other songs.
@@ -85,22 +85,22 @@ class CodeSong(Song):
             n_samples = chunk.last - chunk.first
             n_frames, first = frames.n_frames(n_samples, hop), chunk.first // hop
             z = latents.read(first, first + n_frames)  # [D, F]
-            melody = turns = None
+            melody = cycles = None
             if self._melody is not None:
                 own = melody_of(self._melody, chunk.first, n_frames * hop, self._model.config.melody_hop_samples)
                 melody = own.to(self._vector)[None]
-                turns = self._turns_of(chunk.first, n_frames * hop)
+                cycles = self._cycles_of(chunk.first, n_frames * hop)
             # The engine encodes on the CPU, wherever the model is.
-            conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody, turns)
+            conditioning = self._model.conditioning(z.to(self._vector.device)[None], self._vector[None], melody, cycles)
             self._n_encoded = latents.n_encoded * hop
             yield Part(conditioning, sampling.uniforms(self._seed, 0, chunk.first, n_samples))
 
-    def _turns_of(self, first: int, n_samples: int) -> Tensor | None:
+    def _cycles_of(self, first: int, n_samples: int) -> Tensor | None:
         """The phase of a stretch; after the song's end, where nothing is voiced, it stands still."""
-        if self._turns is None:
+        if self._cycles is None:
             return None
         hop = self._model.config.phase_hop_samples
-        own = self._turns[:, first // hop : (first + n_samples) // hop].to(self._vector)
+        own = self._cycles[:, first // hop : (first + n_samples) // hop].to(self._vector)
         return functional.pad(own, (0, n_samples // hop - own.shape[1]))
 
     def intermediates(self) -> Intermediates:

@@ -70,7 +70,7 @@ class FeatureSong:
 
         Args:
             source: reads the song from its beginning, in blocks at the model's rate and level.
-            progress: told the share done after each stretch.
+            progress: called with the share done after each stretch.
 
         Yields:
             Blocks; F * hop samples in all.

@@ -92,8 +92,8 @@ class CodeMedium(ConversionMedium):
             return ()
         clips, singer = base.stacked(self.singers, segments)
         codes, melody = self.codes(clips), self.melody(clips)
-        turns = None if melody is None else self._model.turns(melody[:, 0], codes)
-        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), melody, turns)
+        cycles = None if melody is None else self._model.cycles(melody[:, 0], codes)
+        conditioning = self._model.conditioning(self.encode(clips), self.singers(singer), melody, cycles)
         return tuple(calibration.layer_peaks(self._model.decoder, codes, conditioning))
 
     def codes(self, clips: Tensor) -> Tensor:

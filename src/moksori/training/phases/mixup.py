@@ -1,4 +1,4 @@
-"""Virtual singers: how much of the true singer, and of whom else.
+"""Mixup of singer embeddings: how much of the true singer, and of whom else, a virtual singer has.
 
     u = w v_A + (1 - w) v_B,    B another singer than A, drawn uniformly
 

@@ -1,4 +1,4 @@
-"""The one phase of a WaveNet by itself: guess every code from the codes before it, and from its conditioning."""
+"""Next-code prediction, the one phase of a WaveNet by itself: every code from those before it and its conditioning."""
 
 from __future__ import annotations
 

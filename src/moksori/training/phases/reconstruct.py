@@ -1,4 +1,4 @@
-"""Phase 1: every singer learns to sing their own clips again, from a latent that must not tell who sings."""
+"""Phase 1, reconstruction: every singer's clips again from a latent that must not show who sings."""
 
 from __future__ import annotations
 
