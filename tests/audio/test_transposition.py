@@ -40,6 +40,19 @@ def test_a_song_that_mostly_fits_stays() -> None:
     assert transposition.whole_octaves(track(song_hz), BASS) == 0
 
 
+def test_no_more_octaves_than_the_singer_needs() -> None:
+    """A singer who sings high for the most part: one octave is within the range, two are nearer to the middle."""
+    wide = PitchRange(222.0, 435.0, 594.0)
+    assert transposition.whole_octaves(track([120.0, 131.0, 131.0, 147.0]), wide) == 12
+    assert transposition.whole_octaves(track([60.0, 65.0, 70.0]), wide) == 24
+
+
+def test_of_two_octaves_outside_the_nearer_to_the_range_is_taken() -> None:
+    alto = PitchRange(262.0, 300.0, 330.0)
+    assert transposition.whole_octaves(track([180.0] * 9 + [210.0]), alto) == 12  # one hangs 6 below, or 2 above
+    assert transposition.whole_octaves(track([220.0, 247.0]), alto) == 0  # a tone below; an octave more were too high
+
+
 def test_nothing_is_moved_beyond_what_can_be_heard() -> None:
     soprano = PitchRange(900.0, 1500.0, 1900.0)
     song_hz = np.array([700.0, 700.0, 700.0, 1000.0])

@@ -16,6 +16,7 @@ from moksori.audio.pitch import PitchRange, PitchTrack
 HIGHEST_HZ = 1900.0  # nothing is moved beyond what the tracker can hear
 _FURTHEST_OCTAVES = 3
 _HIGHEST_PERCENTILE = 99  # of a song's notes; what lies beyond may be an error of the tracker
+_AS_GOOD = 1.0  # semitones squared, that an octave may be worse than the best and still be taken
 _TOLERANCE_SEMITONES = 2.0  # beyond a singer's range that still counts as inside
 _SHORTEST_SECONDS = 0.15  # of a note outside the range that is worth a word
 _GAP_SECONDS = 0.1  # shorter rests do not end such a note
@@ -33,10 +34,11 @@ class Outside:
 
 
 def whole_octaves(track: PitchTrack, singer: PitchRange) -> float:
-    """The transposition in semitones, a multiple of 12, that brings a song nearest to where a singer sings.
+    """The transposition in semitones, a multiple of 12, that brings a song to where a singer sings.
 
-    The middle of the song is brought within half an octave of the middle of the singer; a song that lies within the
-    singer's range already stays as it is.
+    The fewest octaves that do: a song that lies within the singer's range for the most part stays as it is; else it is
+    moved to where it leaves the range by as little as can be (mean square), and of octaves that are as good the
+    nearest is taken. Each one costs words.
 
     Args:
         track: of the song; only its notes count, see `pitch.is_note`.
@@ -45,12 +47,12 @@ def whole_octaves(track: PitchTrack, singer: PitchRange) -> float:
     song = track.f0_hz[pitch.is_note(track)]
     if not len(song) or _share_inside(song, singer) > 0.9:
         return 0.0
-    away = np.log2(singer.median_hz / np.exp(np.median(np.log(song))))
-    octaves = int(np.clip(np.round(away), -_FURTHEST_OCTAVES, _FURTHEST_OCTAVES))
-    highest_hz = float(np.percentile(song, _HIGHEST_PERCENTILE))
-    while octaves > 0 and highest_hz * 2.0**octaves > HIGHEST_HZ:
-        octaves -= 1
-    return 12.0 * octaves
+    lowest_hz, highest_hz = np.percentile(song, [100 - _HIGHEST_PERCENTILE, _HIGHEST_PERCENTILE])
+    keys = 12 * np.arange(-_FURTHEST_OCTAVES, _FURTHEST_OCTAVES + 1)
+    keys = keys[(keys <= 0) | (highest_hz * 2.0 ** (keys / 12.0) <= HIGHEST_HZ)]
+    away = _away(np.clip(song, lowest_hz, highest_hz), keys, singer)
+    is_good = away <= away.min() + _AS_GOOD
+    return float(keys[np.lexsort((away, np.abs(keys), ~is_good))[0]])
 
 
 def nearest(track: PitchTrack, singer: PitchRange) -> float:
@@ -73,11 +75,15 @@ def nearest(track: PitchTrack, singer: PitchRange) -> float:
 
 def _best(song_hz: Pitches, semitones: npt.NDArray[np.int64], singer: PitchRange) -> int:
     """Which of some transpositions `[K]` brings notes `[N]` best into a range, see `nearest`."""
-    low, middle, high = 12.0 * np.log2([singer.low_hz, singer.median_hz, singer.high_hz])
-    song = 12.0 * np.log2(song_hz)
-    away = [np.square(np.maximum(0.0, np.maximum(low - (song + key), song + key - high))).mean() for key in semitones]
-    off_middle = np.abs(float(np.median(song)) + semitones - middle)
-    return int(np.lexsort((off_middle, np.round(away, 6)))[0])
+    off_middle = np.abs(pitch.cents_between(np.median(song_hz), singer.median_hz) / 100.0 + semitones)
+    return int(np.lexsort((off_middle, np.round(_away(song_hz, semitones, singer), 6)))[0])
+
+
+def _away(song_hz: Pitches, semitones: npt.NDArray[np.int64], singer: PitchRange) -> Pitches:
+    """How far notes `[N]` lie outside a range after some transpositions `[K]`, mean square in semitones: `[K]`."""
+    low, high = (pitch.cents_between(song_hz, end_hz) / 100.0 for end_hz in (singer.low_hz, singer.high_hz))
+    outside = [np.maximum(0.0, np.maximum(-(low + key), high + key)) for key in semitones]
+    return np.asarray([np.square(beyond).mean() for beyond in outside])
 
 
 def moved(f0_hz: Pitches, semitones: float) -> Pitches:
