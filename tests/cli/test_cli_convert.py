@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import shutil
 import signal
@@ -37,7 +38,8 @@ class TestOneSong:
         self, moksori: Moksori, model_file: Path, song: Path
     ) -> None:
         done = moksori("convert", song, "-m", model_file, "-s", "bass")
-        assert (done.code, done.err) == (0, "")
+        told = re.sub(r"^song\.wav: \d+ of 100\n", "", done.err, flags=re.MULTILINE)  # how far, where it takes long
+        assert (done.code, told) == (0, "")
         assert done.out == f"{song} -> {song.parent / 'song.bass.wav'} (0 s of sound)\n"
         assert files.probe(song.parent / "song.bass.wav").n_samples == 400
 
