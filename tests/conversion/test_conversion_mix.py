@@ -166,6 +166,24 @@ def test_the_result_says_what_it_is(swift_voice: Voice, song: Path) -> None:
         assert "A singing voice conversion by Moksori" in file.comment and "bass" in file.comment
 
 
+@pytest.mark.parametrize(("semitones", "is_said"), [(0, False), (12, False), (5, True)])
+def test_a_voice_that_leaves_the_key_of_its_backing_is_reported(
+    swift_voice: Voice, song: Path, semitones: int, is_said: bool
+) -> None:
+    target = song.with_name("out.flac")
+    report = mix.convert_file(
+        swift_voice, SongFile(song, target, "bass"), ConvertOptions(transpose=semitones), Mixing()
+    )
+    assert any("the backing stays in its key" in remark for remark in report.remarks) == is_said
+
+
+def test_only_our_own_nets_have_to_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(separation, "weights_file", lambda: tmp_path / "gone.safetensors")
+    with pytest.raises(UserError, match=r"gone|separator"):
+        Mixing().check()
+    Mixing(separator=separation.PROGRAMS[1]).check()
+
+
 def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(UserError, match="unknown separator 'demucs'; expected spleeter or audio-separator"):
         Mixing(separator="demucs")
