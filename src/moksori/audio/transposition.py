@@ -1,4 +1,4 @@
-"""Which octave suits a singer, and which notes do not.
+"""Transposition: which octave suits a singer, and which notes lie outside the singer's range.
 
 Whole octaves leave a song in its key, so that a backing track still fits.
 """
