@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from moksori.cli import train as cli_train
 from moksori.data import threads
 from moksori.data.corpus import Corpus
 from moksori.errors import UserError
@@ -256,6 +257,12 @@ def test_ranks_with_different_data_are_refused() -> None:
 
     with pytest.raises(UserError, match="process 1 of 2 has other data that the first one does not have"):
         together(2, check)
+
+
+def test_where_the_first_rank_cannot_score_no_rank_waits_for_its_scores(tiny_corpus: Corpus) -> None:
+    """Without recordings for validation the first had no judge, and the others waited for one: torchrun aborted."""
+    silent = replace(tiny_corpus, recordings=tuple(r for r in tiny_corpus.recordings if r.split != "validation"))
+    assert together(2, lambda among: cli_train.scorer_of(silent, 0, among)) == [None, None]
 
 
 class TestCollectives:

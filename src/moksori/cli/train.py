@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from moksori.checkpoint import Provenance
     from moksori.data.corpus import Corpus
     from moksori.models.kinds import Config, Model
-    from moksori.training.choose import Score
+    from moksori.training.choose import Score, Scorer
     from moksori.training.folder import RunFolder
     from moksori.training.logging.events import Event
     from moksori.training.loop import Counters, Trainer
@@ -221,7 +221,6 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
 
     import moksori
     from moksori import checkpoint
-    from moksori.evaluation import scorer
     from moksori.models import kinds
     from moksori.training import run, shards
     from moksori.training.logging import tensorboard as board
@@ -247,10 +246,7 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
     with console.counted("encoding") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress, among)
     if chosen.loop.score_every_steps and kinds.converts(chosen.model):
-        trainer.scorer = _Elsewhere()
-    if trainer.scorer and among.is_writer:
-        with console.counted("teaching a judge") as progress:
-            trainer.scorer = scorer.gather(corpus, request.seed, progress)
+        trainer.scorer = scorer_of(corpus, request.seed, among)
     limits = Budget(max_steps or (10**12 if budget else chosen.loop.max_steps), seconds, request.until_plateau)
     unit = media.class_of(chosen.model).unit
     _stop_on_signal(trainer.stop)
@@ -336,6 +332,18 @@ def _prepared(source: Path, folder: RunFolder) -> Corpus:
     from moksori.data import corpus as corpora
 
     return corpora.Corpus.load(source if (source / corpora.MANIFEST).is_file() else folder.root / "data")
+
+
+def scorer_of(corpus: Corpus, seed: int, among: Ranks) -> Scorer | None:
+    """Who scores conversions: in the first process, or there; None in all where nothing can be judged."""
+    from moksori.evaluation import scorer
+
+    judge = None
+    if among.is_writer:
+        with console.counted("teaching a judge") as progress:
+            judge = scorer.gather(corpus, seed, progress)
+    is_there = among.broadcast(judge is not None)
+    return judge if among.is_writer or not is_there else _Elsewhere()
 
 
 class _Elsewhere:
