@@ -97,6 +97,21 @@ def test_an_unknown_store_is_told_with_what_to_install() -> None:
         Place.of("nostore://x").listing()
 
 
+@pytest.mark.parametrize("error", [PermissionError("Access Denied"), RuntimeError("Could not connect\nto anything")])
+def test_a_store_that_does_not_answer_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """An S3 server that was not there gave pages of its client's frames."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    for verb in ("find", "isfile"):
+        monkeypatch.setattr(fsspec.implementations.memory.MemoryFileSystem, verb, fail)
+    expected = rf"memory://x: cannot be reached \({str(error).splitlines()[0]}\); look at the address"
+    for ask in (Place.of("memory://x").listing, Place.of("memory://x").is_file):
+        with pytest.raises(UserError, match=expected):
+            ask()
+
+
 def test_half_written_files_of_killed_workers_are_cleaned_away(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".0123456789abcdef.part").write_bytes(b"half")

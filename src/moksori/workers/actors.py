@@ -79,8 +79,8 @@ def connected(address: str, n_workers: int = 0, *, gpus: float = 0.0) -> Iterato
                 ray.init(address=address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"--ray {address}: no cluster answers ({why(error)}); `ray start --head` makes one, and --ray {LOCAL} "
-            "needs none"
+            f"--ray {address}: no cluster answers ({why(error)}); `ray start --head` makes one (one with a token: "
+            f"RAY_AUTH_MODE=token), and --ray {LOCAL} needs none"
         ) from None
     try:
         there = ray.cluster_resources()

@@ -70,11 +70,16 @@ class Place:
         return f"{self.root}/{name}" if name else self.root
 
     def is_file(self) -> bool:
-        """Whether the place is a single file."""
+        """Whether the place is a single file.
+
+        Raises:
+            UserError: the store cannot be reached.
+        """
         if not self.is_url:
             return os.path.isfile(self.root)
         store, root = self._store()
-        return bool(store.isfile(root))
+        with self._reached():
+            return bool(store.isfile(root))
 
     def split(self) -> tuple[Place, str]:
         """The place around a single file, and its name there."""
@@ -82,7 +87,11 @@ class Place:
         return Place(folder), name
 
     def listing(self) -> Listing:
-        """All files below; nothing is opened. A place that does not exist (yet) has none."""
+        """All files below; nothing is opened. A place that does not exist (yet) has none.
+
+        Raises:
+            UserError: the store cannot be reached.
+        """
         found, refused = {}, []
         for name, size in self._entries():
             if _is_plain(name):
@@ -100,11 +109,15 @@ class Place:
                         yield os.path.relpath(path, self.root or os.sep).replace(os.sep, "/"), os.stat(path).st_size
             return
         store, root = self._store()
-        with contextlib.suppress(FileNotFoundError):
-            for path, info in store.find(root, detail=True).items():
-                name = path[len(root) :].lstrip("/") if root else path
-                if name and not name.endswith("/"):  # some stores mark a folder by an empty object
-                    yield name, int(info.get("size") or 0)
+        with self._reached():
+            try:
+                found = store.find(root, detail=True)
+            except FileNotFoundError:
+                return
+        for path, info in found.items():
+            name = path[len(root) :].lstrip("/") if root else path
+            if name and not name.endswith("/"):  # some stores mark a folder by an empty object
+                yield name, int(info.get("size") or 0)
 
     @contextlib.contextmanager
     def fetched(self, name: str) -> Iterator[Path]:
@@ -205,6 +218,20 @@ class Place:
         for path in Path(self.root).rglob(f".*{_PART}"):
             if atomic.is_part(path.name):
                 path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say in a line what a package says in pages where a store does not answer, or lets nobody in."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # each package has its own
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(
+                f"{self.root}: cannot be reached ({reason}); look at the address, the network, and the credentials in "
+                "the environment"
+            ) from error
 
     def _path(self, name: str) -> Path:
         return Path(self.root or "/", *name.split("/"))
