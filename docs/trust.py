@@ -76,7 +76,7 @@ def main() -> None:
         tests += [] if asked.only else sorted(kind_files())
         chosen = [] if asked.slow else ["-m", "not slow and not gpu"]
         is_well = pytest.main(["-q", "-p", "no:cacheprovider", *chosen, *tests], plugins=[recorder]) == 0
-        forget(results["tests"], recorder.found)
+        forget(results["tests"], recorder.found, tests)
         results["tests"] |= recorder.found
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     PAGE.write_text(page(wishes, results), encoding="utf-8")
@@ -92,10 +92,9 @@ def kind_files() -> set[str]:
     }
 
 
-def forget(known: dict[str, Any], found: dict[str, Any]) -> None:
-    """Forget results of tests that are not there any more, in files that were run now."""
-    files = {test.partition("::")[0] for test in found}
-    for test in [test for test in known if test.partition("::")[0] in files and test not in found]:
+def forget(known: dict[str, Any], found: dict[str, Any], asked: Sequence[str]) -> None:
+    """Forget results of tests that are not there any more: those that were asked for now, and not found."""
+    for test in [test for test in chosen(known, asked) if test not in found]:
         if not known[test].get("is_slow"):
             del known[test]
 

@@ -76,6 +76,8 @@ def refuse_foreign(
 def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) -> None:
     """Refuse to write over what is there, or where something else of the same call is read or written.
 
+    Nor is a device or a pipe ever replaced, and a place that cannot be written is told before any work.
+
     Raises:
         UserError: so it would be.
     """
@@ -83,8 +85,15 @@ def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) ->
         raise UserError(f"{path}: is itself read or written by this call; choose another place")
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder; name a file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: is a device or a pipe, which a file would take the place of; name a file")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path}: exists already; use --force to overwrite it, or choose another place")
+    there = next(folder for folder in Path(os.path.abspath(path)).parents if os.path.lexists(folder))
+    if not os.path.isdir(there):
+        raise UserError(f"{path}: {there} is no folder; choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be written into {there} (no permission, or read-only); choose another place")
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -262,6 +263,32 @@ def test_the_tables_of_a_measurement_are_not_written_over(tmp_path: Path) -> Non
     refused = moksori("bench", "-r", "small", "-o", tmp_path)
     assert isinstance(refused.exception, UserError) and "speed.md: exists already" in str(refused.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["speed.md"]
+
+
+@pytest.mark.kind("D")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_no_device_and_no_pipe_is_replaced(songs: Path, tmp_path: Path) -> None:
+    """`--page /dev/full --force` put a file in the place of the device."""
+    for option, name in (("--page", "pipe.html"), ("--melody-out", "pipe.csv")):
+        os.mkfifo(tmp_path / name)
+        refused = moksori("convert", songs / "a.wav", "-s", "kumi", "--force", option, tmp_path / name)
+        assert isinstance(refused.exception, UserError) and "is a device or a pipe" in str(refused.exception)
+        assert (tmp_path / name).is_fifo()
+    assert not list(songs.glob("*.kumi*"))
+
+
+@pytest.mark.kind("Q")
+def test_a_place_that_cannot_be_written_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A singer was fitted, and a song sung, before it was."""
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file" / "page.html", tmp_path / "file" / "new" / "page.html"):
+        with pytest.raises(UserError, match="file is no folder; choose another place"):
+            ownership.refuse_to_overwrite(path, force=True)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UserError, match=r"cannot be written into .* choose another place"):
+        ownership.refuse_to_overwrite(tmp_path / "new" / "page.html", force=False)
 
 
 @pytest.mark.kind("D")
