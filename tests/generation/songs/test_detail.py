@@ -62,7 +62,7 @@ def _sung(
 
 @pytest.mark.parametrize("stretch_frames", [10, 64, 148])
 def test_stretches_do_not_matter(swift: SourceFilterModel, stretch_frames: int) -> None:
-    torch.nn.init.normal_(swift.decoder.last.weight, std=0.1)
+    torch.nn.init.normal_(swift.decoder.last.weight, std=0.1, generator=torch.Generator().manual_seed(0))
     whole = _sung(swift)
     assert len(whole) == N_FRAMES * 240 and np.abs(whole).max() > 0.01
     # A part in a thousand, -60 dB: soxr filters each stretch by itself.
@@ -94,7 +94,8 @@ def test_without_detail_the_mean_of_the_voice_is_sung(swift: SourceFilterModel) 
 
 
 def test_as_loud_as_the_source_at_any_pitch_and_gain(swift: SourceFilterModel) -> None:
-    torch.nn.init.normal_(swift.decoder.last.weight, std=0.3)  # whatever the net says
+    chance = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(swift.decoder.last.weight, std=0.3, generator=chance)  # whatever the net says
     song = _song()
     for gain, semitones in ((0.0, 0.0), (1.0, 7.0), (0.5, -5.0)):
         sung = _sung(swift, gain=gain, semitones=semitones)
