@@ -26,9 +26,9 @@ OTHER_NAMES = {
 
 # Figures of others, and of ours that have their command in docs/log.md, docs/evaluation.md or voices/first.md.
 KNOWN = {
-    "identified": "98 %: recipe swift after half an hour, eight singers",
-    "leak": "1 %: recipe swift after half an hour, eight singers",
-    "identified_public": "82 %: recipe swift after half an hour, eight singers; 59 %: the shipped voice",
+    "identified": "95 %: recipe swift after 2,000 steps, eight singers",
+    "leak": "4 %: recipe swift after 2,000 steps, eight singers",
+    "identified_public": "68 %: recipe swift after 2,000 steps, eight singers; 59 %: the shipped voice",
     "raw_pitch_accuracy": "62 to 72 %: the first system of this kind, trained by others; 99 %: recipe swift",
     "vowel_accuracy": "73 %: recipe swift after half an hour, eight singers",
     "character_error_rate": "15 %: the shipped voice, songs by strangers",
