@@ -44,7 +44,7 @@ _BAND_EDGES_HZ = 60.0 * 2.0 ** (np.arange(0, 23) / 3)  # thirds of an octave, to
 _VOICE_SECONDS = (1 / 1000, 1 / 60)  # periods of voices
 _LEAST_OF_8_BITS = 32.0  # whole numbers up to less are soft ones of 16 bits
 _FULL_SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}  # bits -> largest integer
-_MOST_HEADROOM = 64.0  # +36 dBFS; no float recording has more
+MOST_HEADROOM = 64.0  # amplitude, +36 dBFS; no recording and no sound card has more
 _SURELY_INTEGER = 2.0  # whole numbers of at least this size are no sound in [-1, 1]
 _N_DAMAGED, _DAMAGED_SHARE, _DAMAGE_FACTOR = 8, 1e-4, 10.0  # samples that are no sound: few, and far above all others
 
@@ -109,8 +109,8 @@ class MixdownSurvey:
         self._peak, self._lowest = max(self._peak, peak), min(self._lowest, float(block.min()))
         self._n_samples += block.size
         within = peak
-        if peak > _MOST_HEADROOM:
-            is_beyond = magnitudes > _MOST_HEADROOM
+        if peak > MOST_HEADROOM:
+            is_beyond = magnitudes > MOST_HEADROOM
             self._n_beyond += int(np.count_nonzero(is_beyond))
             within = float(magnitudes.max(where=~is_beyond, initial=0.0))
         self._peak_within = max(self._peak_within, within)
@@ -123,11 +123,12 @@ class MixdownSurvey:
         values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
         values -= values.mean(axis=0)  # an offset is no sound
         self._products += values[:, : self._n].T @ values[:, : self._n]
+        squares = np.square(values)
         for seconds, powers in ((_STRETCH_SECONDS, self._stretches), (_MOMENT_SECONDS, self._moments)):
             n_samples = max(1, round(seconds * self._rate))
             starts = np.arange(0, len(values), n_samples)
             lengths = np.diff(np.append(starts, len(values)))
-            powers.extend(np.add.reduceat(np.square(values), starts, axis=0) / lengths[:, None])
+            powers.extend(np.add.reduceat(squares, starts, axis=0) / lengths[:, None])
         step = max(self._window, round(_EVERY_SECONDS * self._rate))
         for start in range(0, len(values), step):
             piece = values[start : start + _LATE_WINDOWS * self._window]
@@ -138,7 +139,7 @@ class MixdownSurvey:
         """The mixdown, of what was pushed so far."""
         if self._is_damaged:
             what = f"{self._n_beyond} of its samples, up to {self._peak:.3g}, are no sound; they were left out"
-            return Mixdown(loudest=_MOST_HEADROOM, remarks=(what,))
+            return Mixdown(loudest=MOST_HEADROOM, remarks=(what,))
         scale, remarks = self._scaled()
         channel, is_clipped = None, False
         if self._n > 1 and self._stretches:
@@ -161,10 +162,10 @@ class MixdownSurvey:
     def _is_damaged(self) -> bool:
         """Whether a few samples are so far beyond the others that they are no sound, and tell no scale."""
         few = max(_N_DAMAGED, _DAMAGED_SHARE * self._n_samples)
-        return 0 < self._n_beyond <= few and _DAMAGE_FACTOR * self._peak_within < _MOST_HEADROOM
+        return 0 < self._n_beyond <= few and _DAMAGE_FACTOR * self._peak_within < MOST_HEADROOM
 
     def _scaled(self) -> tuple[float, tuple[str, ...]]:
-        if self._peak <= _MOST_HEADROOM and not (self._is_whole and self._peak >= _SURELY_INTEGER):
+        if self._peak <= MOST_HEADROOM and not (self._is_whole and self._peak >= _SURELY_INTEGER):
             return 1.0, ()
         # Nothing below zero, and around the middle between 0 and a power of two: as in a wav of 8 bits.
         is_unsigned = self._is_whole and self._lowest >= 0

@@ -48,8 +48,7 @@ def whole_octaves(track: PitchTrack, singer: PitchRange) -> float:
     if not len(song) or _share_inside(song, singer) > 0.9:
         return 0.0
     lowest_hz, highest_hz = np.percentile(song, [100 - _HIGHEST_PERCENTILE, _HIGHEST_PERCENTILE])
-    keys = 12 * np.arange(-_FURTHEST_OCTAVES, _FURTHEST_OCTAVES + 1)
-    keys = keys[(keys <= 0) | (highest_hz * 2.0 ** (keys / 12.0) <= HIGHEST_HZ)]
+    keys = _within_hearing(12 * np.arange(-_FURTHEST_OCTAVES, _FURTHEST_OCTAVES + 1), highest_hz)
     away = _away(np.clip(song, lowest_hz, highest_hz), keys, singer)
     is_good = away <= away.min() + _AS_GOOD
     return float(keys[np.lexsort((away, np.abs(keys), ~is_good))[0]])
@@ -69,8 +68,13 @@ def nearest(track: PitchTrack, singer: PitchRange) -> float:
     if not len(song):
         return 0.0
     keys = np.arange(-12 * _FURTHEST_OCTAVES, 12 * _FURTHEST_OCTAVES + 1)
-    keys = keys[(keys <= 0) | (np.percentile(song, _HIGHEST_PERCENTILE) * 2.0 ** (keys / 12.0) <= HIGHEST_HZ)]
+    keys = _within_hearing(keys, float(np.percentile(song, _HIGHEST_PERCENTILE)))
     return float(keys[_best(song, keys, singer)])
+
+
+def _within_hearing(semitones: npt.NDArray[np.int64], highest_hz: float) -> npt.NDArray[np.int64]:
+    """Those of some transpositions that move no note beyond what the tracker can hear."""
+    return semitones[(semitones <= 0) | (highest_hz * 2.0 ** (semitones / 12.0) <= HIGHEST_HZ)]
 
 
 def _best(song_hz: Pitches, semitones: npt.NDArray[np.int64], singer: PitchRange) -> int:

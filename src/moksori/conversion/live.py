@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from moksori import arguments
-from moksori.audio import files, level
+from moksori.audio import files, level, mixdown
 from moksori.audio.clip import Samples
 from moksori.audio.resample import BlockResampler, StreamResampler
 from moksori.conversion.options import ConvertOptions
@@ -53,9 +53,6 @@ class Meter:
     def load(self, quantile: float) -> float:
         """A quantile of the loads; 0 before the first block."""
         return float(np.quantile(self.loads, quantile)) if self.loads else 0.0
-
-
-_MOST = 64.0  # amplitude, +36 dBFS; no sound card gives more
 
 
 class Live:
@@ -108,10 +105,9 @@ class Live:
         """
         arguments.of_type(block, np.ndarray, "block", "a float32 array")
         began, began_processor = time.perf_counter(), time.thread_time()
-        if not np.isfinite(block).all() or np.abs(block).max(initial=0.0) > _MOST:
-            block = np.where(
-                np.abs(block) <= _MOST, block, np.float32(0.0)
-            )  # a slip of a driver; NaN would stay for ever
+        is_sound = np.abs(block) <= mixdown.MOST_HEADROOM  # NaN is not
+        if not is_sound.all():  # a slip of a driver; NaN would stay for ever
+            block = np.where(is_sound, block, np.float32(0.0))
         sung = level.soft_limit(self.song.push(block))
         seconds = len(block) / self.sample_rate
         meter = self.meter
