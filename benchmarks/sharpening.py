@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--language", default="en", help="of the songs")
     given = parser.parse_args()
     judges = Judges(given.singers, given.language)
-    songs = [files.read(path) for path in sorted(given.songs.glob("*.flac"))]
+    songs = [judges.hear(files.read(path)) for path in sorted(given.songs.glob("*.flac"))]
     print("| sharpening | detail | target | DistillMOS | content kept | CER | heard as the target | leak | cosine |")
     print("| --- " * 9 + "|")
     for amount, detail in itertools.product(given.amounts, given.details or [None]):
@@ -54,11 +54,11 @@ def main() -> None:
         rows = []
         for target in given.targets:
             options = ConvertOptions(transpose="nearest", detail=detail)
-            sung = [voice.convert(song.samples, song.sample_rate, singer=target, options=options) for song in songs]
-            found = [
-                judges.scores(song, Clip(samples.astype(np.float32), song.sample_rate), target)
-                for song, samples in zip(songs, sung, strict=True)
-            ]
+            found = []
+            for song in songs:
+                rate = song.clip.sample_rate
+                sung = voice.convert(song.clip.samples, rate, singer=target, options=options)
+                found.append(judges.scores(song, Clip(sung.astype(np.float32), rate), target))
             rows.append(np.nanmean(np.array(found, np.float64), axis=0))
             print_row(amount, detail, target, rows[-1])
         print_row(amount, detail, "all", np.mean(rows, axis=0))
@@ -76,6 +76,16 @@ def sharpened(path: Path, amount: float) -> moksori.Voice:
         return moksori.load(changed)
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A song, and what the judges hear in it, once for all conversions."""
+
+    clip: Clip
+    late: whisper.Encoding  # see `whisper.content_kept`
+    text: str
+    vector: Vector
+
+
 class Judges:
     """Resemblyzer with the singers that it has to tell apart, DistillMOS, and Whisper."""
 
@@ -85,17 +95,22 @@ class Judges:
         self._mos, self._whisper = distill_mos.load(), whisper.load("base")
         self._centroids = {folder.name: self._centroid(folder) for folder in sorted(singers.iterdir())}
 
-    def scores(self, song: Clip, conversion: Clip, target: str) -> list[float]:
+    def hear(self, song: Clip) -> Source:
+        """Hear a song."""
+        late = self._whisper.encode(song, whisper.LATE_SECONDS)
+        return Source(song, late, self._read(self._whisper.encode(song)), self._vector(song))
+
+    def scores(self, song: Source, conversion: Clip, target: str) -> list[float]:
         """DistillMOS, content kept, CER, whether the target is heard, or the source is nearer, cosine to the target."""
-        late, sung = self._whisper.encode(song, whisper.LATE_SECONDS), self._whisper.encode(conversion)
+        sung = self._whisper.encode(conversion)
         vector = self._vector(conversion)
         near = {name: float(vector @ centroid) for name, centroid in self._centroids.items()}
-        words = characters.error_rate(self._read(sung), self._read(self._whisper.encode(song)))
-        found = self._mos.score(conversion), whisper.content_kept(late, sung), words
+        words = characters.error_rate(self._read(sung), song.text)
+        found = self._mos.score(conversion), whisper.content_kept(song.late, sung), words
         return [
             *(np.nan if value is None else value for value in found),
             float(max(near, key=near.__getitem__) == target),
-            float(vector @ self._vector(song) > near[target]),
+            float(vector @ song.vector > near[target]),
             near[target],
         ]
 
