@@ -188,3 +188,29 @@ def test_takes_that_tell_no_voice_are_refused(voice: Voice, folder: Path, tmp_pa
         voice.like(folder, name="bass")
     with pytest.raises(UserError, match="knows its singers by training alone"):
         swift_voice.like(folder)
+
+
+def test_of_many_takes_enough_are_measured_from_first_to_last(
+    voice: Voice, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = tmp_path / "mina"
+    many.mkdir()
+    samples, rate = soundfile.read(sorted(folder.iterdir())[0])
+    for number in range(12):
+        soundfile.write(many / f"{number:02}.wav", samples[number * 100 :], rate)
+    (many / "CONSENT").write_text("To sing with.", encoding="utf-8")
+    (many / "05.wav").write_text("no sound", encoding="utf-8")
+    chosen = instant._enough(sorted(many.glob("*.wav")))
+    assert len(chosen) == 12  # 40 s are no more than what is measured
+    monkeypatch.setattr(instant, "MOST_SECONDS", 13.5)
+    chosen = [int(path.stem) for path in instant._enough(sorted(many.glob("*.wav")))]
+    assert len([number for number in chosen if number != 5]) == 4  # of 3.5 s each
+    assert min(chosen) < 3 and max(chosen) > 8 and max(np.diff(chosen)) <= 5
+    with_few = instant.measure(many, voice.model, -23.0)
+    assert with_few.rights == "To sing with." and with_few.singer == "mina"
+    assert any("of 12 takes were measured" in remark for remark in with_few.remarks)
+    assert with_few.sung_seconds < 14.1
+
+
+def test_of_few_takes_all_are_measured_and_nothing_is_said_of_it(takes: Takes) -> None:
+    assert not any("takes were measured" in remark for remark in takes.remarks)

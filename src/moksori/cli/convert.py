@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -298,6 +299,8 @@ def command(
         alike = voice.transpositions_together(parts, voices, options)
         moved = {_label(shares): semitones for shares, semitones in zip(voices, alike, strict=True)}
     failures, sung, ready, labels = 0, [], [], []
+    told: set[tuple[Path, str]] = set()  # what was noted of a song; it is not said again for its next singer
+    began = time.monotonic()
     loudest: dict[Path, Loudest] = {}
     for number, (source, destination, shares) in enumerate(jobs):
         try:
@@ -330,7 +333,9 @@ def command(
                 _print_failed(song.source, outcome, as_json, progress.say)
             else:
                 sung.append((song.source, song.destination, labels[number], outcome))
-                _print_done(song.source, song.destination, outcome, as_json, progress)
+                _print_done(song.source, song.destination, outcome, as_json, progress, told)
+    if sung and not as_json:
+        console.say(_how_long([report for *_, report in sung], time.monotonic() - began))
     if len(sung) > 1 and (ways := _different_ways(sung)):
         console.say(ways)
     if page is not None and sung:
@@ -641,14 +646,25 @@ def _print_there(source: Path, destination: Path, as_json: bool) -> None:
         console.say(f"{destination}: is there already")
 
 
-def _print_done(source: Path, destination: Path, report: Report, as_json: bool, bars: SongBars) -> None:
+def _how_long(reports: list[Report], spent_seconds: float) -> str:
+    """How much was sung in how much time, the reading and the writing included."""
+    seconds = sum(report.n_samples / report.sample_rate for report in reports)
+    what = f"{len(reports)} results, " if len(reports) > 1 else ""
+    return f"{what}{console.duration_text(seconds)} of sound in {console.duration_text(spent_seconds)}"
+
+
+def _print_done(
+    source: Path, destination: Path, report: Report, as_json: bool, bars: SongBars, told: set[tuple[Path, str]]
+) -> None:
     seconds = report.n_samples / report.sample_rate
     if as_json:
         bars.result(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
         return
     bars.result(f"{source} -> {destination} ({console.duration_text(seconds)} of sound)")
     for note in report.remarks:
-        bars.say(f"  note: {note}")
+        if (source, note) not in told:
+            bars.say(f"  note: {note}")
+            told.add((source, note))
     for singer, seconds in report.measured.items():
         bars.say(f"  note: {singer} was measured from {seconds:.0f} s of takes, and not trained")
     if report.note:

@@ -243,7 +243,7 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
     usual = max(1, threads.n_cores() // (n_own * among.local_world))
     torch.set_num_threads(int(among.broadcast(folder.threads(usual) if among.is_writer else usual)))
     options = run.RunOptions(request.seed, chosen_device, note, f"moksori {moksori.__version__}")
-    with console.counted("encoding") as progress:
+    with console.counted("computing features") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress, among)
     if chosen.loop.score_every_steps and kinds.converts(chosen.model):
         trainer.scorer = scorer_of(corpus, request.seed, among)

@@ -9,10 +9,12 @@ fits the learned part by steps, which takes longer.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +22,16 @@ import torch
 from torch import Tensor
 
 from moksori import arguments, checkpoint
-from moksori.audio import features
+from moksori.audio import features, files
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
 from moksori.data import doctor, prepare
 from moksori.data.corpus import Corpus, sung_range
 from moksori.data.excerpts import ExcerptTable
 from moksori.data.prepare import PrepareConfig
+from moksori.data.rights import NAMES as NAMES_OF_RIGHTS
 from moksori.data.stretches import StretchConfig
-from moksori.errors import DataError, UserError
+from moksori.errors import AudioFileError, DataError, UserError
 from moksori.language import ENGLISH, Words
 from moksori.models import kinds, roster
 from moksori.models.kinds import Converter
@@ -37,6 +40,7 @@ from moksori.progress import OnProgress
 
 LEAST_SECONDS = 5.0  # of singing; a mean over less tells a few vowels, not a voice
 ENOUGH_SECONDS = 30.0  # of singing that is advised
+MOST_SECONDS = 180.0  # of sound that is measured; more takes time, and brought no voice nearer (docs/benchmarks.md)
 
 _N_EXCERPTS, _EXCERPT_SECONDS = 8, 1.28  # of the takes, laid evenly over them, that known singers sing
 _QUIET_DB = 30.0  # a frame so far under the loudest of them does not count
@@ -97,7 +101,11 @@ def measure(
     singer = name_of(takes, name)
     _refuse_namesake(detailed, singer)
     with tempfile.TemporaryDirectory(prefix="moksori-like-") as scratch:
-        corpus = _prepared(takes, Path(scratch), singer, detailed.config.sample_rate, level_dbfs, progress)
+        measured, n_left = _chosen(takes, Path(scratch))
+        try:
+            corpus = _prepared(measured, Path(scratch), singer, detailed.config.sample_rate, level_dbfs, progress)
+        except DataError as error:
+            raise DataError(str(error).replace(f"{measured}:", f"{takes}:")) from None
         sung_seconds = sum(recording.sung_seconds for recording in corpus.recordings)
         sung = sung_range(corpus.recordings)
         if sung is None:
@@ -119,7 +127,7 @@ def measure(
             torch.stack([segment.clip for segment in table.fixed_items(_N_EXCERPTS)]),
             corpus.fingerprint,
             dict(corpus.rights).get(singer, ""),
-            _remarks(corpus, sung_seconds, say),
+            tuple(_remarks(corpus, sung_seconds, n_left, say)),
         )
 
 
@@ -264,17 +272,44 @@ def _prepared(
         test_share=0.0,
         stretches=StretchConfig(long_seconds=0.0),
     )
-    folder = takes
+    return prepare.prepare(takes, scratch / "data", config, progress)
+
+
+def _chosen(takes: Path, scratch: Path) -> tuple[Path, int]:
+    """A folder with the takes that are measured, from all over those that are there, and how many are left out.
+
+    Raises:
+        DataError: the folder holds folders of several singers.
+    """
     if takes.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in takes.iterdir()):
         raise DataError(f"{takes}: holds folders, and each is a singer by its own name; choose one of them")
-    if takes.is_file():
-        folder = scratch / "takes"
-        folder.mkdir()
-        _put(takes, folder / takes.name)
-    try:
-        return prepare.prepare(folder, scratch / "data", config, progress)
-    except DataError as error:
-        raise DataError(str(error).replace(f"{folder}:", f"{takes}:")) from None
+    found = sorted(path for path in takes.iterdir() if files.is_candidate(path)) if takes.is_dir() else [takes]
+    chosen = _enough(found)
+    if takes.is_dir() and len(chosen) == len(found):
+        return takes, 0
+    folder = scratch / "takes"
+    folder.mkdir()
+    rights = [takes / name for name in NAMES_OF_RIGHTS if (takes / name).is_file()]
+    for path in [*chosen, *rights]:
+        _put(path, folder / path.name)
+    return folder, len(found) - len(chosen)
+
+
+def _enough(takes: list[Path]) -> list[Path]:
+    """So many of the takes that they hold `MOST_SECONDS`, evenly from first to last; all, where there are no more.
+
+    What cannot be read holds nothing, and stays in, to be named by whoever reads it.
+    """
+    # Multiples of the golden ratio fill the interval evenly, however many of them are taken.
+    order = sorted(range(len(takes)), key=lambda index: (index * (5**0.5 - 1) / 2) % 1.0)
+    chosen, seconds = [], 0.0
+    for index in order:
+        if seconds >= MOST_SECONDS:
+            break
+        chosen.append(takes[index])
+        with contextlib.suppress(AudioFileError):
+            seconds += files.probe(takes[index]).seconds
+    return sorted(chosen)
 
 
 def _put(file: Path, place: Path) -> None:
@@ -285,18 +320,21 @@ def _put(file: Path, place: Path) -> None:
         shutil.copyfile(file, place)
 
 
-def _remarks(corpus: Corpus, sung_seconds: float, say: Words) -> tuple[str, ...]:
+def _remarks(corpus: Corpus, sung_seconds: float, n_left: int, say: Words) -> Iterator[str]:
     """What is wrong with takes, by the data doctor's rules, and what was left out."""
-    short = (
-        [
-            say(
-                "{seconds} s of singing: {enough} s or more come nearer to the singer.",
-                seconds=f"{sung_seconds:.0f}",
-                enough=f"{ENOUGH_SECONDS:g}",
-            )
-        ]
-        if sung_seconds < ENOUGH_SECONDS
-        else []
-    )
-    left = [say("{file} was left out: {reason}", file=skip.source, reason=skip.reason) for skip in corpus.skipped]
-    return (*short, *left, *doctor.advice_on_sound(corpus, corpus.singers[0], say))
+    if sung_seconds < ENOUGH_SECONDS:
+        yield say(
+            "{seconds} s of singing: {enough} s or more come nearer to the singer.",
+            seconds=f"{sung_seconds:.0f}",
+            enough=f"{ENOUGH_SECONDS:g}",
+        )
+    if n_left:
+        n_measured = len({recording.source for recording in corpus.recordings}) + len(corpus.skipped)
+        yield say(
+            "{n} of {total} takes were measured: more would take time, and bring the voice no nearer.",
+            n=n_measured,
+            total=n_measured + n_left,
+        )
+    for skip in corpus.skipped:
+        yield say("{file} was left out: {reason}", file=skip.source, reason=skip.reason)
+    yield from doctor.advice_on_sound(corpus, corpus.singers[0], say)
