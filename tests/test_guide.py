@@ -361,6 +361,8 @@ def _smaller(line: str) -> list[str]:
         at = words.index("--for")
         words[at : at + 2] = ["--max-steps", "1", "--clips", "1", "--recipe", "tiny-swift.toml"]
         words[words.index("--seeds") + 1] = "1"
+        last = len(words) - 1 - words[::-1].index("--arm")
+        del words[last : last + 2]  # each arm is a training and a report
     if words[0] == "convert" or "generate" in words[:2]:
         words.append("--force")
     if words[0] == "evaluate":

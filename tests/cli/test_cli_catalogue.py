@@ -79,8 +79,9 @@ class TestOff:
         self, moksori: Moksori, model_file: Path, songs: Path, tmp_path: Path
     ) -> None:
         plain, out = tmp_path / "plain", tmp_path / "out"
-        assert moksori("convert", songs, "-m", model_file, "-s", "bass", "-o", plain).code == 0
-        assert moksori("convert", songs, "-m", model_file, "-s", "bass", "-o", out, "--ray", "off").code == 0
+        command = ("convert", songs, "-m", model_file, "-s", "bass", "--backend", "streaming")  # compiles nothing
+        assert moksori(*command, "-o", plain).code == 0
+        assert moksori(*command, "-o", out, "--ray", "off").code == 0
         assert content(out) == content(plain) and len(content(out)) == 3
 
     def test_what_fails_is_listed_and_a_later_call_makes_up_for_it(

@@ -22,10 +22,10 @@ from moksori.audio import files
 
 @pytest.fixture(scope="module")
 def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some minutes of the same song: long enough to be interrupted."""
+    """Two minutes of the same song: long enough to be interrupted."""
     samples, rate = soundfile.read(ARIRANG)
     path = tmp_path_factory.mktemp("long") / "long.wav"
-    soundfile.write(path, np.tile(samples, 8), rate)
+    soundfile.write(path, np.tile(samples, 4), rate)
     return path
 
 
