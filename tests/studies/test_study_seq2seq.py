@@ -55,8 +55,8 @@ def test_what_fills_up_a_batch_does_not_count() -> None:
     model = translator()
     short = ([6, END], [START, 9, END])
     long = ([6, 7, 8, 9, END], [START, 9, 10, 11, 8, END])
-    alone = [float(model.loss(torch.tensor([a]), torch.tensor([b]))) for a, b in (short, long)]
-    both = float(model.loss(padded([short[0], long[0]]), padded([short[1], long[1]])))
+    alone = [model.loss(torch.tensor([a]), torch.tensor([b])).item() for a, b in (short, long)]
+    both = model.loss(padded([short[0], long[0]]), padded([short[1], long[1]])).item()
     assert both == pytest.approx((alone[0] * 2 + alone[1] * 5) / 7, rel=1e-5)
 
 
