@@ -24,7 +24,8 @@ from moksori.audio import files
 from moksori.audio.clip import Clip
 from moksori.cli import wavenet
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.data.splits import evenly
 from moksori.evaluation.measures import melody
 from moksori.models.solo import SoloConfig

@@ -169,13 +169,14 @@ def measure_step(n_singers: int, recipe_name: str) -> dict[str, float]:
 
 def measure_preparation(songs: Path) -> dict[str, float]:
     """Prepare a folder of empty files, twice, in this process: the second time all splits are known."""
+    from moksori.data import clips
     from moksori.data import prepare as preparing
 
     def run(worker: Any, source: Any) -> Any:
         sound = hashlib.sha256(source.name.encode()).hexdigest()
-        return preparing._Clips(source.name, sound, (invented(source.singer, source.name, sound, "train"),))
+        return clips.Clips(source.name, sound, (invented(source.singer, source.name, sound, "train"),))
 
-    vars(preparing)["_Worker"].run = run
+    vars(clips)["ClipMaker"].run = run
     preparing.prepare(songs / "one", songs.with_name("one"))
     before, began = memory_mb()["VmHWM"], time.process_time()
     preparing.prepare(songs / "all", songs.with_name("data"))

@@ -31,7 +31,8 @@ from moksori.audio import files, level, mulaw, resample, spectral
 from moksori.audio.clip import Clip
 from moksori.cli import wavenet
 from moksori.data.corpus import Corpus, Recording
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.data.splits import evenly
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges import vowels as recogniser

@@ -14,7 +14,8 @@ from hypothesis import settings
 from tiny_recipes import TINY_RECIPE, TINY_SWIFT
 
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.models.autoencoder import Autoencoder
 from moksori.models.source_filter_model import SourceFilterModel, SourceFilterModelConfig
 from moksori.training import recipe as recipes

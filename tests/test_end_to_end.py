@@ -13,7 +13,8 @@ import torch
 import moksori
 from moksori.audio import spectral
 from moksori.audio.clip import Clip
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.evaluation import held_out
 from moksori.training import recipe as recipes
 from moksori.training import run

@@ -57,7 +57,8 @@ ORDER = {
         "features transposition breaths mark live_pitch polyphony reverberation signals"
     ),
     "data": (
-        "index corpus threads layouts rights sources rows splits stretches spool prepare doctor augment repitch "
+        "index corpus threads layouts rights sources rows splits stretches spool prepare_config takes clips "
+        "splits_file prepare doctor augment repitch "
         "flat_cache feature_cache segments excerpts batches"
     ),
     "models": (

@@ -27,7 +27,8 @@ from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import UserError
 from moksori.evaluation import runner, scorer
 from moksori.evaluation.conversions import Options

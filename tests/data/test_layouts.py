@@ -8,7 +8,8 @@ import pytest
 
 from moksori.audio import files, signals
 from moksori.data import layouts, sources
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import DataError, UserError
 
 # Layout -> path of a file: its singer, or a word of the reason why it is left out.

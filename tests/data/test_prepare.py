@@ -14,7 +14,8 @@ from synthetic import Note, Singer, render
 from moksori.audio import files, level
 from moksori.audio.clip import Clip, Samples
 from moksori.data.corpus import CLIPS, SAME_SOUND, Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import DataError
 
 CONFIG = PrepareConfig(sample_rate=16000, workers=1)
@@ -286,7 +287,8 @@ def test_changed_sources_settings_and_damaged_clips_are_decoded_again(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 def progress(now):
     if now.done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -318,7 +320,7 @@ def test_a_recording_larger_than_the_spool_is_the_same(
     songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(songs, tmp_path / "memory", CONFIG)
-    monkeypatch.setattr("moksori.data.prepare.SPOOL_BYTES", 1000)
+    monkeypatch.setattr("moksori.data.clips.SPOOL_BYTES", 1000)
     prepare(songs, tmp_path / "disk", CONFIG)
     assert tree(tmp_path / "memory") == tree(tmp_path / "disk")
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moksori.data import clips, stretches
 from moksori.data import corpus as corpora
-from moksori.data import prepare as preparing
-from moksori.data import stretches
 from moksori.data.corpus import Corpus, Recording, Skipped
 from moksori.data.index import Rows
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.data.sources import Source
 from moksori.data.splits import KnownSplits, Listed
 from moksori.errors import DataError
@@ -39,7 +39,7 @@ def recording_of(source: Source, content: bytes, number: int | None, split: str,
     return Recording(
         singer=source.singer,
         source=source.name if number is None else stretches.name_of(source.name, list(regions), 16000),
-        path=preparing._clip_path(source, number),
+        path=clips._clip_path(source, number),
         split=split,
         n_samples=16000 * 60,
         seconds=60.0,
@@ -73,11 +73,11 @@ def invent(monkeypatch: pytest.MonkeyPatch, n_regions: int = 3) -> None:
             path = self._out / recording.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"a clip")
-        preparing._sidecar(self._out, source).write_text("{}", encoding="utf-8")
+        clips.sidecar_path(self._out, source).write_text("{}", encoding="utf-8")
         whole = hashlib.sha256(b"sound" + content).hexdigest()
-        return preparing._Clips(source.name, whole, tuple(made))
+        return clips.Clips(source.name, whole, tuple(made))
 
-    monkeypatch.setattr(preparing._Worker, "run", run)
+    monkeypatch.setattr(clips.ClipMaker, "run", run)
 
 
 def write_songs(folder: Path, n_singers: int, n_songs: int, first: int = 0) -> None:

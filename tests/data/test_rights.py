@@ -14,7 +14,8 @@ from moksori import checkpoint, sharing
 from moksori.cli.app import app
 from moksori.data import rights
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import DataError
 from moksori.training import run
 from moksori.training.folder import RunFolder

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moksori.audio import files, level
-from moksori.data import prepare as preparing
-from moksori.data import stretches
+from moksori.data import stretches, takes
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.data.stretches import StretchConfig
 from moksori.errors import DataError
 
@@ -189,7 +189,7 @@ def test_finished_stretches_are_not_decoded_again_and_one_that_is_lost_is(
     session(tmp_path / "songs/x/session.wav")
     first = prepare(tmp_path / "songs", tmp_path / "out", CONFIG)
     with monkeypatch.context() as patch:
-        patch.setattr(preparing.files, "blocks", None)  # any decoding would fail
+        patch.setattr(takes.files, "blocks", None)  # any decoding would fail
         assert prepare(tmp_path / "songs", tmp_path / "out", CONFIG) == first
     first.clip_path(first.recordings[1]).unlink()
     assert prepare(tmp_path / "songs", tmp_path / "out", CONFIG) == first

@@ -23,7 +23,8 @@ from tiny_recipes import TINY_ALONE, TINY_RECIPE, TINY_SWIFT
 
 from moksori import checkpoint
 from moksori.audio import features
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.models import conditions
 from moksori.models.notes import NoteConfig
 from moksori.training import recipe as recipes

@@ -11,7 +11,8 @@ from synthetic import Note, Singer
 
 from moksori.audio import files
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.evaluation import held_out
 
 

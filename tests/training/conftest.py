@@ -9,7 +9,8 @@ import pytest
 import synthetic
 
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.models.source_filter import SourceFilterConfig
 from moksori.training.recipe import Recipe
 

@@ -25,7 +25,8 @@ from moksori import checkpoint, presets
 from moksori.audio import f0_file, files
 from moksori.cli.app import app
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import UserError
 from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as reports

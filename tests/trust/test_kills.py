@@ -61,7 +61,8 @@ print(reached, n_torn)
 PREPARING = """
 import os, random, signal, sys, time
 from pathlib import Path
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 
 songs, root, n_kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 chance, config = random.Random(int(sys.argv[4])), PrepareConfig(sample_rate=8000, workers=2)

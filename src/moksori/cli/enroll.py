@@ -57,7 +57,7 @@ def _enroll(
     import moksori
     from moksori import checkpoint
     from moksori.data import doctor
-    from moksori.data.prepare import PrepareConfig
+    from moksori.data.prepare_config import PrepareConfig
     from moksori.training import enrol, recipe
 
     began = time.monotonic()

@@ -88,7 +88,7 @@ def command(
     """
     from moksori.data import layouts
     from moksori.data.corpus import CACHE, MANIFEST
-    from moksori.data.prepare import PrepareConfig
+    from moksori.data.prepare_config import PrepareConfig
     from moksori.data.splits import Listed
     from moksori.data.stretches import StretchConfig
 

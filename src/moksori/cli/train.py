@@ -314,13 +314,13 @@ def _corpus(source: Path, folder: RunFolder, say: Words, name: str, *, is_quiet:
         UserError: the run has begun with other recordings. Nothing is written then: what is away for a moment (a disk
             that is not mounted, a decoder that is missing) can come back.
     """
-    from moksori.data import prepare as preparing
+    from moksori.data.prepare_config import PrepareConfig
     from moksori.training import run
 
     there = run.data_of(source, folder, name)
     if there is not None:
         return there
-    config = preparing.PrepareConfig(singer=name)
+    config = PrepareConfig(singer=name)
     prepared = run.made_data(source, folder, lambda data: prepare(source, data, config))
     if not is_quiet:
         print_doctor(prepared, say)

@@ -28,7 +28,7 @@ from moksori.checkpoint import Provenance
 from moksori.data import doctor, prepare
 from moksori.data.corpus import Corpus, sung_range
 from moksori.data.excerpts import ExcerptTable
-from moksori.data.prepare import PrepareConfig
+from moksori.data.prepare_config import PrepareConfig
 from moksori.data.rights import NAMES as NAMES_OF_RIGHTS
 from moksori.data.stretches import StretchConfig
 from moksori.errors import AudioFileError, DataError, UserError

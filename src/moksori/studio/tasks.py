@@ -297,6 +297,7 @@ def enrol(
     """Have a copy of a voice take up the singer of some takes: they are prepared, then a vector is fitted to them."""
     from moksori.data import doctor
     from moksori.data import prepare as preparing
+    from moksori.data.prepare_config import PrepareConfig
     from moksori.training import enrol as enrolling
     from moksori.training import recipe as recipes
 
@@ -308,7 +309,7 @@ def enrol(
         progress(Progress(reached))
 
     loaded = load(voice)
-    config = preparing.PrepareConfig(singer=singer)
+    config = PrepareConfig(singer=singer)
     corpus = preparing.prepare(Path(takes), Path(data), config, part(rising, 0.0, 0.3))
     grown, provenance = enrolling.enrol(
         loaded.model,

@@ -11,7 +11,8 @@ import pytest
 from moksori.audio import files, level, resample, signals
 from moksori.audio.clip import Clip
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import PrepareConfig, prepare
+from moksori.data.prepare import prepare
+from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import DataError
 from moksori.evaluation.judges import singer as singer_judge
 from moksori.evaluation.judges.singer import NetClassifier
