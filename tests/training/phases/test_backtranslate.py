@@ -7,10 +7,12 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from noting import NotingLatent
 
 from moksori.data.batches import Batches
 from moksori.data.corpus import Corpus
@@ -27,7 +29,8 @@ from moksori.training.logging.events import Event, Logged
 from moksori.training.loop import Budget
 from moksori.training.media.codes import CodeMedium
 from moksori.training.media.features import FeatureMedium
-from moksori.training.phases.backtranslate import BackTranslation, TwoPhases
+from moksori.training.phases.backtranslate import BackTranslation, Translated, TwoPhases
+from moksori.training.phases.base import Phase
 from moksori.training.phases.mixup import MixupConfig
 from moksori.training.phases.schedule import BackTranslationConfig, PhaseSchedule
 from moksori.training.recipe import Recipe
@@ -35,6 +38,7 @@ from moksori.training.run import RunOptions
 from moksori.training.shards import Team
 
 CONFIG = BackTranslationConfig(start_step=10, refresh_every_steps=8, pool_batches=2, uses=2)
+NO_BATCHES = cast(Batches, None)  # where clips are given
 
 
 @pytest.fixture
@@ -60,6 +64,32 @@ def test_the_plan_follows_the_config(tiny_model: Autoencoder, batches: Batches) 
     assert plan.phases() == [phase_1, phase_2]
 
 
+def test_the_last_phase_has_begun_after_its_first_step() -> None:
+    def plan(config: BackTranslationConfig) -> TwoPhases:
+        return TwoPhases(cast(Phase, None), cast(BackTranslation, None), PhaseSchedule(config))
+
+    by_step = plan(CONFIG)
+    assert [by_step.has_begun_the_last_phase(step) for step in (0, 10, 11)] == [False, False, True]
+    by_clock = plan(replace(CONFIG, start="share"))
+    assert not by_clock.has_begun_the_last_phase(1000)  # nobody has spent anything
+    assert by_clock.spend(7, 0.5) and by_clock.has_begun_the_last_phase(8) and not by_clock.has_begun_the_last_phase(7)
+    assert plan(replace(CONFIG, start="never")).has_begun_the_last_phase(0)
+
+
+def test_a_plan_looks_at_the_held_out_loss_and_goes_on_with_what_it_chose() -> None:
+    def plan() -> TwoPhases:
+        config = replace(CONFIG, start="plateau", plateau_validations=1)
+        return TwoPhases(cast(Phase, "first"), cast(BackTranslation, "second"), PhaseSchedule(config))
+
+    found = plan()
+    # The other figure gets worse, then better: it would have chosen another step.
+    figures = [{"loss": 3.0, "other": 1.0}, {"loss": 2.0, "other": 1.0}, {"loss": 2.0, "other": 0.5}]
+    assert [found.validate(step, told) for step, told in enumerate(figures)] == [False, False, True]
+    again = plan()
+    again.restore(found.tensors())
+    assert [again.phase_at(step) for step in (1, 2)] == ["first", "second"]
+
+
 def test_each_batch_of_the_pool_is_used_so_often_and_then_a_new_pool_is_sung(
     tiny_model: Autoencoder, batches: Batches
 ) -> None:
@@ -71,10 +101,13 @@ def test_each_batch_of_the_pool_is_used_so_often_and_then_a_new_pool_is_sung(
     assert not torch.equal(seen[0].inputs, seen[4].inputs)
 
 
-def test_targets_are_the_true_codes_with_their_true_singers(tiny_model: Autoencoder, batches: Batches) -> None:
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_targets_are_the_true_codes_with_their_true_singers(
+    tiny_model: Autoencoder, batches: Batches, attempt: int
+) -> None:
     phase = _phase(tiny_model, batches)
-    for step, source in ((10, batches.batch(10)), (11, batches.batch(11))):
-        translated = phase.batch(step, 0)
+    for step in (10, 11):
+        source, translated = batches.batch(step, attempt), phase.batch(step, attempt)
         assert torch.equal(translated.clips, source.clips)
         assert torch.equal(translated.singer, source.singer)
         assert translated.inputs.shape == source.clips.shape
@@ -89,6 +122,37 @@ def test_the_loss_is_that_of_the_true_clip_given_the_translated_one(tiny_model: 
     z = tiny_model.encode(translated.inputs)
     logits = tiny_model.logits(translated.clips, z, tiny_model.singers(translated.singer))
     assert torch.equal(update.losses["back_translation"], losses.reconstruction(logits, translated.clips))
+
+
+def test_the_translated_clip_is_perturbed_and_the_true_one_is_not() -> None:
+    medium = NotingLatent()
+    translated = Translated(torch.tensor([[1.0], [2.0]]), torch.tensor([0, 1]), torch.tensor([[8.0], [9.0]]))
+    phase = BackTranslation(medium, NO_BATCHES, PhaseSchedule(CONFIG))
+    (update,) = phase.updates(translated, 10, torch.Generator())
+    assert update.losses["back_translation"].item() == 2.0
+    assert medium.of_loss == {
+        "clips": [[1.0], [2.0]],
+        "inputs": [[8.5], [9.5]],
+        "z": [[85.0], [95.0]],
+        "singer_vectors": [[3.0], [5.0]],
+    }
+
+
+@pytest.mark.parametrize("n_parts", [0, 1, 2, 3])
+def test_a_clip_is_sung_by_the_chance_of_its_place_in_whichever_part_it_is(n_parts: int) -> None:
+    """The second part began with the chance of the first one, once."""
+    medium = NotingLatent()
+    plain = replace(CONFIG, mixup=MixupConfig(law="fixed", fixed_share=0.0))  # all of the other singer
+    team = Team(n_parts) if n_parts else None
+    phase = BackTranslation(medium, NO_BATCHES, PhaseSchedule(plain), team)
+    clips, singer = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([1, 0, 1, 0, 0, 1])
+    sung = phase.translate(clips, singer, np.random.default_rng(0), place=2)
+    # 1000 a place from 2 on, 100 times the other singer's vector, 10 times the clip.
+    assert sung.tolist() == [[2310.0], [3520.0], [4530.0], [5340.0]]
+    threads, sizes, keep_gradients = zip(*medium.sung_in, strict=True)
+    assert sum(sizes) == 4 and not any(keep_gradients)
+    if n_parts < 2:
+        assert (threads, sizes) == ((threading.get_ident(),), (4,))
 
 
 def test_no_gradient_flows_through_the_singing(tiny_model: Autoencoder, batches: Batches) -> None:
@@ -124,9 +188,41 @@ def test_what_is_sung_is_a_function_of_seed_step_and_attempt(tiny_model: Autoenc
     assert not torch.equal(first.inputs, other.batch(10, 1).inputs)
 
 
+def test_every_pool_has_chances_of_its_own(
+    tiny_model: Autoencoder, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phase, drawn = _phase(tiny_model, batches), []
+
+    def noted(clips: torch.Tensor, singer: torch.Tensor, chance: np.random.Generator, place: int) -> torch.Tensor:
+        drawn.append(int(chance.integers(2**63)))
+        return clips
+
+    monkeypatch.setattr(phase, "translate", noted)
+    for step, attempt in ((10, 0), (18, 0), (10, 1), (10, 0)):
+        phase.batch(step, attempt)
+    assert len(set(drawn)) == 3 and drawn[0] == drawn[3]
+
+
 def test_a_step_without_a_pool_is_refused(tiny_model: Autoencoder, batches: Batches) -> None:
     with pytest.raises(ValueError, match="no pool"):
         _phase(tiny_model, batches).batch(11, 0)  # not a refresh, and none before
+
+
+def test_a_pool_of_an_earlier_version_is_learnt_from(tiny_model: Autoencoder, batches: Batches) -> None:
+    phase = _phase(tiny_model, batches)
+    pool = {"clips": torch.full((2, 4, 3), 1), "singer": torch.zeros(2, 4).long(), "heard": torch.full((2, 4, 3), 2)}
+    phase.restore(pool)
+    found = phase.batch(11, 0)
+    assert found.clips.unique().tolist() == [1] and found.inputs.unique().tolist() == [2]
+
+
+def test_a_rank_learns_from_its_own_rows_of_the_pool(tiny_model: Autoencoder, batches: Batches) -> None:
+    second = Batches(batches.table, 4, seed=0, rows=range(2, 4))
+    phase = _phase(tiny_model, second)
+    numbers = torch.arange(8).reshape(2, 4, 1)  # a clip a number
+    phase.restore({"clips": numbers, "singer": numbers[:, :, 0], "inputs": -numbers})
+    found = phase.batch(11, 0)
+    assert (found.clips.tolist(), found.singer.tolist(), found.inputs.tolist()) == ([[6], [7]], [6, 7], [[-6], [-7]])
 
 
 def test_a_pool_is_as_large_as_the_recipe_says_and_sung_once_for_each_refresh(

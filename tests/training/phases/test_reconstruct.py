@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 import torch
+from noting import NotingLatent
 from torch import Tensor
 
 from moksori.data.batches import Batch, Batches
@@ -23,6 +24,7 @@ from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.schedules import LearningRateConfig
 
 NO_BATCHES = cast(Batches, None)  # the updates below are given their batch
+TWO_CLIPS = Batch(torch.tensor([[1.0], [2.0]]), torch.tensor([0, 1]))  # of a number each, see `noting`
 
 
 @pytest.fixture
@@ -56,6 +58,30 @@ def test_classifier_first_then_autoencoder(tiny_model: Autoencoder, batch: Batch
     updates = list(_phase(tiny_model).updates(batch, 0, torch.Generator()))
     assert [update.learner for update in updates] == ["classifier", "autoencoder"]
     assert [set(update.losses) for update in updates] == [{"classifier"}, {"reconstruction", "confusion"}]
+
+
+def test_the_true_clips_are_rebuilt_from_perturbed_inputs_with_the_vectors_of_their_own_singers() -> None:
+    medium = NotingLatent()
+    list(Reconstruction(medium, NO_BATCHES).updates(TWO_CLIPS, 0, torch.Generator()))
+    assert medium.of_loss == {
+        "clips": [[1.0], [2.0]],
+        "inputs": [[1.5], [2.5]],
+        "z": [[15.0], [25.0]],
+        "singer_vectors": [[3.0], [5.0]],
+    }
+    assert medium.of_adversaries == {"clips": [[1.0], [2.0]], "singer": [0, 1], "z": [[15.0], [25.0]]}
+
+
+def test_every_adversary_has_an_update_of_its_own_and_the_autoencoder_the_negative_of_all() -> None:
+    updates = Reconstruction(NotingLatent(), NO_BATCHES).updates(TWO_CLIPS, 0, torch.Generator())
+    *others, (learner, losses_of_it) = [
+        (update.learner, {name: loss.item() for name, loss in update.losses.items()}) for update in updates
+    ]
+    assert dict(others) == {"classifier": {"classifier": 4.0}, "notes": {"notes": 7.0}}
+    assert (learner, losses_of_it) == (
+        "autoencoder",
+        {"reconstruction": 2.0, "confusion": -4.0, "pitch_confusion": -7.0},
+    )
 
 
 def test_the_classifier_update_changes_only_the_classifier(

@@ -122,16 +122,18 @@ class BackTranslation:
         share = torch.from_numpy(mixup.shares(self._schedule.config.mixup, len(singer), chance)).float()
         seed = int(chance.integers(2**63))
         singer, other, share = (drawn[place : place + len(clips)] for drawn in (singer, other, share))
+        places = torch.arange(place, place + len(clips))
 
         @torch.no_grad()
         def sing(part: tuple[Tensor, ...]) -> Tensor:
-            clips, first, second, share = (tensor.to(team.device) for tensor in part)
+            *given, of_chance = part
+            clips, first, second, share = (tensor.to(team.device) for tensor in given)
             vectors = table.between(first, second, share)
             with team.forward():
-                return medium.generate(clips, medium.encode(clips), vectors, seed, place).cpu()
+                return medium.generate(clips, medium.encode(clips), vectors, seed, int(of_chance[0])).cpu()
 
         n_parts = team.n_parts if medium.is_divisible else 1
-        parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share)), strict=True)
+        parts = zip(*(tensor.chunk(n_parts) for tensor in (clips, singer, other, share, places)), strict=True)
         return torch.cat(team.side_by_side(sing, list(parts)))
 
 
