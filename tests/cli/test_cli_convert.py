@@ -22,7 +22,7 @@ from moksori import checkpoint
 from moksori.audio import files
 from moksori.audio.pitch import PitchRange, PitchTracker
 from moksori.checkpoint import Provenance
-from moksori.cli import convert
+from moksori.cli import convert, jobs
 from moksori.models.source_filter_model import SourceFilterModel
 
 SCRIPT = Path(sys.executable).with_name("moksori")
@@ -431,7 +431,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["/etc/x", "..", "a/b", "C:\\x", "a\0b", "🎤" * 200, ""])
     def test_a_label_is_one_part_of_a_name(self, name: str) -> None:
-        label = convert._label({name: 1.0})
+        label = jobs.label({name: 1.0})
         assert Path(f"song.{label}.wav").name == f"song.{label}.wav"
         assert len(f".{label}.flac".encode()) < 200  # most systems allow 255 bytes in a name
 

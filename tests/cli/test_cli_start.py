@@ -13,7 +13,7 @@ from torch import nn
 
 import moksori
 from moksori.audio import files
-from moksori.cli import convert, names
+from moksori.cli import convert, jobs, names
 from moksori.conversion import options
 from moksori.errors import UserError
 from moksori.models.singers import SingerTable
@@ -142,7 +142,7 @@ def test_runs_data_and_former_results_are_no_songs(moksori: Moksori, tmp_path: P
         files.write(work / name, clip)
     (work / "run" / "run.json").write_text("{}", encoding="utf-8")
     (work / "data" / "manifest.json").write_text("{}", encoding="utf-8")
-    found = [source.relative_to(work).as_posix() for source, _ in convert._jobs([work], None, "kumi", is_single=True)]
+    found = [source.relative_to(work).as_posix() for source, _ in jobs.files_of([work], None, "kumi", is_single=True)]
     assert found == ["more/c.wav", "song.wav"]
 
 

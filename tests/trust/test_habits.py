@@ -14,7 +14,7 @@ from tests_of_trust import RATE, sing
 
 import moksori
 from moksori.audio import files
-from moksori.cli import convert
+from moksori.cli import jobs
 from moksori.errors import AudioFileError, UserError
 from moksori.training import recipe as recipes
 
@@ -85,7 +85,7 @@ def test_a_place_that_may_not_be_written_is_told_as_that(tmp_path: Path, monkeyp
 @pytest.mark.kind("polish")
 def test_a_long_name_gets_a_shorter_result_and_one_that_is_asked_for_is_refused(tmp_path: Path) -> None:
     """Once, after the whole conversion: "File name too long"."""
-    name = convert._converted_name(tmp_path / ("아" * 83 + ".flac"), "kumi").name
+    name = jobs.result_name(tmp_path / ("아" * 83 + ".flac"), "kumi").name
     assert name.endswith("아.kumi.flac") and 250 < len(name.encode()) <= 255
     with pytest.raises(AudioFileError, match="a name of more than 255 bytes"):
         files.write(tmp_path / ("x" * 252 + ".flac"), moksori.Clip(sing(0.1), RATE))

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori import language, ownership, presets
-from moksori.cli import catalogue, console, names
-from moksori.cli.console import SongBars
+from moksori import language, presets
+from moksori.cli import catalogue, console, jobs, melodies, names
+from moksori.cli.outcomes import Outcomes
 from moksori.errors import AudioFileError, UserError
 from moksori.language import Words
 from moksori.workers import places
 from moksori.workers.places import Place
 
 if TYPE_CHECKING:
-    from moksori.conversion import ConvertOptions, Report, Voice
-    from moksori.conversion.analysis import GivenMelody
+    from moksori.conversion import Report, Voice
     from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
-_N_NAMED = 3  # songs named in a line
-_LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
-
-Job = tuple[Path, Path, dict[str, float]]
-"""A song, the place of its result, and who sings it, as shares."""
 
 
 def command(
@@ -253,98 +244,84 @@ def command(
     )
     if is_catalogue:
         request = catalogue.Request(results, ray or catalogue.OFF, workers, force, as_json)
-        by_label = {_label(shares): shares for shares in voices}
+        by_label = {jobs.label(shares): shares for shares in voices}
         catalogue.convert(
             [Place.of(source) for source in sources], voice, model, by_label, options, request, chosen_device
         )
         return
-    if len(voices) > 1 and output is not None and not os.path.isdir(output) and output.suffix:
-        raise UserError(f"{output}: one file cannot take the songs of {len(voices)} singers; give a folder with -o")
-    label = _preview_label if preview else _label
-    jobs = [
-        (*job, shares) for shares in voices for job in _jobs(songs, output, label(shares), is_single=len(voices) == 1)
-    ]
-    clashes, n_there = _clashes([job[:2] for job in jobs], force), 0
+    planned = jobs.planned(songs, output, voices, is_preview=preview is not None)
+    outcomes, clashes, n_there = Outcomes(as_json), jobs.clashes(planned, force), 0
     if skip_existing:
-        clashes, done = (
-            {n: e for n, e in clashes.items() if not e.is_there},
-            [n for n, e in clashes.items() if e.is_there],
-        )
+        done = [number for number, clash in clashes.items() if clash.is_there]
         n_there = len(done)
         for number in done:
-            _print_there(*jobs[number][:2], as_json)
-        jobs, clashes = _without(jobs, clashes, done)
-    if len(jobs) == 1 and clashes:
+            outcomes.is_there(planned[number].source, planned[number].destination)
+        planned, clashes = jobs.without(planned, clashes, done)
+    if len(planned) == 1 and clashes:
         raise clashes[0]
+    sources_and_results = [path for job in planned for path in (job.source, job.destination)]
     if page is not None:
-        others = [path for job in jobs for path in job[:2]] + [path for path in (model, melody, melody_out) if path]
-        console.refuse_to_overwrite(page, force, others)
-    track = _given_melody(melody, melody_out, [source for source, *_ in jobs])
+        console.refuse_to_overwrite(page, force, [*sources_and_results, *filter(None, (model, melody, melody_out))])
+    track = melodies.given(melody, melody_out, [job.source for job in planned])
     if melody_out is not None:
-        read = [path for job in jobs for path in job[:2]]
-        places_of = _melody_places(melody_out, [source for source, *_ in jobs], read, force, is_left=skip_existing)
+        parts = [job.source for job in planned]
+        places_of = melodies.places_of(melody_out, parts, sources_and_results, force, is_left=skip_existing)
         if mixing is None:
-            _write_melodies(places_of, voice, options)
+            melodies.write_tracked(places_of, voice, options)
         else:
             mixing = replace(mixing, melodies=places_of)
     if stems is not None:
-        _check_stems(stems, [destination for _, destination, _ in jobs], force)
+        _check_stems(stems, [job.destination for job in planned], force)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
-    if len(jobs) > 1 and not as_json:
-        console.say(_what_goes_where(jobs))
+    if len(planned) > 1 and not as_json:
+        console.say(jobs.what_goes_where(planned))
     moved: dict[str, float] = {}
     if is_one_song and voice.is_pitch_conditioned:
-        parts = [source for source, *_ in jobs]
-        alike = voice.transpositions_together(parts, voices, options)
-        moved = {_label(shares): semitones for shares, semitones in zip(voices, alike, strict=True)}
-    failures, sung, ready, labels = 0, [], [], []
-    told: set[tuple[Path, str]] = set()  # what was noted of a song; it is not said again for its next singer
-    began = time.monotonic()
+        alike = voice.transpositions_together([job.source for job in planned], voices, options)
+        moved = {jobs.label(shares): semitones for shares, semitones in zip(voices, alike, strict=True)}
+    ready: list[SongFile] = []
+    labels: list[str] = []
     loudest: dict[Path, Loudest] = {}
-    for number, (source, destination, shares) in enumerate(jobs):
+    for number, job in enumerate(planned):
         try:
             if number in clashes:
                 raise clashes[number]
-            console.make_folder(destination.parent)
-            song = SongFile(source, destination, shares, moved.get(_label(shares)), melody=track)
+            console.make_folder(job.destination.parent)
+            song = SongFile(*job, transpose=moved.get(jobs.label(job.shares)), melody=track)
             if preview is not None and not separate:  # of a mix, the voice that is taken out tells where and how high
-                if source not in loudest:
-                    loudest[source] = voice.loudest(source, preview, options)
-                song = voice.part_of(song, loudest[source], options)
+                if job.source not in loudest:
+                    loudest[job.source] = voice.loudest(job.source, preview, options)
+                song = voice.part_of(song, loudest[job.source], options)
             ready.append(song)
-            labels.append(_label(shares))
+            labels.append(jobs.label(job.shares))
         except UserError as error:
-            if len(jobs) == 1:
+            if len(planned) == 1:
                 raise
-            failures += 1
-            _print_failed(source, error, as_json)
-    with console.side_by_side([song.source.name for song in ready]) as progress:
+            outcomes.failed(job.source, error)
+    with console.side_by_side([song.source.name for song in ready]) as bars:
         if mixing is None:
-            outcomes = voice.convert_files(ready, options=options, progress=progress)
+            found = voice.convert_files(ready, options=options, progress=bars)
         else:
-            outcomes = mix_files(voice, ready, options, mixing, progress)
-        for number, outcome in outcomes:
+            found = mix_files(voice, ready, options, mixing, bars)
+        for number, outcome in found:
             song = ready[number]
-            if isinstance(outcome, UserError):
-                if len(jobs) == 1:
-                    raise outcome
-                failures += 1
-                _print_failed(song.source, outcome, as_json, progress.say)
+            if not isinstance(outcome, UserError):
+                outcomes.done(song, labels[number], outcome, bars)
+            elif len(planned) == 1:
+                raise outcome
             else:
-                sung.append((song.source, song.destination, labels[number], outcome))
-                _print_done(song.source, song.destination, outcome, as_json, progress, told)
-    if sung and not as_json:
-        console.say(_how_long([report for *_, report in sung], time.monotonic() - began))
-    if len(sung) > 1 and (ways := _different_ways(sung)):
-        console.say(ways)
-    if page is not None and sung:
-        _write_page(page, sung, say)
+                outcomes.failed(song.source, outcome, bars)
+    outcomes.sum_up()
+    if page is not None and outcomes.sung:
+        _write_page(page, outcomes.sung, say)
     if page is not None and n_there:
-        what = f"of the {len(sung)} that were sung now" if sung else "not written, since nothing was sung now"
+        n_sung = len(outcomes.sung)
+        what = f"of the {n_sung} that were sung now" if n_sung else "not written, since nothing was sung now"
         console.say(f"{page}: {what}; {n_there} results were there already")
-    if failures:
-        console.say(f"{len(jobs) - failures} of {len(jobs)} songs converted; {failures} failed, named above")
+    if outcomes.n_failed:
+        n_done = len(planned) - outcomes.n_failed
+        console.say(f"{n_done} of {len(planned)} songs converted; {outcomes.n_failed} failed, named above")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -424,58 +401,6 @@ def _write_page(page: Path, sung: list[tuple[Path, Path, str, Report]], say: Wor
     console.say(f"listen: {page}")
 
 
-def _given_melody(melody: Path | None, melody_out: Path | None, sources: list[Path]) -> GivenMelody | None:
-    """The melody of a file, which is of one song alone."""
-    from moksori.audio import f0_file, score
-
-    if melody is None:
-        return None
-    if melody_out is not None:
-        raise UserError("--melody gives a melody, --melody-out asks for the one that is heard; leave one of them out")
-    if len(set(sources)) > 1:
-        raise UserError(
-            f"{melody}: is the melody of one song, and there are {len(set(sources))}; convert that one alone"
-        )
-    return score.read(melody) if melody.suffix.lower() in score.SUFFIXES else f0_file.read(melody)
-
-
-def _melody_places(
-    output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool
-) -> dict[Path, Path]:
-    """Where the melody of each song goes: to a file, or into a folder.
-
-    What lies at one of the places `used` is never written over; what is there already may be left as it is.
-    """
-    from moksori.audio import f0_file
-
-    songs = list(dict.fromkeys(sources))
-    is_file = len(songs) == 1 and not os.path.isdir(output) and bool(output.suffix)
-    places = [output if is_file else output / f"{song.name}{f0_file.SUFFIX}" for song in songs]
-    for place in places:
-        if not (is_left and place.is_file()):
-            console.refuse_to_overwrite(place, force, used)
-    if len(set(places)) < len(places):
-        raise UserError(f"{output}: two songs of one name would leave their melodies here; convert them in two calls")
-    wanted = {song: place for song, place in zip(songs, places, strict=True) if not (is_left and place.is_file())}
-    for place in wanted.values():
-        console.make_folder(place.parent)
-    return wanted
-
-
-def _write_melodies(places_of: dict[Path, Path], voice: Voice, options: ConvertOptions) -> None:
-    """Write the tracked melody of each song, before it is sung; one that cannot be read is left to the conversion."""
-    from moksori.audio import f0_file
-    from moksori.errors import AudioFileError
-
-    for song, place in places_of.items():
-        try:
-            track = voice.melody_of(song, options)
-        except AudioFileError:
-            continue
-        f0_file.write(place, track)
-        console.say(f"melody: {place}")
-
-
 def _voices(singers: list[str] | None, mix: str | None) -> list[dict[str, float]]:
     """Who shall sing, each voice as shares of singers."""
     if (not singers) == (mix is None):
@@ -495,196 +420,3 @@ def _mix(mix: str | None) -> dict[str, float]:
             raise UserError(f"--mix {mix}: {part!r} is not a share, or its singer's second; write --mix a=0.7,b=0.3")
         shares[name] = value
     return shares
-
-
-def _label(shares: dict[str, float]) -> str:
-    """How the voice is called in a file's name; never a path."""
-    return console.file_label(
-        "+".join(name if len(shares) == 1 else f"{name}{share:g}" for name, share in shares.items())
-    )
-
-
-def _preview_label(shares: dict[str, float]) -> str:
-    return f"{_label(shares)}.preview"
-
-
-def _jobs(songs: list[Path], output: Path | None, label: str, *, is_single: bool) -> Iterator[tuple[Path, Path]]:
-    """Pairs of source and destination; a folder is searched through, and its tree is kept."""
-    from moksori.audio import files
-
-    is_single = is_single and len(songs) == 1 and not os.path.isdir(songs[0])
-    for song in songs:
-        if os.path.isdir(song):
-            named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too
-            target = output or named.parent / f"{named.name}.{label}"
-            found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and not path.is_dir()]
-            found = [path for path in found if not _is_no_song(path, song, target, label)]
-            if not found and len(songs) > 1:  # the others go on
-                yield song, _converted_name(target / song.name, label)
-                continue
-            if not found:
-                known = ", ".join(sorted(files.SUFFIXES))
-                raise UserError(f"{song}: no sound file in this folder; known suffixes are {known}")
-            yield from ((path, _converted_name(target / path.relative_to(song), label)) for path in found)
-        elif is_single and output is not None and not os.path.isdir(output):
-            yield song, output
-        else:
-            yield song, _converted_name((output or song.parent) / song.name, label)
-
-
-_NOT_SONGS = ("run.json", "manifest.json", "report.json")  # files that tell a folder of a run, of data, of a report
-
-
-def _is_no_song(path: Path, folder: Path, target: Path, label: str) -> bool:
-    """Whether a sound file is a result of an earlier call, or lies in a folder that this program made."""
-    above = [parent for parent in path.parents if parent != folder and folder in parent.parents]
-    is_ours = any((parent / name).is_file() for parent in above for name in _NOT_SONGS)
-    label = label.removesuffix(".preview")
-    is_result = path.stem.endswith((f".{label}", f".{label}.preview")) or any(
-        parent.name.endswith(f".{label}") for parent in above
-    )
-    return is_ours or is_result or target in path.parents
-
-
-def _converted_name(path: Path, label: str) -> Path:
-    """`song.mp3` -> `song.kumi.mp3`; formats that are only read become FLAC."""
-    from moksori.audio import files
-
-    suffix = path.suffix if files.is_writable(path) else ".flac"
-    end = f".{label}{suffix}"
-    stem = os.fsencode(path.stem)[: max(1, _LONGEST_NAME - len(os.fsencode(end)))]
-    # A letter that was cut through is left out, in so far as the name is text at all.
-    whole = (
-        stem.decode(errors="ignore")
-        if os.fsencode(path.stem).decode(errors="ignore") == path.stem
-        else os.fsdecode(stem)
-    )
-    return path.with_name(f"{whole}{end}")
-
-
-class _Clash(UserError):
-    """A result that cannot be written to its place, because of what is there or will be."""
-
-    def __init__(self, message: str, *, is_there: bool = False) -> None:
-        super().__init__(message)
-        self.is_there = is_there  # only: a result of that name exists
-
-
-def _clashes(jobs: list[tuple[Path, Path]], force: bool) -> dict[int, _Clash]:
-    """Of which jobs, by number, the result would take the place of something; the others can be done."""
-    sources = {os.path.realpath(source) for source, _ in jobs}
-    seen: set[str] = set()
-    found: dict[int, _Clash] = {}
-    for number, (source, destination) in enumerate(jobs):
-        real = os.path.realpath(destination)
-        if real in sources or ownership.is_same(source, destination):
-            found[number] = _Clash(f"{destination}: is itself a song to convert; choose another place with -o")
-        elif real in seen:
-            found[number] = _Clash(
-                f"{destination}: two songs would be written here; convert them in two calls, with -o"
-            )
-        elif os.path.lexists(destination) and not force:
-            found[number] = _Clash(
-                f"{destination}: exists already; use --force to overwrite it, --skip-existing to leave out what is "
-                "there, or -o for another place",
-                is_there=os.path.isfile(destination),
-            )
-        seen.add(real)
-    return found
-
-
-def _without(jobs: list[Job], clashes: dict[int, _Clash], done: list[int]) -> tuple[list[Job], dict[int, _Clash]]:
-    """Jobs, and what stands in their way, without those that are done."""
-    left = [number for number in range(len(jobs)) if number not in done]
-    return [jobs[number] for number in left], {
-        new: clashes[number] for new, number in enumerate(left) if number in clashes
-    }
-
-
-def _what_goes_where(jobs: list[Job]) -> str:
-    """How many songs become how many files, and where: a slip such as `convert .` is seen before the work.
-
-    >>> _what_goes_where([(Path("in/a.wav"), Path("out/a.wav"), {}), (Path("in/b.wav"), Path("out/c/b.wav"), {})])
-    '2 songs, 2 results, into out'
-    """
-    n_songs = len({source for source, *_ in jobs})
-    folders = {destination.parent for _, destination, *_ in jobs}
-    if all(destination.parent == source.parent for source, destination, *_ in jobs):
-        place = "each beside its song"
-    elif len({folder.is_absolute() for folder in folders}) > 1:
-        place = f"into {len(folders)} folders"
-    else:
-        place = f"into {Path(os.path.commonpath(folders))}"
-    return f"{n_songs} song{'s' * (n_songs > 1)}, {len(jobs)} results, {place}"
-
-
-def _different_ways(sung: list[tuple[Path, Path, str, Report]]) -> str:
-    """A word on songs of one call that were moved differently, which parts of one song must not be; "" if none were."""
-    for label in dict.fromkeys(label for _, _, label, _ in sung):
-        moved: dict[float, list[str]] = {}
-        for source, _, singer, report in sung:
-            if singer == label:
-                moved.setdefault(report.transpose_semitones, []).append(source.name)
-        if len(moved) > 1:
-            shifts = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))
-            return (
-                f"note: {label} sings these songs moved differently: {shifts}. If they are parts of one song, add "
-                f"--together, or give --transpose {max(moved, key=lambda by: len(moved[by])):g}"
-            )
-    return ""
-
-
-def _named(names: list[str]) -> str:
-    more = len(names) - _N_NAMED
-    return ", ".join(names[:_N_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _print_there(source: Path, destination: Path, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"source": str(source), "result": str(destination), "is_skipped": True}))
-    else:
-        console.say(f"{destination}: is there already")
-
-
-def _how_long(reports: list[Report], spent_seconds: float) -> str:
-    """How much was sung in how much time, the reading and the writing included."""
-    seconds = sum(report.n_samples / report.sample_rate for report in reports)
-    what = f"{len(reports)} results, " if len(reports) > 1 else ""
-    return f"{what}{console.duration_text(seconds)} of sound in {console.duration_text(spent_seconds)}"
-
-
-def _print_done(
-    source: Path, destination: Path, report: Report, as_json: bool, bars: SongBars, told: set[tuple[Path, str]]
-) -> None:
-    seconds = report.n_samples / report.sample_rate
-    if as_json:
-        bars.result(json.dumps({"source": str(source), "result": str(destination), **_plain(report)}))
-        return
-    bars.result(f"{source} -> {destination} ({console.duration_text(seconds)} of sound)")
-    for note in report.remarks:
-        if (source, note) not in told:
-            bars.say(f"  note: {note}")
-            told.add((source, note))
-    for singer, seconds in report.measured.items():
-        bars.say(f"  note: {singer} was measured from {seconds:.0f} s of takes, and not trained")
-    if report.note:
-        bars.say(f"  note: {report.note}")
-    if report.transpose_semitones:
-        bars.say(f"  note: sung {console.semitones_text(report.transpose_semitones)} than the song")
-    if report.outside:
-        bars.say(f"  note: {console.outside_text(report.outside)}")
-    if report.n_clipped:
-        bars.say(f"  note: {report.n_clipped} samples were too loud for the format and were clipped")
-
-
-def _print_failed(source: Path, error: UserError, as_json: bool, say: Callable[[str], None] = console.say) -> None:
-    if as_json:
-        typer.echo(json.dumps({"source": str(source), "error": str(error)}))
-    else:
-        say(f"failed: {error}")
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    import dataclasses
-
-    return dataclasses.asdict(report)
