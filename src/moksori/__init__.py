@@ -6,7 +6,7 @@
 
 The names below are loaded when they are first asked for, so that `import moksori` costs nothing and no import circle
 can start here; nobody inside the package imports the package itself. What it does do is to keep dependencies from
-telling anybody that it runs.
+telling anybody that it runs, and children that are forked from waiting for ever.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = ["Clip", "Soloist", "UserError", "Voice", "__version__", "evaluate", "load", "load_wavenet", "train"]
 
 surroundings.forbid_telemetry()
+surroundings.one_thread_after_a_fork()
 
 _HOMES = {
     "Clip": ("moksori.audio.clip", "Clip"),

@@ -87,7 +87,6 @@ class Trained(Generic[AnyModel]):
     """A model that is ready to sing, with what its file tells of it."""
 
     def __init__(self, model: AnyModel, provenance: Provenance) -> None:
-        surroundings.one_thread_after_a_fork()
         model.eval()
         self._model = model
         self.provenance = provenance
@@ -206,8 +205,10 @@ def check_device(name: torch.device | str) -> str:
 def in_float32() -> Iterator[None]:
     """Work in the precision of the weights, on the CPU where no device is named, whatever the caller's program chose.
 
-    Both choices are of the whole process, so they are changed only where they are others.
+    Both choices are of the whole process, so they are changed only where they are others. In a forked child torch is
+    kept to one thread, see `surroundings`.
     """
+    surroundings.keep_to_one_thread()
     precision, device = torch.get_default_dtype(), torch.get_default_device()
     with contextlib.ExitStack() as stack:
         if device.type != "cpu":

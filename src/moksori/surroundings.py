@@ -42,6 +42,10 @@ def forbid_telemetry() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # of a voice that is fetched the hub learns no more
 
 
+_forked: list[str] = []
+"""What a forked child did not inherit the threads of: "torch", or nothing."""
+
+
 @functools.cache
 def one_thread_after_a_fork() -> None:
     """Let torch work with one thread in children that are forked from this process (Pool, joblib, gunicorn).
@@ -49,7 +53,26 @@ def one_thread_after_a_fork() -> None:
     Its team of OpenMP threads does not come along, and the first piece of work in a child would wait for it for ever.
     """
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: importlib.import_module("torch").set_num_threads(1))
+        os.register_at_fork(after_in_child=_without_a_team)
+
+
+def _without_a_team() -> None:
+    if "torch" in sys.modules:
+        _forked[:] = ["torch"]
+        keep_to_one_thread()
+
+
+def torch_threads(wanted: int) -> int:
+    """How many threads torch may have where so many are wanted: one in a forked child, see above."""
+    return 1 if _forked else wanted
+
+
+def keep_to_one_thread() -> None:
+    """In a forked child, take back what its program asked of torch since, which would wait for ever."""
+    if _forked:
+        torch: Any = importlib.import_module("torch")
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
 
 
 def in_utf8() -> None:

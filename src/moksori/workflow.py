@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import moksori
-from moksori import arguments, checkpoint, language
+from moksori import arguments, checkpoint, language, surroundings
 from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
@@ -294,7 +294,7 @@ def _path(given: str | Path | None) -> Path | None:
 def _threads(count: int) -> Iterator[None]:
     """So many threads of torch for a while: shards are worked on side by side, so each gets its share of the cores."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(surroundings.torch_threads(count))
     try:
         yield
     finally:

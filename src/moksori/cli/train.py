@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from moksori import language, ownership
+from moksori import language, ownership, surroundings
 from moksori.cli import console, evaluate
 from moksori.cli.prepare import prepare, print_doctor
 from moksori.cli.watcher import Watcher
@@ -241,7 +241,8 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
     # Shards are worked on side by side, so each gets its share of the cores; but no other number than when it began.
     n_own = len(among.share(shards.n_parts(chosen.segments.shards, torch.device(chosen_device), among)))
     usual = max(1, threads.n_cores() // (n_own * among.local_world))
-    torch.set_num_threads(int(among.broadcast(folder.threads(usual) if among.is_writer else usual)))
+    n_threads = int(among.broadcast(folder.threads(usual) if among.is_writer else usual))
+    torch.set_num_threads(surroundings.torch_threads(n_threads))
     options = run.RunOptions(request.seed, chosen_device, note, f"moksori {moksori.__version__}")
     with console.counted("computing features") as progress:
         trainer = run.open_run(folder, corpus, chosen, options, progress, among)
