@@ -114,11 +114,13 @@ class _Described:
     config: kinds.AnyConfig
 
 
-def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bool = False) -> None:
+def write_model(
+    path: Path, model: Model, provenance: Provenance, *, is_half: bool = False, is_new: bool = False
+) -> None:
     """Write a model file; in half precision it takes half the room, and is read as if it had been rounded.
 
     Raises:
-        ModelFileError: the disk refused.
+        ModelFileError: the disk refused, or the file was to be new, and another program wrote one meanwhile.
         ValueError: a weight is not finite.
     """
     header = {
@@ -127,7 +129,7 @@ def write_model(path: Path, model: Model, provenance: Provenance, *, is_half: bo
         "provenance": json.dumps(settings.plain(provenance), ensure_ascii=False),
     }
     tensors = {name: tensor.half() if is_half else tensor for name, tensor in model.state_dict().items()}
-    write(path, "model", tensors, header)
+    write(path, "model", tensors, header, is_new=is_new)
 
 
 def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[Model, Provenance]:
@@ -267,7 +269,9 @@ def check_fit(module: torch.nn.Module, tensors: Mapping[str, Tensor], where: str
             )
 
 
-def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+def write(
+    path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, str], *, is_new: bool = False
+) -> None:
     """Write tensors and text under a name, atomically: the old file stays until the new one is complete.
 
     Args:
@@ -275,9 +279,10 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[
         kind: "model", "training-state", "judge" or "separator".
         tensors: name -> tensor; floating ones must be finite.
         header: name -> text (JSON where it is more than a word).
+        is_new: nothing may lie there by then.
 
     Raises:
-        ModelFileError: the disk refused (full, read-only, no such folder).
+        ModelFileError: the disk refused (full, read-only, no such folder), or something lies there.
         ValueError: a tensor is not finite; a damaged state must not replace a good one.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -285,7 +290,7 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[
         if not _is_finite(tensor):
             raise ValueError(f"tensor {name} is not finite; refusing to write it to {path}")
     metadata = {**header, "moksori_kind": kind, "moksori_format": FORMAT_VERSION, "sha256": fingerprint(contiguous)}
-    _replace(path, save(contiguous, {**metadata, _HEADER_SUM: _header_checksum(metadata)}))
+    _replace(path, save(contiguous, {**metadata, _HEADER_SUM: _header_checksum(metadata)}), is_new=is_new)
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -379,9 +384,13 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes, *, is_new: bool) -> None:
     """Put bytes under a name; see `atomic.write`."""
     try:
-        atomic.write(path, content)
+        atomic.write(path, content, is_new=is_new)
+    except FileExistsError as error:
+        raise ModelFileError(
+            f"{path}: was written by another program meanwhile, and is not replaced; choose another place"
+        ) from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error

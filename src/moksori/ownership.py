@@ -15,8 +15,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from moksori import atomic, documents
 from moksori.errors import UserError
@@ -195,14 +197,61 @@ def lock(folder: Path, refusal: str, *, is_shared: bool = False) -> Iterator[Non
 
 
 @contextlib.contextmanager
+def held(folder: Path, refusal: str) -> Iterator[None]:
+    """Make a folder and hold its lock; one that stays empty goes again.
+
+    Args:
+        folder: need not exist.
+        refusal: see `lock`.
+
+    Raises:
+        UserError: it cannot be made, or somebody else has its lock.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another place with -o") from error
+    try:
+        with lock(folder, refusal):
+            yield
+    finally:
+        if is_new and os.listdir(folder) in ([], [LOCK]):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is in the midst of reading a file of a folder and writing it anew.
+
+    Nothing is left behind. A file system that knows no locks has no turns; nor has Windows.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, number)
+            if fcntl is not None:
+                fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def lock_file(path: Path, *, is_shared: bool = False) -> Iterator[int]:
     """Hold a file's lock; whoever inherits the number that is given holds it, too, until its end.
 
     Raises:
         BlockingIOError: somebody else has it.
-        OSError: the file cannot be written, or its file system knows no locks.
+        OSError: the file cannot be made, or its file system knows no locks.
     """
-    with open(path, "a", encoding="utf-8") as file:
+    with _opened(path) as file:
         if fcntl is not None:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         yield file.fileno()
+
+
+def _opened(path: Path) -> IO[str]:
+    """A file to be locked; of a folder that somebody else made, and that may only be read, the one that is there."""
+    try:
+        return open(path, "a", encoding="utf-8")
+    except OSError:
+        return open(path, encoding="utf-8")

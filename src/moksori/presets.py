@@ -24,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from moksori import atomic, documents, run_files, settings
+from moksori import atomic, documents, ownership, run_files, settings
 from moksori.errors import UserError
 
 SUFFIX = ".presets.toml"
@@ -151,9 +151,14 @@ def keep(name: str, preset: Preset, model: Path | None, *, is_replaced: bool = F
     """
     if model is None:
         raise UserError("the shipped voice lies among the package's own files; copy it, and name the copy with -m")
-    place, known = beside(model), of(model)
     if not name.strip():
         raise UserError("a preset needs a name, such as stage")
+    with ownership.turn(beside(model).parent):
+        return _kept(name, preset, model, is_replaced=is_replaced)
+
+
+def _kept(name: str, preset: Preset, model: Path, *, is_replaced: bool) -> Path:
+    place, known = beside(model), of(model)
     if name in known and not is_replaced:
         raise UserError(f"{place}: has a preset named {name!r} already; use --force to replace it, or another name")
     table = text(name, preset)

@@ -22,18 +22,19 @@ from typing import Any
 import torch
 
 import moksori
-from moksori import arguments, checkpoint, language, surroundings
+from moksori import arguments, checkpoint, language, ownership, surroundings
 from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import prepare
+from moksori.data.prepare import BUSY, prepare
 from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import UserError
 from moksori.evaluation import runner, scorer
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as reports
+from moksori.evaluation.report import folder as report_folder
 from moksori.evaluation.report import next_steps, pages
 from moksori.evaluation.report.data import Report
 from moksori.evaluation.report.gather import Origin
@@ -97,11 +98,11 @@ def train(
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; expected a folder with one sub-folder a singer")
     is_on = checkpoint.check_device(device)
-    folder.root.mkdir(parents=True, exist_ok=True)
-    with folder.lock():
+    with folder.held(), contextlib.ExitStack() as stack:
         corpus = run.data_of(given, folder) or run.made_data(
             given, folder, lambda data: prepare(given, data, PrepareConfig())
         )
+        stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
         limits = Budget(
             max_steps or (_ALWAYS if minutes else chosen.loop.max_steps),
             60.0 * minutes if minutes else math.inf,
@@ -196,6 +197,7 @@ def evaluate(
     songs: str | Path | None = None,
     pairs: str | Path | None = None,
     lang: str | None = None,
+    force: bool = False,
 ) -> Evaluation:
     """Judge a voice on recordings that it never saw, and write a page to read and to listen to.
 
@@ -209,12 +211,14 @@ def evaluate(
         songs: by strangers, a folder or a file.
         pairs: table of what is to be converted, columns source and target, in place of all into all.
         lang: of the page, "en" or "ko"; the environment's when None.
+        force: replace the report of another evaluation, or one that was edited.
 
     Returns:
         The report, and where it lies.
 
     Raises:
-        UserError: the model does not know these singers, nothing is held out, or a file cannot be read.
+        UserError: the model does not know these singers, nothing is held out, a file cannot be read, the folder holds
+            something else than this report, or another evaluation is at work there.
     """
     arguments.of_type(options, Options, "options", "Options(whisper='auto')")
     corpus, folder = Corpus.load(arguments.path(data, "data")), arguments.path(output, "output")
@@ -227,21 +231,24 @@ def evaluate(
     )
     given = {"texts": texts, "parallel": parallel, "songs": songs, "pairs": pairs}
     line += "".join(f" --{name} {shlex.quote(str(path))}" for name, path in given.items() if path is not None)
-    report = runner.evaluate_voice(
-        voice,
-        corpus,
-        folder,
-        Origin(line, datetime.date.today().isoformat(), _software()),
-        ignored,
-        options=options or Options(whisper="auto"),
-        texts=Texts.load(_path(texts)),
-        parallel=_path(parallel),
-        songs=_path(songs),
-        run=run_folder,
-        listed=_path(pairs),
-    )
-    reports.save(report, folder)
-    pages.write(report, folder, say=Words(language.choose(lang)))
+    report_folder.refuse_other(folder, line, force)
+    with report_folder.held(folder, corpus.folder):
+        report = runner.evaluate_voice(
+            voice,
+            corpus,
+            folder,
+            Origin(line, datetime.date.today().isoformat(), _software()),
+            ignored,
+            options=options or Options(whisper="auto"),
+            texts=Texts.load(_path(texts)),
+            parallel=_path(parallel),
+            songs=_path(songs),
+            run=run_folder,
+            listed=_path(pairs),
+        )
+        reports.save(report, folder)
+        pages.write(report, folder, say=Words(language.choose(lang)))
+        report_folder.vouch(folder)
     return Evaluation(report, folder)
 
 

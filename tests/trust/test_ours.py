@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,17 +17,22 @@ from click.testing import Result
 from tests_of_trust import RATE, sing, write_takes
 from typer.testing import CliRunner
 
-from moksori import ownership
+from moksori import atomic, ownership, presets, run_files, workflow
+from moksori.audio.files import AudioInfo, Encoding
 from moksori.cli import evaluate
 from moksori.cli.app import app
+from moksori.conversion import SongFile, Voice, many
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import prepare
 from moksori.errors import DataError, UserError
 from moksori.evaluation.report import data as reports
+from moksori.evaluation.report import folder as report_folder
 from moksori.evaluation.report.data import Report
 from moksori.training import recipe as recipes
 from moksori.training.folder import Identity, RunFolder
+from moksori.training.logging.events import Event
 from moksori.training.recipe import Recipe
+from moksori.workflow import evaluate as moksori_evaluate
 
 Train = Callable[[Path, Path, int], Result]
 
@@ -175,6 +183,112 @@ def test_two_at_once_are_told_apart_before_anything_is_prepared(tmp_path: Path, 
 
 
 @pytest.mark.kind("J")
+def test_what_others_wrote_while_a_song_was_sung_stays(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two `convert` at once into one file, the last replaced what the first had made, without --force."""
+    place, plan = tmp_path / "result.wav", many.planned
+
+    def planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
+        place.write_bytes(b"theirs")  # behind the look whether it is there
+        return plan(song)
+
+    monkeypatch.setattr(many, "planned", planned)
+    for link in (os.link, _no_links):
+        place.unlink(missing_ok=True)
+        monkeypatch.setattr(os, "link", link)
+        refused = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", place)
+        assert isinstance(refused.exception, UserError) and "written by another program" in str(refused.exception)
+        assert place.read_bytes() == b"theirs" and not list(tmp_path.glob(".*.part"))
+    assert moksori("convert", songs / "a.wav", "-s", "kumi", "-o", place, "--force").exit_code == 0
+
+
+def _no_links(*_: object) -> None:
+    raise PermissionError
+
+
+@pytest.mark.kind("J")
+def test_a_file_that_is_to_be_new_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, link in enumerate((os.link, _no_links)):
+        monkeypatch.setattr(os, "link", link)
+        path = tmp_path / f"{number}.txt"
+        atomic.write(path, b"first", is_new=True)
+        with pytest.raises(FileExistsError):
+            atomic.write(path, b"second", is_new=True)
+        assert path.read_bytes() == b"first"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.kind("J")
+def test_an_evaluation_keeps_others_from_its_report_and_its_recordings(tmp_path: Path, voice: Voice) -> None:
+    """Two wrote into one report; and `prepare` took the recordings away from under it."""
+    takes, data, report = write_takes(tmp_path / "takes", n_takes=1), tmp_path / "data", tmp_path / "report"
+    prepare(takes, data)
+    with report_folder.held(report, data):
+        refused = moksori("evaluate", run_files.shipped_voice(), data, "-o", report)
+        assert isinstance(refused.exception, UserError)
+        assert "another evaluation is writing here" in str(refused.exception)
+        with pytest.raises(UserError, match="another evaluation is writing here"):
+            moksori_evaluate(voice, data, report)
+        with pytest.raises(UserError, match="another preparation"):
+            prepare(takes, data)
+    assert not report.exists()
+    prepare(takes, data)
+
+
+@pytest.mark.kind("J")
+def test_the_recordings_of_a_run_are_not_prepared_anew_while_it_trains(tmp_path: Path, moksori_train: Train) -> None:
+    takes, run, refused = write_takes(tmp_path / "takes", n_takes=1), tmp_path / "run", list[str]()
+
+    class Preparing:
+        def tell(self, event: Event) -> None:
+            with pytest.raises(UserError) as caught:
+                prepare(takes, run / "data")
+            refused.append(str(caught.value))
+
+    workflow.train(takes, run, recipe="smoke", max_steps=1, observers=[Preparing()], is_quiet=True)
+    assert refused and all("another preparation or training" in reason for reason in refused)
+
+
+@pytest.mark.kind("J")
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+def test_a_folder_that_may_only_be_read_is_locked_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever trained on recordings that others had prepared had no lock, and they could be changed meanwhile."""
+    with ownership.lock(tmp_path, "mine"):
+        pass
+
+    def refused(path: object, mode: str = "r", *rest: object, **named: object) -> object:
+        if mode == "a":
+            raise PermissionError
+        return open(path, mode, *rest, **named)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ownership, "open", refused, raising=False)
+        theirs = ownership.lock(tmp_path, "theirs", is_shared=True)
+        theirs.__enter__()
+    with pytest.raises(UserError, match="busy"), ownership.lock(tmp_path, "busy"):
+        pass
+    theirs.__exit__(None, None, None)
+
+
+@pytest.mark.kind("J")
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+def test_presets_that_are_kept_at_once_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read the file, and wrote it anew without those of the others."""
+    model, write = tmp_path / "voice.safetensors", atomic.write
+
+    def slow(path: Path, content: bytes) -> None:
+        time.sleep(0.02)
+        write(path, content)
+
+    monkeypatch.setattr(atomic, "write", slow)
+    names = [f"p{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda name: presets.keep(name, presets.Preset(seed=1), model), names))
+    assert sorted(presets.of(model)) == names
+
+
+@pytest.mark.kind("J")
 def test_a_refused_training_leaves_no_folder(tmp_path: Path, moksori_train: Train) -> None:
     (tmp_path / "takes").mkdir()
     assert isinstance(moksori_train(tmp_path / "takes", tmp_path / "run", 1).exception, DataError)
@@ -304,15 +418,29 @@ def test_export_leaves_a_folder_alone_that_holds_a_net_or_a_voice(tmp_path: Path
 
 
 @pytest.mark.kind("D")
+def test_an_evaluation_from_python_writes_over_no_report_of_others(tmp_path: Path, voice: Voice) -> None:
+    """A page of that name was replaced."""
+    data, mine = prepare(write_takes(tmp_path / "takes", n_takes=1), tmp_path / "data").folder, tmp_path / "mine"
+    mine.mkdir()
+    (mine / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"report\.html: exists already"):
+        moksori_evaluate(voice, data, mine)
+    (mine / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"thesis\.txt but no report\.json"):
+        moksori_evaluate(voice, data, mine, force=True)
+    assert (mine / "report.html").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.kind("D")
 def test_a_report_takes_no_place_of_another_and_none_of_ones_own(tmp_path: Path) -> None:
     given = ["RUN", "DATA", "-o", tmp_path]
 
     def refusal(folder: Path, force: bool = False) -> str:
         with pytest.raises(UserError) as caught:
-            evaluate.refuse_other_report(folder, given, force)
+            report_folder.refuse_other(folder, evaluate.origin_of(given).command, force)
         return str(caught.value)
 
-    evaluate.refuse_other_report(tmp_path / "new", given, False)
+    report_folder.refuse_other(tmp_path / "new", evaluate.origin_of(given).command, False)
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "report.md").write_text("my own words", encoding="utf-8")
@@ -327,10 +455,10 @@ def test_a_report_takes_no_place_of_another_and_none_of_ones_own(tmp_path: Path)
     (ours / "report.md").write_text("as it was written", encoding="utf-8")
     assert "exists already" in refusal(ours)
     ownership.vouch(ours, ["report.json", "report.md"])
-    evaluate.refuse_other_report(ours, given, False)
+    report_folder.refuse_other(ours, evaluate.origin_of(given).command, False)
     (ours / "report.md").write_text("as it was written, and a note", encoding="utf-8")
     assert "report.md: exists already" in refusal(ours)
     ownership.vouch(ours, ["report.md"])
     given[0] = "ANOTHER"
     assert "holds the report of another evaluation (moksori evaluate RUN DATA" in refusal(ours)
-    evaluate.refuse_other_report(ours, given, True)
+    report_folder.refuse_other(ours, evaluate.origin_of(given).command, True)

@@ -289,16 +289,27 @@ class Writer:
         with Writer(Path("song.flac"), 24000, 1) as writer:
             writer.write(block)  # [n, 1]
 
+    Where it `is_new`, what another program wrote under its name meanwhile is not replaced.
+
     Raises:
         AudioFileError: the folder is missing, the name belongs to something that is not an ordinary file, the format
-            does not exist or cannot hold this rate or number of channels, the disk is full, or nothing was written.
+            does not exist or cannot hold this rate or number of channels, the disk is full, nothing was written, or
+            the file is no more new.
         ValueError: a block is not finite float32 `[n, n_channels]`.
     """
 
     def __init__(
-        self, path: Path, sample_rate: int, n_channels: int, encoding: Encoding | None = None, comment: str = ""
+        self,
+        path: Path,
+        sample_rate: int,
+        n_channels: int,
+        encoding: Encoding | None = None,
+        comment: str = "",
+        *,
+        is_new: bool = False,
     ) -> None:
         self.path, self._comment = path, comment  # the comment goes into formats that have room for one
+        self._is_new = is_new
         self.n_samples = 0  # written so far, per channel
         self.n_clipped = 0  # samples that lay outside [-1, 1] and were clipped, over all channels
         self._sample_rate, self._n_channels = sample_rate, n_channels
@@ -384,7 +395,12 @@ class Writer:
         if n_found < self.n_samples:
             raise AudioFileError(self._not_written())
         try:
-            os.replace(self._part, self.path)
+            atomic.publish(self._part, self.path, is_new=self._is_new)
+        except FileExistsError as error:
+            raise AudioFileError(
+                f"{self.path}: was written by another program meanwhile, and is not replaced; use --force to overwrite "
+                "it, or choose another place with -o"
+            ) from error
         except OSError as error:
             raise AudioFileError(f"{self.path}: cannot be written ({error.strerror})") from error
 

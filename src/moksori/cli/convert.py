@@ -288,7 +288,7 @@ def command(
             if number in clashes:
                 raise clashes[number]
             console.make_folder(job.destination.parent)
-            song = SongFile(*job, transpose=moved.get(jobs.label(job.shares)), melody=track)
+            song = SongFile(*job, transpose=moved.get(jobs.label(job.shares)), melody=track, is_new=not force)
             if preview is not None and not separate:  # of a mix, the voice that is taken out tells where and how high
                 if job.source not in loudest:
                     loudest[job.source] = voice.loudest(job.source, preview, options)

@@ -48,11 +48,20 @@ def command(
     stem = model.name.removesuffix(".safetensors")
     destination = output or Path(f"{stem}.{console.file_label(singer)}.safetensors")
     console.refuse_to_overwrite(destination, force, [model])
-    _enroll(model, takes, singer, destination, seconds, seed, licence, as_json=as_json)
+    _enroll(model, takes, singer, destination, seconds, seed, licence, force=force, as_json=as_json)
 
 
 def _enroll(
-    model: Path, takes: Path, singer: str, destination: Path, seconds: float, seed: int, licence: str, *, as_json: bool
+    model: Path,
+    takes: Path,
+    singer: str,
+    destination: Path,
+    seconds: float,
+    seed: int,
+    licence: str,
+    *,
+    force: bool,
+    as_json: bool,
 ) -> None:
     import moksori
     from moksori import checkpoint
@@ -73,7 +82,7 @@ def _enroll(
             )
         minutes = doctor.examine(corpus)[0].sung_minutes
     console.make_folder(destination.parent)
-    checkpoint.write_model(destination, grown, provenance)
+    checkpoint.write_model(destination, grown, provenance, is_new=not force)
     taken = time.monotonic() - began
     if as_json:
         answer = {"model": str(destination), "singer": singer, "minutes": round(minutes, 2), "seconds": round(taken, 1)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from moksori import language as languages
-from moksori import ownership
 from moksori.cli import catalogue, console
 from moksori.errors import UserError
 from moksori.language import Words
@@ -170,6 +168,7 @@ def command(
     from moksori.evaluation.conversions import Options
     from moksori.evaluation.pairs import Texts
     from moksori.evaluation.report import data as reports
+    from moksori.evaluation.report import folder as report_folder
 
     options = Options(
         clips,
@@ -201,19 +200,20 @@ def command(
     given += ["--backend", backend] if backend != "auto" else []
     with _data(paths[-1], ray) as data, catalogue.folder(output, ray, record=reports.FILE) as folder:
         corpus = Corpus.load(data)
-        refuse_other_report(folder, given, force)
-        with console.staged() as progress:
-            if conversions:
-                origin = origin_of(given)
-                report = runner.evaluate_conversions(
-                    conversions, corpus, folder, origin, progress, options=options, texts=known
-                )
-            else:
-                model = Path(paths[0])
-                report = judge(
-                    model, corpus, folder, given, progress, options, known, parallel, songs, listed, ray, workers
-                )
-        show(report, folder, players, say, as_json=as_json, where=output)
+        origin = origin_of(given)
+        report_folder.refuse_other(folder, origin.command, force)
+        with report_folder.held(folder, corpus.folder):
+            with console.staged() as progress:
+                if conversions:
+                    report = runner.evaluate_conversions(
+                        conversions, corpus, folder, origin, progress, options=options, texts=known
+                    )
+                else:
+                    model = Path(paths[0])
+                    report = judge(
+                        model, corpus, folder, given, progress, options, known, parallel, songs, listed, ray, workers
+                    )
+            show(report, folder, players, say, as_json=as_json, where=output)
 
 
 def _data(text: str, ray: str | None) -> AbstractContextManager[Path]:
@@ -272,33 +272,6 @@ def judge(
         )
 
 
-def refuse_other_report(output: Path, given: Sequence[object], force: bool) -> None:
-    """Refuse to write a report into a folder that is none of ours, or in the place of one that somebody may still want.
-
-    That of the same command, as it was written, is replaced: an evaluation that is repeated goes on where it stopped.
-
-    Raises:
-        UserError: so it would be.
-    """
-    from moksori.evaluation import sounds
-    from moksori.evaluation.report import data as reports
-    from moksori.evaluation.report import pages
-
-    ownership.refuse_foreign(output, reports.FILE, "a report's folder", own=(sounds.FOLDER, pages.HTML, pages.MARKDOWN))
-    if force:
-        return
-    for name in (reports.FILE, pages.HTML, pages.MARKDOWN):
-        if not ownership.is_ours(output / name):
-            console.refuse_to_overwrite(output / name, force)
-    if os.path.lexists(output / reports.FILE):
-        before, command = reports.load(output).command, origin_of(given).command
-        if before != command:
-            raise UserError(
-                f"{output}: holds the report of another evaluation ({before}); use --force to replace it, or choose "
-                "another folder with -o"
-            )
-
-
 def origin_of(arguments: Sequence[object]) -> Origin:
     """What a report tells of the command that made it."""
     import moksori
@@ -311,12 +284,13 @@ def origin_of(arguments: Sequence[object]) -> Origin:
 def show(report: Report, output: Path, players: int, say: Words, *, as_json: bool, where: str = "") -> None:
     """Write the report's files, and print its verdict and what to do next; `where` they are read, if not there."""
     from moksori.evaluation.report import data as reports
+    from moksori.evaluation.report import folder as report_folder
     from moksori.evaluation.report import next_steps, pages
 
     path = reports.save(report, output)
     console.say("writing the page ...")
-    page, markdown = pages.write(report, output, n_players=players, say=say)
-    ownership.vouch(output, [path.name for path in (path, page, markdown)])
+    page, _ = pages.write(report, output, n_players=players, say=say)
+    report_folder.vouch(output)
     if as_json:
         typer.echo(path.read_text(encoding="utf-8"), nl=False)
         return

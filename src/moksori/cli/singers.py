@@ -63,5 +63,5 @@ def _changed(
     voice = moksori.load(model)
     changed, provenance = checkpoint.with_singers(voice.model, voice.provenance, pairs, removed)
     console.make_folder(output.parent)
-    checkpoint.write_model(output, changed, provenance)
+    checkpoint.write_model(output, changed, provenance, is_new=not force)
     return list(changed.singers.names)

@@ -7,11 +7,9 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,13 +194,12 @@ def train(request: Request, chosen: Recipe, among: Ranks | None = None) -> tuple
     with contextlib.ExitStack() as stack:
         if among.is_writer:
             folder.refuse_foreign()  # before anything is written
-            stack.enter_context(_held(folder))
+            stack.enter_context(folder.held())  # from before its data is prepared
             corpus = _corpus(request.source, folder, request.say, request.name, is_quiet=request.as_json)
         among.wait()
         if not among.is_writer:
             corpus = _prepared(request.source, folder)
-        if corpus.folder != folder.root / "data":
-            stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
+        stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
         _train(request, chosen, folder, corpus, among)
     return folder, corpus
 
@@ -286,26 +283,15 @@ def _report(
 ) -> None:
     """Judge the voice on the recordings that were held back."""
     from moksori.evaluation.pairs import Texts
+    from moksori.evaluation.report import folder as report_folder
 
     output, known = folder.root / "report", Texts.load(texts)
     given = [folder.root, corpus.folder, "-o", output, *(["--songs", songs] if songs else [])]
     given += ["--texts", texts] if texts else []
-    with console.staged() as progress:
-        report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known, songs=songs)
-    evaluate.show(report, output, evaluate.PLAYERS, say, as_json=as_json)
-
-
-@contextlib.contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
-    """Make the run's folder and hold its lock, from before its data is prepared; one that stays empty goes again."""
-    is_new = not folder.root.exists()
-    console.make_folder(folder.root)
-    try:
-        with folder.lock():
-            yield
-    finally:
-        if is_new and os.listdir(folder.root) in ([], [ownership.LOCK]):
-            shutil.rmtree(folder.root, ignore_errors=True)
+    with report_folder.held(output, corpus.folder):
+        with console.staged() as progress:
+            report = evaluate.judge(folder.root, corpus, output, given, progress, texts=known, songs=songs)
+        evaluate.show(report, output, evaluate.PLAYERS, say, as_json=as_json)
 
 
 def _corpus(source: Path, folder: RunFolder, say: Words, name: str, *, is_quiet: bool) -> Corpus:

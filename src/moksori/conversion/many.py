@@ -46,6 +46,7 @@ class SongFile:
     melody: GivenMelody | None = None  # in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
     is_separated: bool = False  # a voice that was taken out of a mix
+    is_new: bool = False  # nothing is written over, not even what another program wrote while it was sung
 
     def __post_init__(self) -> None:
         """Take paths as text, too."""
@@ -122,7 +123,7 @@ def convert_files(
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered
         try:
-            report = _write(*singing, songs[number].destination, *plans[number])
+            report = _write(*singing, songs[number], *plans[number])
             report.remarks += _beside_a_voice(songs[number], singing[0].song, plans[number][0])
             return number, report
         except UserError as error:
@@ -222,10 +223,10 @@ def planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
     return info, like if song.destination.suffix.lower() == like.suffix else files.encoding_for(song.destination)
 
 
-def _write(slot: Slot[Song], codes: Iterator[Codes], destination: Path, info: AudioInfo, encoding: Encoding) -> Report:
+def _write(slot: Slot[Song], codes: Iterator[Codes], file: SongFile, info: AudioInfo, encoding: Encoding) -> Report:
     """Write what becomes of a song; it appears under its name when it is complete."""
-    song = slot.song
-    with files.Writer(destination, info.sample_rate, info.n_channels, encoding, song.credit) as writer:
+    song, rate = slot.song, info.sample_rate
+    with files.Writer(file.destination, rate, info.n_channels, encoding, song.credit, is_new=file.is_new) as writer:
         for block in song.sound(codes):
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
     song.report.n_clipped += writer.n_clipped

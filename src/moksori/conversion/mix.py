@@ -148,7 +148,7 @@ def _converted(
 ) -> Report:
     """Convert the voice of a mix that was taken apart, and put it back."""
     info, encoding = many.planned(song)
-    alone = replace(song, source=places["voice"], destination=places["sung"], is_separated=True)
+    alone = replace(song, source=places["voice"], destination=places["sung"], is_separated=True, is_new=False)
     if mixing.preview_seconds is not None:
         alone = voice.part_of(alone, voice.loudest(alone.source, mixing.preview_seconds, options), options)
     ((_, report),) = voice.convert_files([alone], options=options, progress=progress)
@@ -162,7 +162,9 @@ def _converted(
     is_sung = min(before.sung_dbfs, after.sung_dbfs) > level.FLOOR_DBFS
     gain_db = mixing.gain_db + (before.sung_dbfs - after.sung_dbfs if is_sung else 0.0)
     credit = single.credit(song.singer, voice.provenance, voice.fingerprint)
-    with files.Writer(song.destination, info.sample_rate, info.n_channels, encoding, credit) as writer:
+    with files.Writer(
+        song.destination, info.sample_rate, info.n_channels, encoding, credit, is_new=song.is_new
+    ) as writer:
         for block in _together(_stretch(places["backing"], start, stop), alone.destination, gain_db, before.channels):
             writer.write(block)
     if mixing.stems is not None:

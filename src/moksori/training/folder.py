@@ -29,6 +29,7 @@ from moksori.errors import ModelFileError, UserError
 from moksori.training import recipe as recipes
 from moksori.training.recipe import Recipe
 
+_BUSY = "another training is writing here; wait, or choose another -o"
 _STATE = "training-state"
 _THREADS = "threads"  # in run.json
 # Parts of the recipe that steps depend on.
@@ -192,7 +193,17 @@ class RunFolder:
         Raises:
             UserError: another run is writing here.
         """
-        with ownership.lock(self.root, "another training is writing here; wait, or choose another -o"):
+        with ownership.lock(self.root, _BUSY):
+            yield
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The same for a folder that need not exist; one that stays empty goes again.
+
+        Raises:
+            UserError: another run is writing here, or the folder cannot be made.
+        """
+        with ownership.held(self.root, _BUSY):
             yield
 
     def discard_newest_state(self) -> None:
