@@ -30,11 +30,11 @@ from moksori.data.corpus import Corpus
 from moksori.data.prepare import BUSY, prepare
 from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import UserError
+from moksori.evaluation import folder as report_folder
 from moksori.evaluation import runner, scorer
 from moksori.evaluation.conversions import Options
 from moksori.evaluation.pairs import Texts
 from moksori.evaluation.report import data as reports
-from moksori.evaluation.report import folder as report_folder
 from moksori.evaluation.report import next_steps, pages
 from moksori.evaluation.report.data import Report
 from moksori.evaluation.report.gather import Origin

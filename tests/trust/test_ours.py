@@ -25,8 +25,8 @@ from moksori.conversion import SongFile, Voice, many
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import prepare
 from moksori.errors import DataError, UserError
+from moksori.evaluation import folder as report_folder
 from moksori.evaluation.report import data as reports
-from moksori.evaluation.report import folder as report_folder
 from moksori.evaluation.report.data import Report
 from moksori.training import recipe as recipes
 from moksori.training.folder import Identity, RunFolder

@@ -164,11 +164,11 @@ def command(
         raise UserError("--conversions needs -o REPORT, the folder to write the report into")
 
     from moksori.data.corpus import Corpus
+    from moksori.evaluation import folder as report_folder
     from moksori.evaluation import runner
     from moksori.evaluation.conversions import Options
     from moksori.evaluation.pairs import Texts
     from moksori.evaluation.report import data as reports
-    from moksori.evaluation.report import folder as report_folder
 
     options = Options(
         clips,
@@ -283,8 +283,8 @@ def origin_of(arguments: Sequence[object]) -> Origin:
 
 def show(report: Report, output: Path, players: int, say: Words, *, as_json: bool, where: str = "") -> None:
     """Write the report's files, and print its verdict and what to do next; `where` they are read, if not there."""
+    from moksori.evaluation import folder as report_folder
     from moksori.evaluation.report import data as reports
-    from moksori.evaluation.report import folder as report_folder
     from moksori.evaluation.report import next_steps, pages
 
     path = reports.save(report, output)

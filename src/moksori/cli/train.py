@@ -282,8 +282,8 @@ def _report(
     folder: RunFolder, corpus: Corpus, texts: Path | None, songs: Path | None, say: Words, *, as_json: bool
 ) -> None:
     """Judge the voice on the recordings that were held back."""
+    from moksori.evaluation import folder as report_folder
     from moksori.evaluation.pairs import Texts
-    from moksori.evaluation.report import folder as report_folder
 
     output, known = folder.root / "report", Texts.load(texts)
     given = [folder.root, corpus.folder, "-o", output, *(["--songs", songs] if songs else [])]
