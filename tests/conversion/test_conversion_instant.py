@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from moksori.audio import features
 from moksori.checkpoint import Provenance
 from moksori.conversion import Voice, instant
 from moksori.conversion.instant import Takes
+from moksori.data.stretches import StretchConfig
 from moksori.errors import DataError, UserError
 from moksori.language import Words
 from moksori.models.source_filter import SourceFilterConfig
@@ -214,3 +216,126 @@ def test_of_many_takes_enough_are_measured_from_first_to_last(
 
 def test_of_few_takes_all_are_measured_and_nothing_is_said_of_it(takes: Takes) -> None:
     assert not any("takes were measured" in remark for remark in takes.remarks)
+
+
+def test_eight_excerpts_of_a_second_or_so_are_laid_over_the_takes(takes: Takes) -> None:
+    assert takes.excerpts.shape[::2] == (8, 128)  # 1.28 s of a hop of 10 ms
+
+
+def test_takes_are_brought_to_the_level_of_the_voice_and_five_seconds_are_enough(
+    voice: Voice, folder: Path, takes: Takes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "mina")
+    (tmp_path / "mina" / ".hidden").mkdir()  # of a file manager, and no singer's
+    monkeypatch.setattr(instant, "LEAST_SECONDS", takes.sung_seconds)
+    soft = instant.measure(tmp_path / "mina", voice.model, -33.0)
+    ours, theirs = (features.levels_dbfs(found.excerpts).amax() for found in (takes, soft))
+    assert float(ours - theirs) == pytest.approx(10.0, abs=0.2)
+
+
+def test_a_take_is_never_cut_however_long(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pieces would have mean shapes of their own."""
+    short = functools.partial(StretchConfig, shortest_seconds=0.5, longest_seconds=1.2)
+    monkeypatch.setattr(instant, "StretchConfig", short)  # a cut would make three of 3.5 s
+    corpus = instant._prepared(folder, tmp_path, "mina", 8000, -23.0, None)
+    assert [recording.sung_seconds for recording in corpus.recordings] == pytest.approx([3.5, 3.5], abs=0.2)
+
+
+def test_a_file_is_copied_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("a privilege is not held")
+
+    monkeypatch.setattr(instant.os, "symlink", refuse)
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    instant._put(tmp_path / "a.wav", tmp_path / "b.wav")
+    assert (tmp_path / "b.wav").read_bytes() == b"sound"
+
+
+def test_the_new_vector_is_the_mix_of_the_learned_parts_beside_what_was_measured(
+    voice: Voice, takes: Takes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instant, "nearest_mix", lambda model, takes: torch.tensor([0.25, 0.75]).double())
+    grown, said = instant.with_singer(voice.model, voice.provenance, takes)
+    learned = voice.model.singers.table.weight
+    expected = torch.cat([0.25 * learned[0] + 0.75 * learned[1], takes.mean_shape])
+    torch.testing.assert_close(grown.singers(torch.tensor(2)), expected)
+    assert not grown.training and not any(parameter.requires_grad for parameter in grown.parameters())
+    assert said.licence_note == "Free. Of mina, no terms were stated. Ask them."
+    assert said.lineage[-1].endswith(f"; takes {takes.fingerprint[:16]}") and len(takes.fingerprint) >= 16
+
+
+def test_a_namesake_is_refused_before_anything_is_listened_to(
+    voice: Voice, folder: Path, takes: Takes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(*_: object) -> None:
+        raise AssertionError("it was listened to")
+
+    monkeypatch.setattr(instant, "_prepared", deaf)
+    monkeypatch.setattr(instant, "nearest_mix", deaf)
+    with pytest.raises(UserError, match="a singer named 'bass' already"):
+        instant.measure(folder, voice.model, -23.0, name="bass")
+    with pytest.raises(UserError, match="a singer named 'bass' already"):
+        instant.with_singer(voice.model, voice.provenance, replace(takes, singer="bass"))
+
+
+def _deaf(voice: Voice) -> SourceFilterModel:
+    """A copy whose latent is the same for any sound."""
+    model = instant.roster.with_singers(voice.model, {"bass": "bass", "tenor": "tenor"})
+    assert isinstance(model, SourceFilterModel)
+    model.encoder.load_state_dict({name: torch.zeros_like(row) for name, row in model.encoder.state_dict().items()})
+    return model.eval()
+
+
+@torch.no_grad()
+def _sung_by(model: SourceFilterModel, takes: Takes, vector: torch.Tensor) -> Takes:
+    """The same takes, as somebody of this vector would have sung them."""
+    alone = features.with_gain(takes.excerpts, torch.zeros(len(takes.excerpts)))
+    sung = model.densities(model.controls(model.encode(alone), alone, vector.expand(len(alone), -1)))
+    mean_shape = vector[model.config.singer_channels :]
+    return replace(takes, excerpts=features.with_densities(takes.excerpts, sung), mean_shape=mean_shape)
+
+
+def test_the_known_sing_the_takes_with_the_measured_part_of_the_new_one(voice: Voice, takes: Takes) -> None:
+    model = _deaf(voice)
+    assert model.singers.measured is not None
+    bright = torch.linspace(-2.0, 2.0, features.N_BANDS).repeat(2)
+    model.singers.measured.copy_(torch.stack([-bright, bright]))
+    learned, shares = model.singers.table.weight.detach(), torch.eye(2).double()
+    for number in (0, 1):  # the learned part of one, the measured part of the other
+        vector = torch.cat([learned[number], model.singers.measured[1 - number]])
+        found = instant.nearest_mix(model, _sung_by(model, takes, vector))
+        torch.testing.assert_close(found, shares[number], atol=0.1, rtol=0)
+
+
+def test_only_loud_voiced_frames_count(voice: Voice, takes: Takes) -> None:
+    model = _deaf(voice)
+    bass, tenor = (_sung_by(model, takes, vector) for vector in model.singers(torch.tensor([0, 1])).detach())
+    excerpts = bass.excerpts.clone()
+    excerpts[:, features.LEVEL, 50:80] = -79.0  # as good as silent
+    f0_hz, levels = features.f0_hz(excerpts), features.levels_dbfs(excerpts)
+    is_voiced, is_loud = f0_hz > 0, levels > levels.max() - 30
+    before = instant.nearest_mix(model, replace(bass, excerpts=excerpts))
+    for count in (is_voiced, is_loud):
+        assert bool((~count).any())
+        densities = torch.where(count[:, None], features.densities(excerpts), features.densities(tenor.excerpts))
+        changed = replace(bass, excerpts=features.with_densities(excerpts, densities))
+        # Frames beside them hear them a little.
+        torch.testing.assert_close(instant.nearest_mix(model, changed), before, atol=0.005, rtol=0)
+
+
+def test_of_many_singers_those_sing_whose_mean_shapes_are_nearest(
+    voice: Voice, takes: Takes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = _sung_by(_deaf(voice), takes, _deaf(voice).singers(torch.tensor([0, 1])).detach().mean(dim=0))
+    assert bool((instant.nearest_mix(_deaf(voice), between) > 0.2).all())
+    monkeypatch.setattr(instant, "_MOST_SINGERS", 1)
+    for level, shares in ((-0.5, [1.0, 0.0]), (0.5, [0.0, 1.0])):  # the bass has -1 everywhere, the tenor 1
+        near = replace(takes, mean_shape=torch.full_like(takes.mean_shape, level))
+        assert instant.nearest_mix(_deaf(voice), near).tolist() == shares
+
+
+def test_shares_do_not_depend_on_the_scale_of_the_envelopes() -> None:
+    sung = torch.tensor(np.random.default_rng(0).standard_normal((3, 4000)))
+    wanted = torch.tensor([0.6, 0.4, 0.0]).double() @ sung
+    for scale in (1e-3, 1e3):
+        torch.testing.assert_close(instant._shares(scale * sung, scale * wanted), instant._shares(sung, wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,22 @@ from singing import HERE, MODEL_RATE, ONE_CHAIN, RATE, SHORT, SHORT_CHUNKS, song
 
 from moksori import checkpoint
 from moksori.audio import files, level
-from moksori.conversion import ConvertOptions, Voice
+from moksori.audio.clip import Samples
+from moksori.audio.level import Measurement
+from moksori.audio.pitch import PitchTrack
+from moksori.checkpoint import Provenance
+from moksori.conversion import ConvertOptions, Voice, analysis
+from moksori.conversion import song as songs
+from moksori.conversion.analysis import Recording
+from moksori.conversion.song import Song
+from moksori.errors import UserError
 from moksori.generation import generator
+from moksori.generation.songs.base import Request
 from moksori.generation.songs.chunks import ChunkConfig
+from moksori.models.source_filter import SourceFilterConfig
+from moksori.models.source_filter_model import SourceFilterModel
 from moksori.progress import Progress
+from moksori.training.recipe import Recipe
 
 
 class TestLevel:
@@ -225,3 +238,170 @@ def test_whoever_watches_may_end_it_while_the_song_is_still_listened_to(swift_vo
 
     with pytest.raises(KeyboardInterrupt, match=r"^0\.0$"):
         swift_voice.convert(vowel(), RATE, singer="tenor", progress=enough)
+
+
+def test_a_mix_is_credited_by_its_shares_and_whoever_was_measured_by_seconds() -> None:
+    provenance = Provenance(lineage=(f"{checkpoint.measured_from('mina', 31.0)}; takes 0",))
+    begin, end = songs.CREDIT, f"weights {'0123456789abcdef'}"
+    assert songs.credit("bass", provenance, "0123456789abcdef" * 4) == f"{begin} bass; {end}"
+    assert songs.credit({"bass": 1}, provenance, "0123456789abcdef" * 4) == f"{begin} bass; {end}"
+    mix = songs.credit({"bass": 0.75, "mina": 0.25}, provenance, "0123456789abcdef" * 4)
+    assert mix == f"{begin} bass:0.75+mina:0.25; mina: measured from 31 s of takes, not trained; {end}"
+    assert songs.measured({"bass": 0.75, "mina": 0.25}, provenance) == {"mina": 31.0}
+
+
+def _silences(*places: tuple[int, int]) -> Measurement:
+    """Of a recording of 300 samples at 1 kHz, whose fades take 20."""
+    return Measurement(np.zeros(15), 20, 300, 1000, 0.0, 0, silences=places)
+
+
+class TestSilence:
+    def test_it_fades_within_the_silence_and_is_silent_between(self) -> None:
+        found = songs._silenced(np.ones(300, np.float32), 0, _silences((100, 200)))
+        expected = np.ones(300, np.float32)
+        expected[100:120] = 1 - np.arange(20) / 20  # nothing is lost of the sound before it
+        expected[120:180] = 0
+        expected[180:200] = np.arange(1, 21) / 20
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    def test_at_the_beginning_and_at_the_end_there_is_nothing_to_fade_to(self) -> None:
+        found = songs._silenced(np.ones(300, np.float32), 0, _silences((0, 100), (200, 300)))
+        assert not found[:80].any() and found[80:100] == pytest.approx(np.arange(1, 21) / 20)
+        assert found[200:220] == pytest.approx(1 - np.arange(20) / 20) and not found[220:].any()
+        assert (found[100:200] == 1).all()
+
+    def test_blocks_are_silenced_as_the_whole_is_and_what_was_given_stays(self) -> None:
+        sound, measured = np.linspace(1, 2, 300, dtype=np.float32), _silences((0, 100), (150, 260))
+        given = sound.copy()
+        given.flags.writeable = False
+        whole = songs._silenced(given, 0, measured)
+        blocks = [songs._silenced(given[first : first + 60], first, measured) for first in range(0, 300, 60)]
+        np.testing.assert_array_equal(np.concatenate(blocks), whole)
+        views = [songs._silenced(part, 100 * number, measured) for number, part in enumerate(np.split(sound, 3))]
+        np.testing.assert_array_equal(np.concatenate(views), whole)
+        np.testing.assert_array_equal(sound, given)
+
+
+class TestHeadroom:
+    @pytest.fixture
+    def loud(self, swift_voice: Voice) -> Voice:
+        """A voice that sings as loud as it may, 6 dB above the song."""
+        assert isinstance(swift_voice.model, SourceFilterModel)
+        torch.nn.init.constant_(swift_voice.model.decoder.last.bias, 3.0)  # type: ignore[arg-type]
+        return swift_voice
+
+    @pytest.mark.parametrize(("peak", "is_bent"), [(0.95, True), (1.05, False)])
+    def test_only_a_song_beyond_full_scale_may_become_one(self, loud: Voice, peak: float, is_bent: bool) -> None:
+        source = vowel(seconds=0.5)
+        sung = loud.convert(source * (peak / np.abs(source).max()), RATE, singer="tenor", options=HERE)
+        assert np.abs(sung).max() > 0.9
+        assert (np.abs(sung).max() <= 1.0) == is_bent
+
+    @pytest.mark.parametrize(("peak", "is_counted"), [(0.95, False), (1.05, True)])
+    def test_in_integers_all_is_bent_and_counted_where_the_song_went_beyond(
+        self, loud: Voice, tmp_path: Path, peak: float, is_counted: bool
+    ) -> None:
+        source = vowel(seconds=0.5)
+        soundfile.write(tmp_path / "a.wav", source * (peak / np.abs(source).max()), RATE, subtype="FLOAT")
+        report = loud.convert_file(tmp_path / "a.wav", tmp_path / "b.flac", singer="tenor", options=HERE)
+        assert (report.n_clipped > 0) == is_counted
+
+
+class TestAsked:
+    """What a song asks of the model, and says of itself, before anything is sung."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+        found, open_song = list[Request](), songs.songs.open_song
+        monkeypatch.setattr(songs.songs, "open_song", lambda request: (found.append(request), open_song(request))[1])
+        return found
+
+    def test_the_song_is_heard_at_the_models_rate_and_level_without_what_lies_below_a_voice(
+        self, swift_voice: Voice, asked: list[Request]
+    ) -> None:
+        voice = Voice(swift_voice.model, Provenance(level_dbfs=-30.0))
+        source = vowel(seconds=1.0)
+        for offset in (0.0, 0.2):
+            opened = _opened(voice, source + np.float32(offset), "bass")
+            heard = np.concatenate(list(asked[-1].source()))
+            assert len(heard) == voice.sample_rate
+            assert level.sung_level_dbfs(level.measure(heard, voice.sample_rate).frame_dbfs) == pytest.approx(
+                -30.0, abs=0.3
+            )
+            assert abs(heard[1000:-1000].mean()) < 1e-3
+            assert any("offset" in remark for remark in opened.report.remarks) == bool(offset)
+
+    def test_it_is_moved_to_the_range_of_who_sings(self, swift_voice: Voice) -> None:
+        reports = {singer: _opened(swift_voice, vowel(), singer).report for singer in ("bass", "tenor")}
+        assert {singer: report.transpose_semitones for singer, report in reports.items()} == {"bass": -12, "tenor": 0}
+        assert not reports["tenor"].outside
+        (high,) = _opened(swift_voice, vowel(), "tenor", ConvertOptions(transpose=24)).report.outside
+        assert (high.note, high.stop_seconds - high.start_seconds) == ("A5", pytest.approx(1.5, abs=0.1))
+
+    def test_remarks_are_on_what_the_model_hears_at_its_rate(
+        self, swift_voice: Voice, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(analysis, "remarks", lambda analysed, model_rate: [f"heard at {model_rate} Hz"])
+        assert _opened(swift_voice, vowel(seconds=0.2), "bass").report.remarks == ["heard at 8000 Hz"]
+
+    def test_octaves_are_repaired_where_it_is_asked(self, swift_voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(analysis.octaves, "repaired", lambda track, read, rate: (track, 3))
+        for is_asked in (False, True):
+            opened = _opened(swift_voice, vowel(), "tenor", ConvertOptions(repair_octaves=is_asked))
+            assert any(remark.startswith("3 stretches of the melody") for remark in opened.report.remarks) == is_asked
+
+    def test_detail_goes_along_where_there_is_a_path_for_it(
+        self, swift_voice: Voice, tiny_swift_recipe: Recipe, asked: list[Request]
+    ) -> None:
+        half = ConvertOptions(detail=0.5)
+        with pytest.raises(UserError, match="has no detail path"):
+            _opened(swift_voice, vowel(), "bass", half)
+        decoder = SourceFilterConfig(channels=8, layers=2, has_detail=True)
+        config = dataclasses.replace(tiny_swift_recipe.model, decoder=decoder)  # type: ignore[type-var]
+        voice = Voice(SourceFilterModel(config, ["bass", "tenor"]), Provenance())  # type: ignore[arg-type]
+        _opened(voice, vowel(), "bass", half)
+        assert asked[-1].detail == 0.5
+        # Such a voice needs the song's own pitch beside the melody that it is given.
+        melody = _steady(330.0)
+        opened = _opened(voice, vowel(), "bass", melody=melody)
+        assert opened.source_track is not None and np.median(opened.source_track.voiced_hz) == pytest.approx(
+            220, rel=0.01
+        )
+
+    def test_the_mark_is_laid_into_the_sound_of_the_model_at_its_rate(
+        self, swift_voice: Voice, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def steps(blocks: Iterable[Samples], sample_rate: int, key: str) -> Iterator[Samples]:
+            assert key == "key"
+            yield from (np.full(len(block), sample_rate / 1e5, np.float32) for block in blocks)
+
+        monkeypatch.setattr(songs.mark, "marked", steps)
+        options = ConvertOptions(mark="key", loudness="normalise")
+        sung = np.concatenate(list(_opened(swift_voice, vowel(), "bass", options).sound(iter(()))))
+        assert len(sung) == len(vowel()) and np.median(sung) == pytest.approx(swift_voice.sample_rate / 1e5, abs=1e-4)
+
+    def test_a_voice_without_pitch_refuses_melodies_and_repairs(self, voice: Voice) -> None:
+        melody = _steady(330.0)
+        with pytest.raises(UserError, match="cannot be given another"):
+            _opened(voice, song(400, RATE), "bass", melody=melody)
+        with pytest.raises(UserError, match="leave --repair-octaves out"):
+            _opened(voice, song(400, RATE), "bass", ConvertOptions(repair_octaves=True))
+        with pytest.raises(UserError, match="cannot transpose"):
+            _opened(voice, song(400, RATE), "bass", ConvertOptions(transpose=2))
+
+
+def _steady(f0_hz: float) -> PitchTrack:
+    """A second of one pitch."""
+    return PitchTrack(np.full(100, f0_hz), np.ones(100), np.ones(100, np.bool_), 0.01)
+
+
+def _opened(
+    voice: Voice,
+    samples: Samples,
+    singer: str,
+    options: ConvertOptions | None = None,
+    melody: PitchTrack | None = None,
+) -> Song:
+    """A song at `RATE` that waits to be sung."""
+    recording = Recording(lambda: iter([samples]), RATE)
+    return Song(voice._session(generator.AUTO), recording, singer, options or ConvertOptions(), melody=melody)

@@ -217,7 +217,7 @@ def _shares(sung: Tensor, wanted: Tensor) -> Tensor:
     sung, wanted = sung.double() / max(1, n_values) ** 0.5, wanted.double() / max(1, n_values) ** 0.5
     apart = (sung - sung.mean(dim=0)).square().sum(dim=1).mean()
     products = sung @ sung.T + _EVENNESS * apart * torch.eye(n, dtype=torch.float64)
-    towards = sung @ wanted + _EVENNESS * apart / n
+    towards = sung @ wanted  # of the pull to 1 / n the linear part is the same for all shares that sum to 1
     shares = torch.full((n,), 1.0 / n, dtype=torch.float64)
     rate = 1.0 / float(torch.linalg.matrix_norm(products, 2).clamp(min=1e-12))
     for _ in range(_N_STEPS):
