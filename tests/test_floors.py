@@ -52,7 +52,7 @@ FLOORS = {
 ORDER = {
     "workers": "places mirror pool actors",
     "audio": (
-        "clip frames mels mulaw bands traces highpass level mixdown parts containers files resample spectral "
+        "clip frames mels mulaw bands traces highpass level mixdown parts containers decoders files resample spectral "
         "whisper_mel levelling pitch phase f0_file score notes octaves overlap_add pitch_synchronous envelopes shapes "
         "features transposition breaths mark live_pitch polyphony reverberation signals"
     ),

@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from moksori import atomic, documents, settings, surroundings
-from moksori.audio import files
+from moksori.audio import decoders
 from moksori.audio.pitch import PitchRange
 from moksori.errors import ModelFileError, UserError
 from moksori.models import kinds, roster
@@ -357,10 +357,10 @@ def _refuse_absurd_sizes(path: Path, config: kinds.Config, tensors: Mapping[str,
     """
     if config.depth > len(tensors) or config.longest_cycle > _MAX_LAYERS:
         raise ModelFileError(f"{path}: its header describes a larger model than the file holds")
-    if config.sample_rate > files.MAX_RATE or config.latent_hop_samples > config.sample_rate:
+    if config.sample_rate > decoders.MAX_RATE or config.latent_hop_samples > config.sample_rate:
         raise ModelFileError(
             f"{path}: its header asks for {config.sample_rate} Hz and latent frames of {config.latent_hop_samples} "
-            f"samples; expected at most {files.MAX_RATE} Hz and a second"
+            f"samples; expected at most {decoders.MAX_RATE} Hz and a second"
         )
 
 

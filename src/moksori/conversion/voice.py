@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from moksori import arguments, checkpoint, hub, run_files
-from moksori.audio import bands, files, frames, level, mixdown, octaves, pitch, resample
+from moksori.audio import bands, decoders, files, frames, level, mixdown, octaves, pitch, resample
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
@@ -489,7 +489,7 @@ def _checked(samples: npt.NDArray[np.floating]) -> Samples:
     found = given.astype(np.float32)
     if found.ndim not in (1, 2) or not found.size or not np.isfinite(found).all():
         raise ValueError(f"samples must be finite and [T] or [T, channels], not {list(found.shape)}")
-    if found.ndim == 2 and found.shape[1] > files.MAX_CHANNELS:
+    if found.ndim == 2 and found.shape[1] > decoders.MAX_CHANNELS:
         raise ValueError(f"samples are {list(found.shape)}; expected [T, channels], so transpose them")
     return found
 

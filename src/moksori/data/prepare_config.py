@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from moksori.audio import files, level
+from moksori.audio import decoders, level
 from moksori.data import stretches
 
 VERSION = 4  # of what is measured and how; raise it, and every clip is made again
@@ -33,8 +33,8 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that no corpus can have."""
-        if not files.MIN_RATE <= self.sample_rate <= files.MAX_RATE:
-            raise ValueError(f"sample_rate is {self.sample_rate}; expected {files.MIN_RATE}..{files.MAX_RATE} Hz")
+        if not decoders.MIN_RATE <= self.sample_rate <= decoders.MAX_RATE:
+            raise ValueError(f"sample_rate is {self.sample_rate}; expected {decoders.MIN_RATE}..{decoders.MAX_RATE} Hz")
         if self.level_dbfs > 0 or self.ceiling_dbfs > 0 or self.min_seconds < 0 or self.workers < 0:
             raise ValueError("level_dbfs and ceiling_dbfs should be 0 or less, min_seconds and workers 0 or more")
         if min(self.validation_share, self.test_share) < 0 or self.validation_share + self.test_share >= 1:
