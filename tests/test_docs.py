@@ -1,6 +1,7 @@
 """The documents are true: the tree names every module and no other, links lead somewhere, versions agree."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from moksori.training.media.base import Medium
@@ -84,3 +85,17 @@ def test_the_tree_and_the_floors_have_the_same_rooms():
     rooms = set(re.findall(r"\w+", block[0])) - {"n"}
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms == there - {"__init__", "__main__"}
+
+
+def test_guards_of_the_table_of_trust_stand_in_the_source_and_their_tests_exist() -> None:
+    # A guard that was written anew would leave the table with a promise that nobody can try.
+    threats = tomllib.loads((ROOT / "docs" / "trust.toml").read_text(encoding="utf-8"))["threat"]
+    guards = [guard for threat in threats for guard in threat.get("guards", ())]
+    assert len(guards) > 30
+    for guard in guards:
+        assert (ROOT / guard["file"]).read_text(encoding="utf-8").count(guard["old"]) == 1, guard
+        assert guard["new"] != guard["old"]
+    for test in [guard["test"] for guard in guards] + [test for threat in threats for test in threat["tests"]]:
+        file, *names = test.partition("[")[0].split("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"(def|class) {name}\b", text) for name in names), test
