@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import re
@@ -393,4 +394,5 @@ def _replace(path: Path, content: bytes, *, is_new: bool) -> None:
             f"{path}: was written by another program meanwhile, and is not replaced; choose another place"
         ) from error
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
+        advice = "is the disk full?" if error.errno == errno.ENOSPC else "choose another place"
+        raise ModelFileError(f"{path}: cannot be written ({error.strerror}); {advice}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import Result
@@ -18,13 +21,14 @@ from tests_of_trust import RATE, sing, write_takes
 from typer.testing import CliRunner
 
 from moksori import atomic, ownership, presets, run_files, workflow
+from moksori.audio import files, level
 from moksori.audio.files import AudioInfo, Encoding
-from moksori.cli import evaluate
+from moksori.cli import convert, evaluate, jobs
 from moksori.cli.app import app
-from moksori.conversion import SongFile, Voice, many
+from moksori.conversion import ConvertOptions, SongFile, Voice, many
 from moksori.data.corpus import Corpus
 from moksori.data.prepare import prepare
-from moksori.errors import DataError, UserError
+from moksori.errors import AudioFileError, DataError, UserError
 from moksori.evaluation import folder as report_folder
 from moksori.evaluation.report import data as reports
 from moksori.evaluation.report.data import Report
@@ -329,19 +333,174 @@ def test_a_batch_that_was_interrupted_goes_on(songs: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     first = out / "a.kumi.wav"
     out.mkdir()
-    first.write_bytes(b"done before")
+    shutil.copy(songs / "a.wav", first)  # done before
+    before = first.read_bytes()
     done = moksori("convert", songs, "-s", "kumi", "-o", out)
     assert done.exit_code == 7 and "a.kumi.wav: exists already" in done.stderr and "--skip-existing" in done.stderr
     assert sorted(path.name for path in out.iterdir()) == ["a.kumi.wav", "b.kumi.wav", "c.kumi.wav"]
     (out / "c.kumi.wav").unlink()
     done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing")
-    assert done.exit_code == 0 and (out / "c.kumi.wav").is_file() and first.read_bytes() == b"done before"
+    assert done.exit_code == 0 and (out / "c.kumi.wav").is_file() and first.read_bytes() == before
     assert "a.kumi.wav: is there already" in done.stderr
     page = tmp_path / "page.html"
     done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing", "--page", page)
     assert done.exit_code == 0 and "page.html: not written, since nothing was sung now; 3 results" in done.stderr
     again = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", out)
     assert isinstance(again.exception, UserError) and "--skip-existing" in str(again.exception)
+
+
+@pytest.mark.kind("R")
+def test_what_is_left_out_is_whole(songs: Path, tmp_path: Path) -> None:
+    """A result of 0 bytes, and half of one, were taken for done; with --force all were made again."""
+    out = tmp_path / "out"
+    out.mkdir()
+    empty, half, whole = (out / f"{name}.kumi.wav" for name in "abc")
+    shutil.copy(songs / "c.wav", whole)
+    empty.touch()
+    half.write_bytes((songs / "b.wav").read_bytes()[:9000])
+    before = half.read_bytes(), whole.read_bytes()
+    done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing")
+    assert done.exit_code == 7 and "b.kumi.wav: ends after 0.2 s, where its song has 0.5 s" in done.stderr
+    assert soundfile.info(empty).duration == 0.5 and (half.read_bytes(), whole.read_bytes()) == before
+    done = moksori("convert", songs, "-s", "kumi", "-o", out, "--skip-existing", "--force")
+    assert done.exit_code == 0 and done.stdout.count("->") == 1
+    assert soundfile.info(half).duration == 0.5 and whole.read_bytes() == before[1]
+
+
+@pytest.mark.kind("R")
+def test_a_melody_that_is_there_concerns_one_song(songs: Path, tmp_path: Path) -> None:
+    """It refused the whole batch."""
+    (songs / "c.wav").unlink()
+    (tmp_path / "f0").mkdir()
+    (tmp_path / "f0" / "b.wav.f0.csv").write_text("mine", encoding="utf-8")
+    done = moksori("convert", songs, "-s", "kumi", "-o", tmp_path / "out", "--melody-out", tmp_path / "f0")
+    assert done.exit_code == 7 and "b.wav.f0.csv: exists already" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.kumi.wav"]
+    assert (tmp_path / "f0" / "b.wav.f0.csv").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.kind("R")
+def test_a_stem_that_is_there_concerns_one_song(tmp_path: Path) -> None:
+    results = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    (tmp_path / "stems").mkdir()
+    (tmp_path / "stems" / "b.backing.wav").touch()
+    assert list(convert._stem_clashes(tmp_path / "stems", results, force=False)) == [1]
+    assert not convert._stem_clashes(tmp_path / "stems", results, force=True)
+
+
+@pytest.mark.kind("R")
+def test_a_folder_that_may_not_be_listed_is_told(songs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its songs were left out without a word."""
+    closed, scan = songs / "closed", os.scandir
+    closed.mkdir()
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        found = jobs.planned([songs], None, [{"kumi": 1.0}])
+    assert [job.source.name for job in found] == ["closed", "a.wav", "b.wav", "c.wav"]
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(AudioFileError, match="may not be listed"):
+        files.probe(closed)
+
+
+@pytest.mark.kind("R")
+def test_names_that_a_file_system_takes_for_one_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --force the second was written over the first, where capitals, or forms of Unicode, do not count."""
+    names = ("Ana", "ana", "\u00e9", "e\u0301")
+    planned = [
+        jobs.Job(Path(f"{number}.wav"), tmp_path / f"{name}.wav", {"kumi": 1.0}) for number, name in enumerate(names)
+    ]
+    assert not jobs.clashes(planned, force=True)
+    monkeypatch.setattr(ownership, "is_same", lambda one, other: str(one).casefold() == str(other).casefold())
+    assert list(jobs.clashes(planned, force=True)) == [1, 3]
+
+
+@pytest.mark.kind("R")
+def test_a_song_that_is_gone_when_it_was_sung_has_its_result(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was called a failure, since what stands beside the voice could not be heard any more."""
+    write = many._write
+
+    def gone_then(*arguments: Any) -> Any:
+        report = write(*arguments)
+        (songs / "a.wav").unlink()
+        return report
+
+    monkeypatch.setattr(many, "_write", gone_then)
+    done = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", tmp_path / "result.wav")
+    assert done.exit_code == 0 and (tmp_path / "result.wav").is_file()
+
+
+@pytest.mark.kind("polish")
+def test_a_song_that_is_replaced_while_it_is_sung_is_told(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result had the length of one, and the sound of the other."""
+    sound = many.Song.sound
+
+    def replaced(song: many.Song, codes: Any) -> Any:
+        os.replace(songs / "b.wav", songs / "a.wav")
+        return sound(song, codes)
+
+    monkeypatch.setattr(many.Song, "sound", replaced)
+    done = moksori("convert", songs / "a.wav", "-s", "kumi", "-o", tmp_path / "result.wav")
+    assert isinstance(done.exception, UserError) and "was replaced while it was converted" in str(done.exception)
+    assert not list(tmp_path.glob("*result*"))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """A song in parts: one high, one low and soft, one silent, one that is no sound."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    soundfile.write(folder / "high.wav", sing(0.4, 880.0), RATE)
+    soundfile.write(folder / "low.wav", sing(1.0, 110.0, peak=0.03), RATE)
+    soundfile.write(folder / "rest.wav", np.zeros(RATE // 2, np.float32), RATE)
+    (folder / "notes.wav").write_bytes(b"RIFF....WAVE")
+    return folder
+
+
+@pytest.mark.kind("L")
+def test_parts_that_were_done_before_have_their_say(parts: Path, tmp_path: Path) -> None:
+    """With --skip-existing the rest of a song was moved by an interval of its own."""
+
+    def together() -> dict[str, float]:
+        given = [parts, "-s", "kumi", "-o", tmp_path / "out", "--together", "--skip-existing", "--json"]
+        lines = [json.loads(line) for line in moksori("convert", *given).stdout.splitlines()]
+        return {Path(line["source"]).stem: line["transpose_semitones"] for line in lines if "n_samples" in line}
+
+    first = together()
+    assert sorted(first) == ["high", "low", "rest"] and len(set(first.values())) == 1
+    (tmp_path / "out" / "high.kumi.wav").unlink()
+    assert together() == {"high": first["high"]}
+
+
+@pytest.mark.kind("L")
+def test_parts_keep_their_loudness_beside_each_other(parts: Path, voice: Voice) -> None:
+    """With --loudness normalise a soft part was made as loud as the others."""
+    given = [parts / f"{name}.wav" for name in ("high", "low", "rest", "notes")]
+    options = ConvertOptions(loudness="normalise")
+    (alike,) = voice.together(given, ["kumi"], options)
+    songs = [SongFile(path, parts / f"{path.stem}.sung.wav", "kumi", 0.0, gain_db=alike.gain_db) for path in given[:2]]
+    assert not any(isinstance(outcome, UserError) for _, outcome in voice.convert_files(songs, options=options))
+    high, low = (level.rms_dbfs(files.read(song.destination).samples) for song in songs)
+    assert 14 < high - low < 26  # 20 dB in the song
+    assert voice.together([parts / "notes.wav"], ["kumi"], options)[0].transpose_semitones == 0.0
+
+
+@pytest.mark.kind("L")
+def test_what_has_no_pitch_goes_no_other_way(parts: Path, tmp_path: Path) -> None:
+    """A silent part was told to have been "moved by +0", and to move nothing was the advice."""
+    (parts / "high.wav").unlink()
+    (parts / "notes.wav").unlink()
+    done = moksori("convert", parts, "-s", "kumi", "-o", tmp_path / "out")
+    assert done.exit_code == 0 and "octave higher" in done.stderr and "moved differently" not in done.stderr
 
 
 @pytest.mark.kind("L")
@@ -389,6 +548,13 @@ def test_no_device_and_no_pipe_is_replaced(songs: Path, tmp_path: Path) -> None:
         assert isinstance(refused.exception, UserError) and "is a device or a pipe" in str(refused.exception)
         assert (tmp_path / name).is_fifo()
     assert not list(songs.glob("*.kumi*"))
+
+
+@pytest.mark.kind("Q")
+def test_a_name_that_is_too_long_is_told_before_any_work(tmp_path: Path) -> None:
+    """The page of a song was refused when the song was sung."""
+    with pytest.raises(UserError, match="a name of more than 255 bytes"):
+        ownership.refuse_to_overwrite(tmp_path / f"{'n' * 300}.html", force=False)
 
 
 @pytest.mark.kind("Q")

@@ -13,6 +13,7 @@ from tests_of_trust import RATE, Run, sing, write_takes
 
 from moksori import surroundings
 from moksori.generation.engine import trial
+from moksori.workers import pool
 
 VOICE = Path(surroundings.__file__).parent / "voices" / "first.safetensors"
 MODULES = ("torch", "numpy", "json", "sitecustomize", "librosa", "yaml", "numba", "soundfile", "moksori", "encodings")
@@ -188,3 +189,18 @@ def test_no_verb_opens_a_socket_or_looks_up_a_name(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(socket, name, refused)
     monkeypatch.setattr(socket.socket, "connect", refused)
     moksori.load().convert(sing(1.0), RATE, singer="kumi")
+
+
+@pytest.mark.kind("P")
+@pytest.mark.parametrize(
+    ("text", "expected"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 64), ("", 64)]
+)
+def test_a_container_has_as_many_cores_as_it_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: int
+) -> None:
+    """A thread for each core of a large machine made the work of two cores slower without a word."""
+    (tmp_path / "cpu.max").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(pool, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.delenv(pool.CORES_VARIABLE, raising=False)
+    assert pool.n_cores() == expected

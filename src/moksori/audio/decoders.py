@@ -322,6 +322,8 @@ def _check_source(path: Path) -> None:
     status = status_of(path)
     if status is None:
         raise AudioFileError(f"{path}: no such file; check the spelling and the folder")
+    if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
+        raise AudioFileError(f"{path}: is a folder that may not be listed; change its permissions")
     if stat.S_ISDIR(status.st_mode):
         raise AudioFileError(f"{path}: is a folder; expected a sound file")
     if not stat.S_ISREG(status.st_mode):

@@ -371,7 +371,10 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         try:
-            self._file.close()
+            try:
+                self._file.close()
+            except soundfile.SoundFileError as failure:
+                raise AudioFileError(self._not_written()) from failure
             if error is None:
                 self._publish()
         finally:

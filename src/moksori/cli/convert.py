@@ -19,6 +19,7 @@ from moksori.workers.places import Place
 
 if TYPE_CHECKING:
     from moksori.conversion import Report, Voice
+    from moksori.conversion.analysis import Alike
     from moksori.conversion.preview import Loudest
 
 SOME_FAILED = 7
@@ -250,36 +251,42 @@ def command(
         )
         return
     planned = jobs.planned(songs, output, voices, is_preview=preview is not None)
-    outcomes, clashes, n_there = Outcomes(as_json), jobs.clashes(planned, force), 0
+    outcomes, n_there = Outcomes(as_json), 0
+    in_the_way = jobs.clashes(planned, force, skips=skip_existing, is_preview=preview is not None)
+    replaced = {job.destination for job in planned if force or os.path.lexists(job.destination)}
+    parts_of_song = list(dict.fromkeys(job.source for job in planned))  # what an earlier call made of them is part, too
     if skip_existing:
-        done = [number for number, clash in clashes.items() if clash.is_there]
+        done = [number for number, clash in in_the_way.items() if clash.is_there]
         n_there = len(done)
         for number in done:
             outcomes.is_there(planned[number].source, planned[number].destination)
-        planned, clashes = jobs.without(planned, clashes, done)
-    if len(planned) == 1 and clashes:
-        raise clashes[0]
+        planned, in_the_way = jobs.without(planned, in_the_way, done)
+    clashes: dict[int, UserError] = dict(in_the_way)
+    if stems is not None:
+        clashes |= _stem_clashes(stems, [job.destination for job in planned], force)
     sources_and_results = [path for job in planned for path in (job.source, job.destination)]
     if page is not None:
         console.refuse_to_overwrite(page, force, [*sources_and_results, *filter(None, (model, melody, melody_out))])
     track = melodies.given(melody, melody_out, [job.source for job in planned])
     if melody_out is not None:
         parts = [job.source for job in planned]
-        places_of = melodies.places_of(melody_out, parts, sources_and_results, force, is_left=skip_existing)
+        places_of, refused = melodies.places_of(melody_out, parts, sources_and_results, force, is_left=skip_existing)
+        clashes |= {n: refused[job.source] for n, job in enumerate(planned) if job.source in refused}
+    if len(planned) == 1 and clashes:
+        raise clashes[0]
+    if melody_out is not None:
         if mixing is None:
             melodies.write_tracked(places_of, voice, options)
         else:
             mixing = replace(mixing, melodies=places_of)
-    if stems is not None:
-        _check_stems(stems, [job.destination for job in planned], force)
     if save_preset is not None:
         _keep_preset(save_preset, model, given, force)
     if len(planned) > 1 and not as_json:
         console.say(jobs.what_goes_where(planned))
-    moved: dict[str, float] = {}
-    if is_one_song and voice.is_pitch_conditioned:
-        alike = voice.transpositions_together([job.source for job in planned], voices, options)
-        moved = {jobs.label(shares): semitones for shares, semitones in zip(voices, alike, strict=True)}
+    alike: dict[str, Alike] = {}
+    if is_one_song and voice.is_pitch_conditioned and planned:
+        found_alike = voice.together(parts_of_song, voices, options)
+        alike = {jobs.label(shares): found for shares, found in zip(voices, found_alike, strict=True)}
     ready: list[SongFile] = []
     labels: list[str] = []
     loudest: dict[Path, Loudest] = {}
@@ -288,7 +295,10 @@ def command(
             if number in clashes:
                 raise clashes[number]
             console.make_folder(job.destination.parent)
-            song = SongFile(*job, transpose=moved.get(jobs.label(job.shares)), melody=track, is_new=not force)
+            song = SongFile(*job, melody=track, is_new=job.destination not in replaced)
+            if own := alike.get(jobs.label(job.shares)):
+                gain_db = own.gain_db if loudness == "normalise" else None
+                song = replace(song, transpose=own.transpose_semitones, gain_db=gain_db)
             if preview is not None and not separate:  # of a mix, the voice that is taken out tells where and how high
                 if job.source not in loudest:
                     loudest[job.source] = voice.loudest(job.source, preview, options)
@@ -373,14 +383,19 @@ def _like(voice: Voice, takes: Path, say: Words) -> tuple[Voice, str]:
     return voice.with_singer(found), found.singer
 
 
-def _check_stems(folder: Path, destinations: list[Path], force: bool) -> None:
-    """Refuse to write stems over what is there."""
+def _stem_clashes(folder: Path, destinations: list[Path], force: bool) -> dict[int, UserError]:
+    """Of which results, by number, a stem would take the place of what is there."""
     from moksori.conversion import mix
 
     console.make_folder(folder)
-    for destination in destinations:
-        for name in mix.STEMS:
-            console.refuse_to_overwrite(mix.stem_file(folder, destination, name), force, destinations)
+    found: dict[int, UserError] = {}
+    for number, destination in enumerate(destinations):
+        try:
+            for name in mix.STEMS:
+                console.refuse_to_overwrite(mix.stem_file(folder, destination, name), force, destinations)
+        except UserError as error:
+            found[number] = error
+    return found
 
 
 def _check_words(transpose: str, loudness: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from moksori import ownership
 from moksori.cli import console
-from moksori.errors import UserError
+from moksori.errors import AudioFileError, UserError
 
+_SLACK_SECONDS = 0.1  # by which a lossy result may be shorter than its song
 _LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
 
 
@@ -61,8 +63,12 @@ def files_of(songs: list[Path], output: Path | None, label: str, *, is_single: b
         if os.path.isdir(song):
             named = song if song.name not in ("", "..") else song.resolve()  # `.` and `..` have names, too
             target = output or named.parent / f"{named.name}.{label}"
-            found = [path for path in sorted(song.rglob("*")) if files.is_candidate(path) and not path.is_dir()]
+            below, closed = _below(song)
+            found = [path for path in below if files.is_candidate(path) and not path.is_dir()]
             found = [path for path in found if not _is_no_song(path, song, target, label)]
+            yield from ((path, result_name(target / path.relative_to(song), label)) for path in closed)
+            if closed and not found:
+                continue
             if not found and len(songs) > 1:  # the others go on
                 yield song, result_name(target / song.name, label)
                 continue
@@ -74,6 +80,18 @@ def files_of(songs: list[Path], output: Path | None, label: str, *, is_single: b
             yield song, output
         else:
             yield song, result_name((output or song.parent) / song.name, label)
+
+
+def _below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """What lies in a folder, at any depth; and folders of it that may not be listed, of which the reader will tell."""
+    closed: list[Path] = []
+
+    def refused(error: OSError) -> None:
+        closed.append(Path(error.filename))
+
+    walked = os.walk(folder, onerror=refused)
+    found = [Path(above, name) for above, folders, names in walked for name in [*folders, *names]]
+    return sorted(found), sorted(closed)
 
 
 _NOT_SONGS = ("run.json", "manifest.json", "report.json")  # files that tell a folder of a run, of data, of a report
@@ -114,25 +132,66 @@ class Clash(UserError):
         self.is_there = is_there  # only: a result of that name exists
 
 
-def clashes(jobs: Sequence[Job], force: bool) -> dict[int, Clash]:
-    """Of which jobs, by number, the result would take the place of something; the others can be done."""
+def clashes(jobs: Sequence[Job], force: bool, *, skips: bool = False, is_preview: bool = False) -> dict[int, Clash]:
+    """Of which jobs, by number, the result would take the place of something; the others can be done.
+
+    Args:
+        jobs: N songs and the places of their results.
+        force: what is there is replaced.
+        skips: results that are there are left out; `force` is then for those alone that are not whole.
+        is_preview: results are shorter than their songs.
+    """
     sources = {os.path.realpath(source) for source, *_ in jobs}
     seen: set[str] = set()
     found: dict[int, Clash] = {}
     for number, (source, destination, _) in enumerate(jobs):
         real = os.path.realpath(destination)
+        name = _folded(real)
         if real in sources or ownership.is_same(source, destination):
             found[number] = Clash(f"{destination}: is itself a song to convert; choose another place with -o")
-        elif real in seen:
+        elif name in seen:
             found[number] = Clash(f"{destination}: two songs would be written here; convert them in two calls, with -o")
+        elif skips and os.path.isfile(destination):
+            reason = _unfinished(source, destination, is_preview=is_preview)
+            if not reason:
+                found[number] = Clash(f"{destination}: is there already", is_there=True)
+            elif not force and os.path.getsize(destination):
+                found[number] = Clash(
+                    f"{destination}: {reason}, so it is no result that is done; remove it, or add --force, which with "
+                    "--skip-existing replaces such files alone"
+                )
         elif os.path.lexists(destination) and not force:
             found[number] = Clash(
                 f"{destination}: exists already; use --force to overwrite it, --skip-existing to leave out what is "
-                "there, or -o for another place",
-                is_there=os.path.isfile(destination),
+                "there, or -o for another place"
             )
-        seen.add(real)
+        seen.add(name)
     return found
+
+
+def _unfinished(source: Path, destination: Path, *, is_preview: bool) -> str:
+    """Why a file is not the whole result of a song, as it lies there; "" if it is, as far as anybody can tell."""
+    from moksori.audio import files
+
+    try:
+        result = files.probe(destination)
+    except AudioFileError:
+        return "cannot be read as sound" if os.path.getsize(destination) else "is empty (0 bytes)"
+    try:
+        song = files.probe(source)
+    except AudioFileError:
+        return ""
+    if is_preview or result.seconds > song.seconds - _SLACK_SECONDS:
+        return ""
+    return f"ends after {result.seconds:.1f} s, where its song has {song.seconds:.1f} s"
+
+
+def _folded(path: str) -> str:
+    """A path as its file system compares it: where that folds case, in one case and one form of Unicode."""
+    there = next(folder for folder in Path(path).parents if os.path.lexists(folder))
+    swapped = there.with_name(there.name.swapcase()) if there.name else there
+    folds = swapped != there and ownership.is_same(there, swapped)
+    return unicodedata.normalize("NFC", path).casefold() if folds else path
 
 
 def without(jobs: list[Job], clashing: dict[int, Clash], done: list[int]) -> tuple[list[Job], dict[int, Clash]]:

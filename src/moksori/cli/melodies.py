@@ -29,8 +29,10 @@ def given(melody: Path | None, melody_out: Path | None, sources: list[Path]) -> 
     return score.read(melody) if melody.suffix.lower() in score.SUFFIXES else f0_file.read(melody)
 
 
-def places_of(output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool) -> dict[Path, Path]:
-    """Where the melody of each song goes: to a file, or into a folder.
+def places_of(
+    output: Path, sources: list[Path], used: list[Path], force: bool, *, is_left: bool
+) -> tuple[dict[Path, Path], dict[Path, UserError]]:
+    """Where the melody of each song goes: to a file, or into a folder; and why that of some cannot be written.
 
     What lies at one of the places `used` is never written over; what is there already may be left as it is.
     """
@@ -38,16 +40,22 @@ def places_of(output: Path, sources: list[Path], used: list[Path], force: bool, 
 
     songs = list(dict.fromkeys(sources))
     is_file = len(songs) == 1 and not os.path.isdir(output) and bool(output.suffix)
-    places = [output if is_file else output / f"{song.name}{f0_file.SUFFIX}" for song in songs]
-    for place in places:
-        if not (is_left and place.is_file()):
-            console.refuse_to_overwrite(place, force, used)
-    if len(set(places)) < len(places):
-        raise UserError(f"{output}: two songs of one name would leave their melodies here; convert them in two calls")
-    wanted = {song: place for song, place in zip(songs, places, strict=True) if not (is_left and place.is_file())}
-    for place in wanted.values():
-        console.make_folder(place.parent)
-    return wanted
+    wanted: dict[Path, Path] = {}
+    refused: dict[Path, UserError] = {}
+    for song in songs:
+        place = output if is_file else output / f"{song.name}{f0_file.SUFFIX}"
+        try:
+            if place in wanted.values():
+                raise UserError(
+                    f"{place}: two songs of one name would leave their melodies here; convert them in two calls"
+                )
+            if not (is_left and place.is_file()):
+                console.refuse_to_overwrite(place, force, used)
+                console.make_folder(place.parent)
+                wanted[song] = place
+        except UserError as error:
+            refused[song] = error
+    return wanted, refused
 
 
 def write_tracked(places: dict[Path, Path], voice: Voice, options: ConvertOptions) -> None:

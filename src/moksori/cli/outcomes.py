@@ -83,7 +83,7 @@ class Outcomes:
         for singer in dict.fromkeys(singer for _, _, singer, _ in self.sung):
             moved: dict[float, list[str]] = {}
             for source, _, who, report in self.sung:
-                if who == singer:
+                if who == singer and report.has_pitch:
                     moved.setdefault(report.transpose_semitones, []).append(source.name)
             if len(moved) > 1:
                 shifts = "; ".join(f"{_named(moved[by])} by {by:+g} semitones" for by in sorted(moved))

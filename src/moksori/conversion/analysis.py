@@ -9,13 +9,13 @@ The melody is both: pitch and level, frame by frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from moksori import arguments
-from moksori.audio import features, frames, highpass, level, octaves, score, transposition
+from moksori.audio import features, frames, highpass, level, octaves, pitch, score, transposition
 from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.highpass import StreamHighPass
@@ -234,6 +234,35 @@ def melody(analysis: Analysis, singer: PitchRange | None, options: ConvertOption
         level_dbfs[: len(found)] = np.maximum(found, features.FLOOR_DBFS)
     source_f0_hz = features.f0_of(analysis.source_track or analysis.track, n_frames, config)
     return Moved(Melody(f0_hz, source_f0_hz, level_dbfs), semitones, outside)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What is decided once for all parts of one song."""
+
+    transpose_semitones: float
+    gain_db: float  # that brings the song as a whole to the level of the training data
+
+
+def alike(
+    parts: Sequence[Analysis], singers: Sequence[PitchRange | None], options: ConvertOptions, level_dbfs: float
+) -> list[Alike]:
+    """How all parts of one song are moved and made louder, for each of several singers.
+
+    Args:
+        parts: analyses of the parts, whose pitch was tracked.
+        singers: where each singer sang in training, if that is known.
+        options: say how far to move the song.
+        level_dbfs: of the singing in the training data.
+    """
+    if not parts:
+        return [Alike(0.0, 0.0)] * len(singers)
+    track = pitch.joined([part.track for part in parts if part.track is not None])
+    frame_dbfs = np.concatenate([part.measured.frame_dbfs for part in parts])
+    peak_dbfs = max(part.measured.gain_peak_dbfs for part in parts)
+    whole = replace(parts[0].measured, frame_dbfs=frame_dbfs, voice_peak_dbfs=peak_dbfs)
+    gain_db = level.gain_for_singing(whole, level_dbfs)
+    return [Alike(transpose_semitones(track, singer, options), gain_db) for singer in singers]
 
 
 def transpose_semitones(track: PitchTrack, singer: PitchRange | None, options: ConvertOptions) -> float:

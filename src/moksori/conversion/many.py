@@ -7,6 +7,7 @@ of the source-filter kind go each on a core of its own.
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -26,7 +27,7 @@ from moksori.conversion.analysis import GivenMelody, Recording
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.song import Session, Song
 from moksori.data import threads
-from moksori.errors import UserError
+from moksori.errors import AudioFileError, UserError
 from moksori.generation.songs import scheduler
 from moksori.generation.songs.chunks import Codes
 from moksori.generation.songs.scheduler import Opener, Slot
@@ -46,6 +47,7 @@ class SongFile:
     melody: GivenMelody | None = None  # in the place of the one that is tracked; of the stretch, if there is one
     stretch_seconds: tuple[float, float] | None = None  # only what lies between two times, see `preview`
     is_separated: bool = False  # a voice that was taken out of a mix
+    gain_db: float | None = None  # over the song's own level, in place of what the options say of loudness
     is_new: bool = False  # nothing is written over, not even what another program wrote while it was sung
 
     def __post_init__(self) -> None:
@@ -118,7 +120,7 @@ def convert_files(
         how = options if song.transpose is None else replace(options, transpose=song.transpose)
         own = None if progress is None else numbered(progress, number)
         recording = Recording(lambda: _until(stop, _blocks_of(song, rate)), rate, plans[number][1].is_float)
-        return functools.partial(Song, session, recording, song.singer, how, own, song.melody)
+        return functools.partial(Song, session, recording, song.singer, how, own, song.melody, song.gain_db)
 
     def outcome(numbered: _Numbered) -> tuple[int, Report | UserError]:
         number, singing = numbered
@@ -185,7 +187,10 @@ def _beside_a_voice(song: SongFile, sung: Song, info: AudioInfo) -> list[str]:
     """What was in a song beside one dry voice, in words."""
     if sung.source_track is None or not sung.source_track.is_voiced.any():
         return []
-    found = acoustics.estimate(_blocks_of(song, info.sample_rate), info.sample_rate, sung.source_track)
+    try:
+        found = acoustics.estimate(_blocks_of(song, info.sample_rate), info.sample_rate, sung.source_track)
+    except AudioFileError:
+        return []  # the song is gone, or another, since it was sung: its result is there all the same
     return acoustics.remarks(found, is_separated=song.is_separated)
 
 
@@ -225,13 +230,24 @@ def planned(song: SongFile) -> tuple[AudioInfo, Encoding]:
 
 def _write(slot: Slot[Song], codes: Iterator[Codes], file: SongFile, info: AudioInfo, encoding: Encoding) -> Report:
     """Write what becomes of a song; it appears under its name when it is complete."""
-    song, rate = slot.song, info.sample_rate
+    song, rate, before = slot.song, info.sample_rate, _stamp(info.path)
+    down = files.mixdown(info.path)
     with files.Writer(file.destination, rate, info.n_channels, encoding, song.credit, is_new=file.is_new) as writer:
         for block in song.sound(codes):
             writer.write(np.repeat(block[:, None], info.n_channels, axis=1))
+        if _stamp(info.path) != before:
+            raise AudioFileError(f"{info.path}: was replaced while it was converted; convert it again")
     song.report.n_clipped += writer.n_clipped
     song.report.note = encoding.note
-    down = files.mixdown(info.path)
     clipped = [traces.FLAT] if down.is_clipped else []  # in one channel, which their mean hides
     song.report.remarks = list(dict.fromkeys([*info.remarks, *down.remarks, *clipped, *song.report.remarks]))
     return song.report
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes when another file takes the name, or it is written again; None where it is gone, as it may be."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

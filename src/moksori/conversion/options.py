@@ -69,6 +69,7 @@ class Report:
     sample_rate: int = 0
     gain_db: float = 0.0  # given to the source before the model heard it
     transpose_semitones: float = 0.0  # what was sung is so much higher than the source
+    has_pitch: bool = True  # anything of the source has one, as far as anybody looked; else nothing was moved
     outside: list[Outside] = field(default_factory=list)  # where that leaves the singer's range
     seams: SeamCount = field(default_factory=SeamCount)
     n_clipped: int = 0  # samples of the result that had to be clipped

@@ -79,6 +79,7 @@ class Song:
         options: how to convert.
         progress: called with how far it is.
         melody: is sung in the place of the one that is tracked, transposed like that; or notes that it is brought onto.
+        gain_db: of the result over the recording, in place of what the options say of loudness.
 
     Raises:
         AudioFileError: the recording cannot be read.
@@ -94,6 +95,7 @@ class Song:
         options: ConvertOptions,
         progress: OnProgress | None = None,
         melody: GivenMelody | None = None,
+        gain_db: float | None = None,
     ) -> None:
         model, provenance = session.model, session.provenance
         vector = model.singers.vector(singer)  # refuses before any work, and before `analysis` relies on the shares
@@ -113,6 +115,8 @@ class Song:
             repairs_octaves=options.repair_octaves,
         )
         self._options, self._model_rate = options, config.sample_rate
+        is_normalised = options.loudness == "normalise" and gain_db is None
+        self._gain_db = 0.0 if is_normalised else (gain_db or 0.0) - analysed.gain_db  # of what is sung
         self._singer, self._model, self._provenance = singer, model, provenance
         self._has_headroom = recording.has_headroom and analysed.measured.peak_dbfs > 0
         if analysed.is_high_passed:
@@ -128,6 +132,7 @@ class Song:
             singer_range = analysis.range_of(singer, provenance.ranges)
             moved = analysis.melody(analysed, singer_range, options, analysis.melody_config(model))
             self.report.transpose_semitones, self.report.outside = moved.transpose_semitones, moved.outside
+            self.report.has_pitch = analysed.track is not None and bool(analysed.track.is_voiced.any())
             conditioning = moved.melody
         else:
             analysis.refuse_transposition(options)
@@ -188,15 +193,15 @@ class Song:
             sung = breaths.kept(sung, self._source(), shares, track.hop_seconds, self._model_rate)
         if options.mark:
             sung = mark.marked(sung, self._model_rate, options.mark)
-        return self._at_source_rate(sung, 0.0 if options.loudness == "normalise" else -self._analysis.gain_db)
+        return self._at_source_rate(sung)
 
-    def _at_source_rate(self, sung: Iterator[Samples], gain_db: float) -> Iterator[Samples]:
+    def _at_source_rate(self, sung: Iterator[Samples]) -> Iterator[Samples]:
         """As many samples as the source has, at its rate."""
         measured = self._analysis.measured
         out_of_model = StreamResampler(self._model_rate, measured.sample_rate)
         done = 0
         for block in itertools.chain(map(out_of_model.push, sung), map(StreamResampler.flush, [out_of_model])):
-            ready = self._limited(level.apply_gain(block, gain_db)[: measured.n_samples - done])
+            ready = self._limited(level.apply_gain(block, self._gain_db)[: measured.n_samples - done])
             yield _silenced(ready, done, measured)
             done += len(ready)
 

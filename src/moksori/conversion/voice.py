@@ -27,7 +27,7 @@ from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
 from moksori.checkpoint import Provenance, Trained
 from moksori.conversion import analysis, many, preview
-from moksori.conversion.analysis import Recording
+from moksori.conversion.analysis import Alike, Recording
 from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
 from moksori.conversion.preview import Loudest
@@ -420,21 +420,27 @@ class Voice(Trained[Converter]):
             for singer in singers
         ]
 
-    def transpositions_together(
+    def together(
         self, paths: Sequence[Path], singers: Sequence[str | Mapping[str, float]], options: ConvertOptions
-    ) -> list[float]:
-        """How far the parts of one song are moved, all alike, for each of several singers; their pitch is tracked once.
+    ) -> list[Alike]:
+        """How far the parts of one song are moved, and how loud it is, all alike, for each of several singers.
 
-        A part that cannot be read has no say. The voice is conditioned on the pitch.
+        Each part is analysed once. A part that cannot be read has no say. The voice is conditioned on the pitch.
         """
-        tracks = []
+        parts = []
         for path in dict.fromkeys(paths):
             with contextlib.suppress(AudioFileError):
-                tracks.append(self._tracker.track_blocks(files.read_mono_blocks(path), files.probe(path).sample_rate))
-        if not tracks:
-            return [0.0] * len(singers)
-        whole, ranges = pitch.joined(tracks), self.provenance.ranges
-        return [analysis.transpose_semitones(whole, analysis.range_of(singer, ranges), options) for singer in singers]
+                recording = Recording(functools.partial(files.read_mono_blocks, path), files.probe(path).sample_rate)
+                parts.append(
+                    analysis.analyse(
+                        recording,
+                        self._tracker,
+                        self.provenance.level_dbfs,
+                        repairs_octaves=options.repair_octaves,
+                    )
+                )
+        ranges = [analysis.range_of(singer, self.provenance.ranges) for singer in singers]
+        return analysis.alike(parts, ranges, options, self.provenance.level_dbfs)
 
     def vector(self, singer: str | Mapping[str, float]) -> Tensor:
         """The embedding `[E]` of a singer, or of a mix of singers.

@@ -6,10 +6,12 @@ file. Kits and tasks are plain data, so that they can travel; `actors` has a poo
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from moksori.errors import UserError
@@ -54,11 +56,27 @@ class Pool(Protocol):
         ...
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of a period, and the period
+
+
 def n_cores() -> int:
-    """Cores that this process may keep busy: what the environment says, but no more than there are."""
+    """Cores that this process may keep busy: what the environment says, but no more than there are for it.
+
+    A container of two cores' worth on a machine of 64 shows all of them; as many threads would wait for one another.
+    """
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = min(here, _quota() or here)
     asked = os.environ.get(CORES_VARIABLE, "")
     return max(1, min(here, int(asked))) if asked.isdecimal() else here
+
+
+def _quota() -> int | None:
+    """How many cores' worth of time a container has, rounded up; None where nobody says."""
+    try:
+        allowed, period = _QUOTA.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(allowed) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):  # no such file; or "max", no bound
+        return None
 
 
 @dataclass(frozen=True)
