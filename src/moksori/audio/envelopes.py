@@ -144,7 +144,7 @@ def _cycles(held_hz: Curve, config: EnvelopeConfig) -> Curve:
 
 
 def _spectra(
-    fine: Curve, held_hz: Curve, some: npt.NDArray[np.int64], config: EnvelopeConfig
+    fine: Samples, held_hz: Curve, some: npt.NDArray[np.int64], config: EnvelopeConfig
 ) -> npt.NDArray[np.complex128]:
     """Spectra around some frames, `[n, bins]`; see `pitch_synchronous.spectra`."""
     cycles, rate = _cycles(held_hz, config), config.sample_rate
@@ -153,7 +153,7 @@ def _spectra(
     return pitch_synchronous.spectra(fine, OVERSAMPLING * rate, cycles, seconds, cycles[some], ends_hz)
 
 
-def _refined(fine: Curve, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig) -> Curve:
+def _refined(fine: Samples, f0_hz: Curve, n_harmonics: int, config: EnvelopeConfig) -> Curve:
     """The pitch, corrected by how fast the phases of its harmonics turn from frame to frame."""
     voiced = np.flatnonzero(f0_hz > 0)
     pairs = voiced[np.isin(voiced + 1, voiced)]  # frames that are voiced, and so is the next

@@ -23,13 +23,13 @@ OVERSAMPLING = 4  # before straight lines are drawn between samples
 WINDOW = np.hanning(PERIODS * POINTS + 1)[:-1]
 
 
-def fine(samples: Samples, sample_rate: int, fine_rate: int) -> Curve:
-    """Samples at a rate fine enough to be read between, with a zero before and two behind."""
-    return np.concatenate([[0.0], resample.resample(samples, sample_rate, fine_rate).astype(np.float64), [0.0, 0.0]])
+def fine(samples: Samples, sample_rate: int, fine_rate: int) -> Samples:
+    """Samples at a rate fine enough to be read between, with a zero before and two behind; 70 MB for three minutes."""
+    return np.pad(resample.resample(samples, sample_rate, fine_rate), (1, 2))
 
 
 def spectra(
-    fine: Curve, fine_rate: int, cycles: Curve, seconds: Curve, middles: Curve, ends_hz: tuple[float, float]
+    fine: Samples, fine_rate: int, cycles: Curve, seconds: Curve, middles: Curve, ends_hz: tuple[float, float]
 ) -> Spectra:
     """Spectra around some places on the warped axis, scaled so that a sine of amplitude a measures a.
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moksori.audio import pitch, pitch_synchronous
-from moksori.audio.clip import Clip
+from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack
 from moksori.audio.pitch_synchronous import OVERSAMPLING, PERIODS, POINTS, WINDOW
 
@@ -235,14 +235,14 @@ def _stretches(frames: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     return np.array_split(frames, max(1, -(-len(frames) // _AT_ONCE)))
 
 
-def _spectra(fine: Values, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+def _spectra(fine: Samples, f0_hz: Values, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
     """Spectra of windows of 4 periods around some frames, `[n, bins]`, bin 4 k at harmonic k."""
     cycles, times = _cycles(f0_hz)
     ends_hz = (float(f0_hz[0]), float(f0_hz[-1]))
     return pitch_synchronous.spectra(fine, _FINE_RATE, cycles, times, cycles[frames * 10], ends_hz)
 
 
-def _correction(fine: Values, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
+def _correction(fine: Samples, f0_hz: Values, voiced: npt.NDArray[np.int64], n_harmonics: int) -> Values:
     """By what share f0 is too low, `[F]`: how much further harmonics turn from frame to frame than the present f0."""
     pairs = voiced[:-1][np.diff(voiced) == 1]
     if not len(pairs):
