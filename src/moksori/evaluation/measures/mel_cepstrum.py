@@ -43,7 +43,7 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Cepstra:
-    """Mel cepstra of a clip, 100 frames a second; some 5 MB for three minutes."""
+    """Mel cepstra of a clip, 100 frames a second; some 1 MB for three minutes."""
 
     frames: npt.NDArray[np.float32]  # coefficients 1 to 12 in nepers, `[F, 12]`, F at least 1
     loudest: npt.NDArray[np.float32]  # log amplitude of the loudest band in nepers, `[F]`
