@@ -8,6 +8,7 @@ Whoever catches ValueError here has caught them all.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import lzma
 import struct
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_PIECE_BYTES = 1 << 20
 _OF_ZIPS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -71,5 +73,8 @@ def unpacked(archive: zipfile.ZipFile, name: str, longest: int) -> bytes:
     Raises:
         KeyError: there is none of that name.
     """
-    with archive.open(name) as file:
-        return file.read(longest + 1)
+    found = io.BytesIO()
+    with archive.open(name) as file:  # by pieces: room is made for what was asked for, before it is known to be there
+        while found.tell() <= longest and (piece := file.read(min(_PIECE_BYTES, longest + 1 - found.tell()))):
+            found.write(piece)
+    return found.getvalue()

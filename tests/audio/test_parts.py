@@ -161,3 +161,24 @@ def test_marks_are_found_wherever_windows_end(window: int, tmp_path: Path, monke
     assert list(parts._places(bytes(content), mark)) == places
     (tmp_path / "joined.flac").write_bytes(content)
     assert [span.start for span in parts.layout(tmp_path / "joined.flac").spans] == places
+
+
+@pytest.mark.kind("C")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_within_its_head_is_looked_at_all_the_same(tmp_path: Path, kind: str) -> None:
+    content, path = _bytes(tmp_path / f"whole.{kind}", FIRST, kind), tmp_path / "cut"
+    for length in [*range(1, 80), *range(80, len(content), len(content) // 20)]:
+        path.write_bytes(content[:length])
+        parts.looks_like(path)
+        parts.layout(path)
+
+
+@pytest.mark.kind("C")
+def test_a_file_of_a_byte_or_three_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    # One of 0xFF alone ended in a traceback: the byte behind it tells AAC.
+    path = tmp_path / "few"
+    for byte in (0x00, 0x1A, *b"BFIORWcfr.0", 0xFE, 0xFF):
+        for content in (bytes([byte]), bytes([byte, 0xF1]), bytes([byte, 0xFB, byte])):
+            path.write_bytes(content)
+            assert parts.looks_like(path) == ("aac" if content == b"\xff\xf1" else "")
+            parts.layout(path)

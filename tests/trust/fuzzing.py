@@ -212,7 +212,12 @@ def _run_engine(path: Path) -> None:
     precision = ("float32", "bfloat16", "int8")[choose.of(0, 2)]
     if choose.of(0, 3) == 3:
         config = EncoderConfig(
-            choose.of(1, 2), choose.of(1, 7), choose.of(1, 40), choose.of(1, 3), choose.of(1, 17), choose.of(1, 60)
+            choose.of(1, 2),
+            choose.of(1, 7),
+            choose.of(1, 40),
+            1 + 2 * choose.of(0, 1),
+            choose.of(1, 17),
+            choose.of(1, 60),
         )
         encoder = Encoder(config).eval()
         for weight in encoder.parameters():

@@ -87,8 +87,8 @@ def looks_like(path: Path) -> str:
     for offset, magic, what in _LOOKS:
         if head[offset : offset + len(magic)].lower() == magic.lower():
             return what
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
-        return "aac"  # ADTS; an MPEG frame has a layer there
+    if _is_adts(head):
+        return "aac"
     return "mp3" if _frame(head, 0) is not None else ""
 
 
@@ -105,6 +105,11 @@ def layout(path: Path) -> Layout:
             return _layout(data)
 
 
+def _is_adts(head: bytes) -> bool:
+    """Whether a frame of AAC without a container begins so; one of MPEG audio has a layer where this has zeros."""
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
 def _layout(data: Bytes) -> Layout:
     head = bytes(data[:12])
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -117,7 +122,7 @@ def _layout(data: Bytes) -> Layout:
         return _of_boxes(data)
     if head[:4] in (b"FORM", b".snd", b"caff", b"riff"):
         return _of_claim(data)
-    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"0&\xb2u" or (head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0):
+    if head[:4] == b"\x1aE\xdf\xa3" or head[:4] == b"0&\xb2u" or _is_adts(head):
         return Layout()  # their decoder goes on behind the end of the first
     if (start := _behind_junk(data)) > 0:
         return Layout((Span(start, len(data)),), (f"its sound begins behind {start} bytes of something else",))

@@ -244,6 +244,8 @@ class RunFolder:
                 return tensors, documents.from_json(header["run"]), warnings
             except ModelFileError as error:
                 warnings.append(f"{error}; taking the state before it")
+            except (KeyError, ValueError) as error:  # its sums fit, and what stands in it is no run's
+                warnings.append(f"{path}: its header says nothing of a run ({error}); taking the state before it")
         if warnings:
             raise UserError(f"{self.root}: no training state can be read:\n  " + "\n  ".join(warnings))
         return None
