@@ -231,7 +231,7 @@ def test_leftovers_of_a_killed_save_are_removed(claimed: RunFolder) -> None:
 def test_a_save_that_fails_keeps_the_states_before(claimed: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     _save(claimed, 1, 2, keep=2)
 
-    def refuse(path: Path, content: bytes) -> None:
+    def refuse(path: Path, content: bytes, **_: object) -> None:
         raise checkpoint.ModelFileError(f"{path}: cannot be written (No space left on device); is the disk full?")
 
     monkeypatch.setattr(checkpoint, "_replace", refuse)
