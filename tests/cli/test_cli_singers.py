@@ -15,6 +15,7 @@ from calling import Moksori, write_song
 from moksori import checkpoint
 from moksori.audio.pitch import PitchRange
 from moksori.checkpoint import Provenance
+from moksori.conversion import instant
 from moksori.models.source_filter import SourceFilterConfig
 from moksori.models.source_filter_model import SourceFilterModel
 from moksori.training.recipe import Recipe
@@ -113,3 +114,16 @@ def test_what_does_not_go_with_takes_is_refused_before_any_work(
     song = write_song(tmp_path / "song.wav")
     done = moksori("convert", song, "-m", voice, "--like", tmp_path / "none", *arguments)
     assert done.code == 1 and message in done.err
+
+
+def test_a_result_that_is_there_is_refused_before_takes_are_measured(
+    moksori: Moksori, tiny_swift: SourceFilterModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.write_model(tmp_path / "voice.safetensors", tiny_swift, Provenance(ranges={"bass": BASS}))
+    monkeypatch.setattr(instant, "measure", lambda *_, **__: pytest.fail("they were measured"))
+    (tmp_path / "mina").mkdir()
+    write_song(tmp_path / "song.wav", 2000)
+    (tmp_path / "song.mina.wav").write_bytes(b"mine")
+    done = moksori("convert", tmp_path / "song.wav", "-m", tmp_path / "voice.safetensors", "--like", tmp_path / "mina")
+    assert done.code == 1 and "song.mina.wav: exists already" in done.err
+    assert (tmp_path / "song.mina.wav").read_bytes() == b"mine"

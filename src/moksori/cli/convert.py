@@ -223,6 +223,7 @@ def command(
     chosen_device = device if is_elsewhere and device != "auto" else checkpoint.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
     if like is not None:
+        _refuse_what_is_there(songs, output, like, force or skip_existing, is_preview=preview is not None)
         voice, singer = _like(voice, like, say)
         voices = [{singer: 1.0}]
     for shares in voices:
@@ -370,6 +371,18 @@ def _check_like(takes: Path, singers: list[str] | None, mix: str | None, save_pr
         raise UserError(
             f"{takes}: no such folder or file; expected the recordings of one singer, half a minute or more"
         )
+
+
+def _refuse_what_is_there(
+    songs: list[Path], output: Path | None, takes: Path, is_allowed: bool, *, is_preview: bool
+) -> None:
+    """Refuse a result that is there, before the takes are measured, where there is nothing else to do."""
+    from moksori.conversion import instant
+
+    planned = jobs.planned(songs, output, [{instant.name_of(takes): 1.0}], is_preview=is_preview)
+    clashes = jobs.clashes(planned, force=False)
+    if not is_allowed and len(clashes) == len(planned):
+        raise clashes[0]
 
 
 def _like(voice: Voice, takes: Path, say: Words) -> tuple[Voice, str]:
