@@ -225,7 +225,7 @@ def _run_engine(path: Path) -> None:
         clip = torch.full((choose.of(1, 2), config.hop_samples * choose.of(1, 30)), choose.of(0, 255))
         EngineEncoder(encoder, precision, is_checked=True)(clip)
         return
-    shape = (choose.of(1, 2), choose.of(1, 5), choose.of(1, 4), choose.of(1, 40), choose.of(1, 40))
+    shape = (choose.of(1, 2), choose.of(1, 5), choose.of(2, 4), choose.of(1, 40), choose.of(1, 40))
     n_conditions, n_streams, n_frames, hop = choose.of(0, 9), choose.of(1, 17), choose.of(1, 4), choose.of(1, 9)
     decoder = WaveNet(WaveNetConfig(*shape), n_conditions)
     for weight in decoder.parameters():
