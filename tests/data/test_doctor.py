@@ -112,3 +112,20 @@ def test_a_folder_that_was_copied_into_itself_is_guessed_in_a_line_a_singer(heal
     ]
     lines = prepare._grouped(doubled.skipped, ENGLISH)
     assert len(lines) == 8 and lines[3] == "takes/alto/: 47 more are doubles, too"
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        (((250, 4000), (305, 4000)), "sung on D3, C#4"),
+        (((250, 9000), (251, 500), (305, 500)), "sung on D3"),
+        (((250, 3000), (280, 3000), (305, 3000)), ""),  # three notes, none of which can be left out
+        ((), ""),  # prepared before notes were kept
+    ],
+)
+def test_takes_of_one_or_two_notes_are_told_whatever_their_range(
+    healthy: Corpus, notes: tuple[tuple[int, int], ...], told: str
+) -> None:
+    # Such a voice was heard in a third of the songs, and nobody had told the singer.
+    advice = " ".join(alto(with_all(healthy, "alto", notes=notes)).advice)
+    assert told in advice and ("tells little of a voice" in advice) == bool(told)

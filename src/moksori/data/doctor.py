@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ POOR_MINUTES = 1.0  # below this a voice is not learnt
 CLIPPED_FRACTION = 1e-3  # of the samples: audible as crackle
 NOISE_DBFS = -50.0  # with singing at -23: 27 dB below the voice
 NARROW_SEMITONES = 7.0  # a fifth; songs span more
+FEW_NOTES, MOST_OF_SINGING = 2, 0.75  # so few that hold so much of it tell little of a voice, however far apart
 ODD_GAIN_DB = 15.0  # above the singer's median: a breath or a distant voice, lifted to the level of singing
 UNEVEN = 5.0  # most over least singing
 N_NAMED = 3  # recordings named in one piece of advice
@@ -212,9 +214,33 @@ def _advice_on_sound(found: SingerHealth, say: Words) -> list[str]:
     return advice
 
 
+def _most_sung(recordings: list[Recording]) -> list[float]:
+    """The fewest notes of the equal temperament that hold most of the singing, in Hz, rising."""
+    shares: Counter[int] = Counter()
+    for recording in recordings:
+        for pitched, weight in recording.notes:
+            shares[round(pitched * pitch.BIN_CENTS / 100.0)] += weight
+    found, held = [], 0
+    for note, weight in shares.most_common():
+        if held >= MOST_OF_SINGING * shares.total():
+            break
+        found.append(note)
+        held += weight
+    return [pitch.midi_to_hz(note) for note in sorted(found)]
+
+
 def _advice_on_recordings(recordings: list[Recording], say: Words) -> list[str]:
     usual_db = float(np.median([recording.gain_db for recording in recordings]))
     advice = []
+    notes = _most_sung(recordings)
+    if 0 < len(notes) <= FEW_NOTES:
+        advice.append(
+            say(
+                "Most of it is sung on {notes}, which tells little of a voice: sing other notes, too. Until then, "
+                "convert --detail 0.1 comes nearer to the singer.",
+                notes=", ".join(map(pitch.note_name, notes)),
+            )
+        )
     if unvoiced := [r.source for r in recordings if r.f0_median_hz is None]:
         advice.append(
             say("No pitch was found in {names}; listen, and remove what is not singing.", names=_named(unvoiced, say))
