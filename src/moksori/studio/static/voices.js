@@ -126,10 +126,14 @@ function openReport(voice) {
   box.scrollIntoView();
 }
 
+let shows = 0;
+
 async function show() {
-  const open = new Set([...document.querySelectorAll("details.change[open]")].map((each) => each.closest("article").dataset.voice));
-  const voices = await api("/api/voices");
+  const number = ++shows, voices = await api("/api/voices");
+  if (number < shows) return; // asked again meanwhile, and the later answer knows more
   byId("loading").hidden = true;
+  // Looked for only now: what was opened while the answer was on its way is open, too.
+  const open = new Set([...document.querySelectorAll("details.change[open]")].map((each) => each.closest("article").dataset.voice));
   // A card that is open stays as it is: somebody may be typing there.
   const kept = new Map([...byId("voices").children].map((card) => [card.dataset.voice, card]));
   byId("voices").replaceChildren(...voices.map((voice) => (open.has(voice.id) && kept.has(voice.id) ? kept.get(voice.id) : cardOf(voice))));
