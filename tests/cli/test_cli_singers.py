@@ -126,4 +126,9 @@ def test_a_result_that_is_there_is_refused_before_takes_are_measured(
     (tmp_path / "song.mina.wav").write_bytes(b"mine")
     done = moksori("convert", tmp_path / "song.wav", "-m", tmp_path / "voice.safetensors", "--like", tmp_path / "mina")
     assert done.code == 1 and "song.mina.wav: exists already" in done.err
-    assert (tmp_path / "song.mina.wav").read_bytes() == b"mine"
+    write_song(tmp_path / "other.wav", 2000)
+    (tmp_path / "other.mina.wav").write_bytes(b"mine")
+    both = [tmp_path / "song.wav", tmp_path / "other.wav"]
+    done = moksori("convert", *both, "-m", tmp_path / "voice.safetensors", "--like", tmp_path / "mina")
+    assert done.code == 7 and "song.mina.wav: exists" in done.err and "other.mina.wav: exists" in done.err
+    assert (tmp_path / "song.mina.wav").read_bytes() == (tmp_path / "other.mina.wav").read_bytes() == b"mine"

@@ -210,7 +210,7 @@ def command(
     import moksori
     from moksori import checkpoint
     from moksori.audio.mark import PUBLIC_KEY
-    from moksori.conversion import ConvertOptions, SongFile
+    from moksori.conversion import ConvertOptions, SongFile, instant
     from moksori.conversion.mix import Mixing
     from moksori.conversion.mix import convert_files as mix_files
     from moksori.generation import generator
@@ -223,11 +223,10 @@ def command(
     chosen_device = device if is_elsewhere and device != "auto" else checkpoint.check_device(device)
     voice = moksori.load(model, "cpu" if is_elsewhere else chosen_device)
     if like is not None:
-        _refuse_what_is_there(songs, output, like, force or skip_existing, is_preview=preview is not None)
-        voice, singer = _like(voice, like, say)
-        voices = [{singer: 1.0}]
-    for shares in voices:
-        voice.vector(shares)  # an unknown singer is refused before any work
+        voices = [{instant.name_of(like): 1.0}]  # who is measured as soon as there is something to sing
+    else:
+        for shares in voices:
+            voice.vector(shares)  # an unknown singer is refused before any work
     # and so is a backend that does not work here
     if voice.backend_name(backend) not in generator.ENGINE:
         # The steps of one sample are too small to share: one thread is fastest, and leaves the other cores free.
@@ -268,13 +267,15 @@ def command(
     sources_and_results = [path for job in planned for path in (job.source, job.destination)]
     if page is not None:
         console.refuse_to_overwrite(page, force, [*sources_and_results, *filter(None, (model, melody, melody_out))])
-    track = melodies.given(melody, melody_out, [job.source for job in planned])
+    to_sing = [job.source for job in planned]
+    track = melodies.given(melody, melody_out, to_sing)
     if melody_out is not None:
-        parts = [job.source for job in planned]
-        places_of, refused = melodies.places_of(melody_out, parts, sources_and_results, force, is_left=skip_existing)
+        places_of, refused = melodies.places_of(melody_out, to_sing, sources_and_results, force, is_left=skip_existing)
         clashes |= {n: refused[job.source] for n, job in enumerate(planned) if job.source in refused}
     if len(planned) == 1 and clashes:
         raise clashes[0]
+    if like is not None and len(clashes) < len(planned):
+        voice = _like(voice, like, say)
     if melody_out is not None:
         if mixing is None:
             melodies.write_tracked(places_of, voice, options)
@@ -373,27 +374,15 @@ def _check_like(takes: Path, singers: list[str] | None, mix: str | None, save_pr
         )
 
 
-def _refuse_what_is_there(
-    songs: list[Path], output: Path | None, takes: Path, is_allowed: bool, *, is_preview: bool
-) -> None:
-    """Refuse a result that is there, before the takes are measured, where there is nothing else to do."""
-    from moksori.conversion import instant
-
-    planned = jobs.planned(songs, output, [{instant.name_of(takes): 1.0}], is_preview=is_preview)
-    clashes = jobs.clashes(planned, force=False)
-    if not is_allowed and len(clashes) == len(planned):
-        raise clashes[0]
-
-
-def _like(voice: Voice, takes: Path, say: Words) -> tuple[Voice, str]:
-    """The voice with the singer of some takes, and how they are called; what is wrong with the takes is said."""
+def _like(voice: Voice, takes: Path, say: Words) -> Voice:
+    """The voice with the singer of some takes; what is wrong with the takes is said."""
     from moksori.conversion import instant
 
     with console.counted("measuring") as progress:
         found = instant.measure(takes, voice.model, voice.provenance.level_dbfs, say=say, progress=progress)
     for remark in found.remarks:
         console.say(f"note: {takes}: {remark}")
-    return voice.with_singer(found), found.singer
+    return voice.with_singer(found)
 
 
 def _stem_clashes(folder: Path, destinations: list[Path], force: bool) -> dict[int, UserError]:
