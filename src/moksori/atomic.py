@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
+
 
 def part_beside(path: Path) -> Path:
     """A new hidden name in the same folder, for a file that is to take the place of `path` when it is whole."""

@@ -29,7 +29,6 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-_LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
 _VOUCHED = ".written.json"  # SHA-256 of files by name, as they were written
 
 
@@ -86,8 +85,8 @@ def refuse_to_overwrite(path: Path, force: bool, others: Iterable[Path] = ()) ->
     """
     if any(is_same(path, other) for other in others):
         raise UserError(f"{path}: is itself read or written by this call; choose another place")
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise UserError(f"{path}: a name of more than {_LONGEST_NAME} bytes; choose a shorter one")
+    if len(os.fsencode(path.name)) > atomic.LONGEST_NAME:
+        raise UserError(f"{path}: a name of more than {atomic.LONGEST_NAME} bytes; choose a shorter one")
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder; name a file")
     if os.path.exists(path) and not os.path.isfile(path):

@@ -23,6 +23,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def forbid_telemetry() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # of a voice that is fetched the hub learns no more
 
 
-_forked: list[str] = []
-"""What a forked child did not inherit the threads of: "torch", or nothing."""
+_is_without_a_team = threading.Event()
+"""Set in a child that was forked from a process with torch, whose threads did not come along."""
 
 
 @functools.cache
@@ -58,18 +59,18 @@ def one_thread_after_a_fork() -> None:
 
 def _without_a_team() -> None:
     if "torch" in sys.modules:
-        _forked[:] = ["torch"]
+        _is_without_a_team.set()
         keep_to_one_thread()
 
 
 def torch_threads(wanted: int) -> int:
     """How many threads torch may have where so many are wanted: one in a forked child, see above."""
-    return 1 if _forked else wanted
+    return 1 if _is_without_a_team.is_set() else wanted
 
 
 def keep_to_one_thread() -> None:
     """In a forked child, take back what its program asked of torch since, which would wait for ever."""
-    if _forked:
+    if _is_without_a_team.is_set():
         torch: Any = importlib.import_module("torch")
         if torch.get_num_threads() > 1:
             torch.set_num_threads(1)

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 import moksori
-from moksori import arguments, checkpoint, language, ownership, surroundings
+from moksori import arguments, checkpoint, language, surroundings
 from moksori.conversion import Voice, load
 from moksori.data import corpus as corpora
 from moksori.data import threads
 from moksori.data.corpus import Corpus
-from moksori.data.prepare import BUSY, prepare
+from moksori.data.prepare import in_use, prepare
 from moksori.data.prepare_config import PrepareConfig
 from moksori.errors import UserError
 from moksori.evaluation import folder as report_folder
@@ -102,7 +102,7 @@ def train(
         corpus = run.data_of(given, folder) or run.made_data(
             given, folder, lambda data: prepare(given, data, PrepareConfig())
         )
-        stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
+        stack.enter_context(in_use(corpus.folder))
         limits = Budget(
             max_steps or (_ALWAYS if minutes else chosen.loop.max_steps),
             60.0 * minutes if minutes else math.inf,

@@ -27,7 +27,6 @@ from moksori.errors import AudioFileError
 
 BLOCK_SAMPLES = 1 << 16  # default block: about a second, 16 MB even with 64 channels
 _MOST_SAMPLES = 1 << 40  # of any recording
-_LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 _OUTPUTS = {  # suffix -> what it is written as unless a source says otherwise
     ".wav": ("WAV", "PCM_16"),
@@ -405,8 +404,8 @@ class Writer:
 
 
 def _check_destination(path: Path) -> None:
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise AudioFileError(f"{path}: a name of more than {_LONGEST_NAME} bytes; choose a shorter one with -o")
+    if len(os.fsencode(path.name)) > atomic.LONGEST_NAME:
+        raise AudioFileError(f"{path}: a name of more than {atomic.LONGEST_NAME} bytes; choose a shorter one with -o")
     status = decoders.status_of(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise AudioFileError(f"{path}: exists and is not an ordinary file; choose another name")

@@ -11,7 +11,7 @@ import typer
 
 from moksori import language, presets
 from moksori.cli import catalogue, console, jobs, melodies, names
-from moksori.cli.outcomes import Outcomes
+from moksori.cli.outcomes import OutcomePrinter
 from moksori.errors import AudioFileError, UserError
 from moksori.language import Words
 from moksori.workers import places
@@ -251,7 +251,7 @@ def command(
         )
         return
     planned = jobs.planned(songs, output, voices, is_preview=preview is not None)
-    outcomes, n_there = Outcomes(as_json), 0
+    outcomes, n_there = OutcomePrinter(as_json), 0
     in_the_way = jobs.clashes(planned, force, skips=skip_existing, is_preview=preview is not None)
     replaced = {job.destination for job in planned if force or os.path.lexists(job.destination)}
     parts_of_song = list(dict.fromkeys(job.source for job in planned))  # what an earlier call made of them is part, too

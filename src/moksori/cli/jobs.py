@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from moksori import ownership
+from moksori import atomic, ownership
 from moksori.cli import console
 from moksori.errors import AudioFileError, UserError
 
 _SLACK_SECONDS = 0.1  # by which a lossy result may be shorter than its song
-_LONGEST_NAME = 255  # bytes of a file's name on nearly every file system
 
 
 class Job(NamedTuple):
@@ -114,7 +113,7 @@ def result_name(path: Path, label: str) -> Path:
 
     suffix = path.suffix if files.is_writable(path) else ".flac"
     end = f".{label}{suffix}"
-    stem = os.fsencode(path.stem)[: max(1, _LONGEST_NAME - len(os.fsencode(end)))]
+    stem = os.fsencode(path.stem)[: max(1, atomic.LONGEST_NAME - len(os.fsencode(end)))]
     # A letter that was cut through is left out, in so far as the name is text at all.
     whole = (
         stem.decode(errors="ignore")

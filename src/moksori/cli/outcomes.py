@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _N_NAMED = 3  # songs named in a line
 
 
-class Outcomes:
+class OutcomePrinter:
     """Results and failures of the songs of one call, in words or as JSON, a line each."""
 
     def __init__(self, as_json: bool) -> None:

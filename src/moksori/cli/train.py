@@ -185,7 +185,7 @@ def train(request: Request, chosen: Recipe, among: Ranks | None = None) -> tuple
     Raises:
         typer.Exit: it was stopped before.
     """
-    from moksori.data.prepare import BUSY
+    from moksori.data.prepare import in_use
     from moksori.training import ranks
     from moksori.training.folder import RunFolder
 
@@ -199,7 +199,7 @@ def train(request: Request, chosen: Recipe, among: Ranks | None = None) -> tuple
         among.wait()
         if not among.is_writer:
             corpus = _prepared(request.source, folder)
-        stack.enter_context(ownership.lock(corpus.folder, BUSY, is_shared=True))
+        stack.enter_context(in_use(corpus.folder))
         _train(request, chosen, folder, corpus, among)
     return folder, corpus
 

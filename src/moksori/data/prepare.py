@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from moksori.progress import OnProgress, Progress
 from moksori.workers.places import Place
 from moksori.workers.pool import Lost, Pool
 
-BUSY = "another preparation or training is at work with this folder; wait until it is done"
+_BUSY = "another preparation or training is at work with this folder; wait until it is done"
 
 _OWN = (CLIPS, CACHE, SPLITS_FILE)  # what a preparation that was interrupted leaves
 
@@ -87,7 +88,7 @@ def prepare(
         listed.check([source.name for source in found])
     try:
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
-        with ownership.lock(out, BUSY):
+        with ownership.lock(out, _BUSY):
             kit = _Kit(out.absolute(), config, kept, listed, place)
             with Spool(out) as spool:
                 takes, unfit = _make_clips(found, kit, spool, progress, pool)
@@ -119,6 +120,15 @@ def prepare(
         raise DataError(
             f"{out}: cannot be written ({error.strerror}); free some space or choose another one"
         ) from error
+
+
+def in_use(data: Path) -> AbstractContextManager[None]:
+    """Keep a data folder as it is while it is read: no preparation begins, others may read it, too.
+
+    Raises:
+        UserError: a preparation is at work with it.
+    """
+    return ownership.lock(data, _BUSY, is_shared=True)
 
 
 def _rights(

@@ -54,7 +54,7 @@ def held(folder: Path, recordings: Path) -> Iterator[None]:
     Raises:
         UserError: somebody else is at work there.
     """
-    with ownership.lock(recordings, prepare.BUSY, is_shared=True), ownership.held(folder, _BUSY):
+    with prepare.in_use(recordings), ownership.held(folder, _BUSY):
         yield
 
 
