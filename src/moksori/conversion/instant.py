@@ -40,7 +40,7 @@ from moksori.progress import OnProgress
 
 LEAST_SECONDS = 5.0  # of singing; a mean over less tells a few vowels, not a voice
 ENOUGH_SECONDS = 30.0  # of singing that is advised
-MOST_SECONDS = 180.0  # of sound that is measured; more takes time, and brought no voice nearer (docs/benchmarks.md)
+MOST_SECONDS = 180.0  # of sound that is measured: two minutes came no nearer than half a one (docs/benchmarks.md)
 
 _N_EXCERPTS, _EXCERPT_SECONDS = 8, 1.28  # of the takes, laid evenly over them, that known singers sing
 _QUIET_DB = 30.0  # a frame so far under the loudest of them does not count
@@ -331,7 +331,7 @@ def _remarks(corpus: Corpus, sung_seconds: float, n_left: int, say: Words) -> It
     if n_left:
         n_measured = len({recording.source for recording in corpus.recordings}) + len(corpus.skipped)
         yield say(
-            "{n} of {total} takes were measured: more would take time, and bring the voice no nearer.",
+            "{n} of {total} takes were measured, from all over them: that is enough for a mean, and more takes time.",
             n=n_measured,
             total=n_measured + n_left,
         )
