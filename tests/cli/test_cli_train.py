@@ -102,8 +102,8 @@ def test_the_best_model_is_chosen_by_conversions_and_named(
     chosen, last = (json.loads(moksori("info", run / name, "--json").out) for name in ("best.safetensors", "."))
     assert chosen == last
     assert chosen["provenance"]["steps"] in (2, 4, 5)
-    if chosen["provenance"]["steps"] < 5:
-        assert "The best conversions were those after" in done.err
+    assert f"The best conversions were those after {chosen['provenance']['steps']} steps" in done.err
+    assert ("the last one is" in done.err) == (chosen["provenance"]["steps"] < 5)
 
 
 def test_the_end_says_what_was_not_reached_and_when_it_would_be(
@@ -120,6 +120,29 @@ def test_the_end_says_what_was_not_reached_and_when_it_would_be(
     assert "Stopped before phase 2 began, which comes at step 10: about " in printed
     assert "Not usable yet: this recipe needs about 50 steps, here about " in printed
     assert "The same command with --for " in printed
+
+
+@pytest.mark.parametrize(("steps", "usable", "good"), [(3, 2, 9), (3, 2, 3), (3, 4, 9), (3, 0, 0)])
+def test_the_end_says_what_was_reached(
+    steps: int, usable: int, good: int, moksori: Moksori, singers: Path, tmp_path: Path, tiny_recipe_file: Path
+) -> None:
+    done = moksori(
+        *("train", singers, "-o", tmp_path / "run", "-r", tiny_recipe_file, "--max-steps", steps),
+        *(
+            "--set",
+            f"loop.usable_steps={usable}",
+            "--set",
+            f"loop.good_steps={good}",
+            "--set",
+            "loop.score_every_steps=0",
+        ),
+    )
+    assert done.code == 0, done.err
+    printed = " ".join(done.err.split())
+    assert ("Past the 2 steps after which a voice of this recipe is usable" in printed) == (
+        usable == 2 and good > steps
+    )
+    assert ("Past the 3 steps after which" in printed) == (good == steps)
 
 
 def test_phase_2_is_switched_off_on_the_command_line(

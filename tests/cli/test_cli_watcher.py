@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import terminals
 
+from moksori.audio.clip import Clip
 from moksori.cli import watcher
 from moksori.cli.watcher import Watcher
 from moksori.training import recipe as recipes
-from moksori.training.logging.events import Logged, Resumed, Scored, Stepped
+from moksori.training.folder import RunFolder
+from moksori.training.logging.events import Logged, Resumed, Sampled, Scored, Stepped
 from moksori.training.loop import Budget
 
+SAMPLE_FILE = RunFolder(Path("run")).sample
 LOSSES = {"adversarial": 0.693, "classifier": 1.099, "confusion": 1.098, "cycle": 0.532, "reconstruction": 2.345}
 
 # Resumed after 10 minutes at step 100; a step every 2 s of a clock that only steps move.
 RUN = f"""
 import sys
+from pathlib import Path
 from moksori.cli.watcher import Watcher
 from moksori.training import recipe
+from moksori.training.folder import RunFolder
 from moksori.training.logging.events import Logged, Resumed, Stepped
 from moksori.training.loop import Budget
 
 now = [0.0]
-watcher = Watcher(Budget(10**12, 1200.0), recipe.load("swift"), 2, "per band", lambda: now[0])
+sample_file = RunFolder(Path("run")).sample
+watcher = Watcher(Budget(10**12, 1200.0), recipe.load("swift"), 2, "per band", sample_file, lambda: now[0])
 watcher.tell(Resumed(100, 600.0))
 for n in range(1, 31):
     now[0] = 2.0 * n
@@ -68,7 +76,7 @@ def test_the_live_line_is_never_wider_than_it_may_be() -> None:
 
 def test_without_a_budget_of_time_what_is_left_is_known_as_soon_as_the_speed_is() -> None:
     now = [0.0]
-    seen = Watcher(Budget(100), recipes.load("swift"), 2, "per band", lambda: now[0])
+    seen = Watcher(Budget(100), recipes.load("swift"), 2, "per band", SAMPLE_FILE, lambda: now[0])
     seen.tell(Resumed(0, 0.0))
     assert "left: soon known" in seen.lines(80)
     for n in range(1, 6):
@@ -79,7 +87,7 @@ def test_without_a_budget_of_time_what_is_left_is_known_as_soon_as_the_speed_is(
 
 
 def test_a_plain_stream_is_told_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    seen = Watcher(Budget(100, 600.0), recipes.load("swift"), 2, "per band", lambda: 0.0)
+    seen = Watcher(Budget(100, 600.0), recipes.load("swift"), 2, "per band", SAMPLE_FILE, lambda: 0.0)
     seen.tell(Resumed(0, 0.0))
     seen.tell(Logged(10, "reconstruction", LOSSES, 1e-3, 60.0, 0.5))
     seen.tell(Logged(11, "reconstruction", LOSSES, 1e-3, 61.0, 0.5))
@@ -93,7 +101,7 @@ def test_the_first_scores_of_a_voice_that_is_not_usable_say_what_they_are_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """After 29 steps it said: heard as the target 100 %; of two singers, that is soon reached."""
-    seen = Watcher(Budget(10**4), recipes.load("swift"), 2, "per band", lambda: 0.0)
+    seen = Watcher(Budget(10**4), recipes.load("swift"), 2, "per band", SAMPLE_FILE, lambda: 0.0)
     for step in (29, 60, 4600):
         seen.tell(Scored(step, {"identified": 1.0}, 0.9, is_best=step == 29))
     seen.tell(Resumed(4600, 9.0))
@@ -101,3 +109,10 @@ def test_the_first_scores_of_a_voice_that_is_not_usable_say_what_they_are_for(
     assert printed[0].startswith("step 29: heard as the target 100%") and printed[0].endswith("best so far")
     assert "no grade; moksori evaluate gives one" in printed[1]
     assert [line.split(":")[0] for line in printed[2:4]] == ["step 60", "step 4600"]
+
+
+def test_a_sample_is_told_with_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the walk of a stranger met: `sample take_03.me-to-dorodoro`, and nowhere to hear it."""
+    seen = Watcher(Budget(100), recipes.load("swift"), 1, "per band", SAMPLE_FILE, lambda: 0.0)
+    seen.tell(Sampled(20, "take_03.me", Clip(np.zeros(8, np.float32), 8000)))
+    assert capsys.readouterr().err == f"step 20: sample {Path('run/samples/step-000000020.take_03.me.flac')}\n"

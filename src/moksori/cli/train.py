@@ -60,7 +60,9 @@ def command(
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Singer of takes right in the folder; default: the folder's name.")] = "",
-    budget: Annotated[str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--for", help="Training time in all, such as 30m or 2h; preparing is not in it.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
     until_plateau: Annotated[
         bool, typer.Option("--until-plateau", help="Stop when conversions of validation recordings get no better.")
@@ -253,8 +255,8 @@ def _train(request: Request, chosen: Recipe, folder: RunFolder, corpus: Corpus, 
         if trainer.stop.is_set():
             raise typer.Exit(130)
         return
-    watcher = JsonLines() if as_json else Watcher(limits, chosen, len(trainer.model.singers.names), unit)
-    trainer.observers += [Journal(folder.journal), SampleFiles(folder.samples), watcher]
+    watcher = JsonLines() if as_json else Watcher(limits, chosen, len(trainer.model.singers.names), unit, folder.sample)
+    trainer.observers += [Journal(folder.journal), SampleFiles(folder), watcher]
     if board.is_available():
         trainer.observers.append(board.Board(folder.tensorboard))
     try:
@@ -378,15 +380,23 @@ def _say_how_it_ended(trainer: Trainer, next_command: str, *, is_plateau: bool) 
         console.say(f"Trained {state}, until it got no better.")
     else:
         console.say(f"Trained {state}.")
-    for line in _what_is_missing(trainer):
+    for line in [*_what_was_reached(trainer), *_what_is_missing(trainer)]:
         console.say(console.wrapped(line, sys.stderr))
-    if chosen and chosen.step != reached.step:
-        best = (
-            f"The best conversions were those after {chosen.step} steps: convert takes that model, "
-            f"{trainer.folder.best}; the last one is {trainer.folder.model}."
-        )
-        console.say(console.wrapped(best, sys.stderr))
+    if chosen:
+        last = f"; the last one is {trainer.folder.model}" if chosen.step != reached.step else ""
+        best = f"The best conversions were those after {chosen.step} steps: convert takes that model, "
+        console.say(console.wrapped(f"{best}{trainer.folder.best}{last}.", sys.stderr))
     console.say(next_command)
+
+
+def _what_was_reached(trainer: Trainer) -> list[str]:
+    """What the recipe promises, where the run came to it."""
+    loop, step = trainer.recipe.loop, trainer.counters.step
+    if loop.good_steps and step >= loop.good_steps:
+        return [f"Past the {loop.good_steps} steps after which a voice of this recipe is as good as the shipped one."]
+    if loop.usable_steps and step >= loop.usable_steps:
+        return [f"Past the {loop.usable_steps} steps after which a voice of this recipe is usable."]
+    return []
 
 
 def _what_is_missing(trainer: Trainer) -> list[str]:
@@ -426,7 +436,7 @@ def _place(reached: Counters) -> tuple[int, float]:
 class SampleFiles:
     """Writes samples as FLAC files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
 
     def tell(self, event: Event) -> None:
@@ -435,8 +445,8 @@ class SampleFiles:
         from moksori.training.logging.events import Sampled
 
         if isinstance(event, Sampled):
-            self._folder.mkdir(exist_ok=True)
-            files.write(self._folder / f"step-{event.step:09d}.{event.name}.flac", event.clip)
+            self._folder.samples.mkdir(exist_ok=True)
+            files.write(self._folder.sample(event.step, event.name), event.clip)
 
 
 class JsonLines:

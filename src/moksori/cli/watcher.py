@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress, ProgressColumn, Task
@@ -99,6 +100,7 @@ class Watcher:
         recipe: Recipe,
         n_singers: int,
         unit: str,
+        sample_file: Callable[[int, str], Path],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._budget, self._recipe, self._unit, self._n_singers, self._now = budget, recipe, unit, n_singers, now
@@ -109,6 +111,7 @@ class Watcher:
         self._bar.add_task("training", total=None)
         self._step, self._seconds, self._updated_at = 0, 0.0, now()
         self._n_here, self._paced = 0, (0, 0.0)  # steps of this sitting; step and seconds after the warm-up
+        self._sample_file = sample_file
         self._figures, self._is_scored = "", False
         self._next_line_seconds = 0.0
 
@@ -143,7 +146,7 @@ class Watcher:
             case events.Unrecorded():
                 self._say(f"step {event.step}: not written down ({event.reason}); training goes on")
             case events.Sampled():
-                self._say(f"step {event.step}: sample {event.name}")
+                self._say(f"step {event.step}: sample {self._sample_file(event.step, event.name)}")
 
     @property
     def speed(self) -> float | None:

@@ -89,6 +89,10 @@ class RunFolder:
         """Folder of the converted clips."""
         return self.root / run_files.SAMPLES
 
+    def sample(self, step: int, name: str) -> Path:
+        """The file of a converted clip; see `events.Sampled`."""
+        return self.samples / f"step-{step:09d}.{name}.flac"
+
     @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's files."""

@@ -142,7 +142,9 @@ def stacked(singers: SingerTable, segments: Sequence[Segment]) -> tuple[Tensor, 
 def conversions(
     singers: SingerTable, segments: Sequence[Segment], rate: int, sing: Callable[[Tensor], Sequence[Samples]]
 ) -> Iterator[tuple[str, Clip]]:
-    """Convert each segment to the next singer in the table.
+    """Convert each segment to the next of the singers whose segments these are; a single one sings them again.
+
+    Singers of a voice that this one began from are in the table, too, but nobody waits to hear them.
 
     Args:
         singers: of the model.
@@ -151,11 +153,11 @@ def conversions(
         sing: sings all of them with vectors `[B, E]`.
 
     Yields:
-        A name that tells source and target, and the sound.
+        A name that tells source and target, or who sings where they are one, and the sound.
     """
-    names = singers.names
-    targets = [(segment.singer + 1) % len(names) for segment in segments]
+    names, own = singers.names, sorted({segment.singer for segment in segments})
+    targets = [own[(own.index(segment.singer) + 1) % len(own)] for segment in segments]
     vectors = singers(torch.tensor(targets, device=singers.table.weight.device))
     for segment, target, samples in zip(segments, targets, sing(vectors), strict=True):
-        stem = PurePosixPath(segment.source).stem
-        yield f"{stem}.{names[segment.singer]}-to-{names[target]}", Clip(samples, rate)
+        who = names[target] if len(own) == 1 else f"{names[segment.singer]}-to-{names[target]}"
+        yield f"{PurePosixPath(segment.source).stem}.{who}", Clip(samples, rate)

@@ -76,7 +76,7 @@ class CodeMedium(ConversionMedium):
 
     @torch.no_grad()
     def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
-        """See `Medium.samples`: conversions to the next singer."""
+        """See `Medium.samples`, `base.conversions`."""
         clips, _ = base.stacked(self.singers, segments)
 
         def sing(vectors: Tensor) -> list[Samples]:

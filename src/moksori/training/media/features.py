@@ -106,7 +106,7 @@ class FeatureMedium(ConversionMedium):
 
     @torch.no_grad()
     def samples(self, segments: Sequence[Segment], seed: int) -> Iterator[tuple[str, Clip]]:
-        """See `Medium.samples`: conversions to the next singer."""
+        """See `Medium.samples`, `base.conversions`."""
 
         def sing(vectors: Tensor) -> list[Samples]:
             return [
