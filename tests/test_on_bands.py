@@ -163,6 +163,20 @@ def test_a_past_with_noise_is_heard_by_the_decoder_alone(model: Autoencoder) -> 
     assert not torch.equal(dirty.loss(clips, heard, z, vectors), without)
 
 
+@pytest.mark.parametrize("past_noise", [0.0, 20.0])
+def test_another_sound_is_heard_by_the_encoder_alone(model: Autoencoder, past_noise: float) -> None:
+    config = PerturbConfig(sound_tract=0.2, sound_tone=0.3, past_noise=past_noise)
+    medium, clean, vectors = CodeMedium(model, config), CodeMedium(model), model.singers(torch.tensor([0, 1]))
+    clips = codes(4 * HOP, batch=2)
+    inputs = medium.perturbed(clips, torch.Generator().manual_seed(0))
+    assert inputs.shape == (2, 3 if past_noise else 2, 4 * HOP)
+    z = medium.encode(inputs)
+    assert torch.equal(z, clean.encode(inputs[:, 1].long())) and not torch.equal(z, clean.encode(clips))
+    assert torch.equal(medium.encode(clips), clean.encode(clips))
+    same_z = clean.loss(clips, clips, z, vectors)
+    assert torch.equal(medium.loss(clips, inputs, z, vectors), same_z) == (not past_noise)
+
+
 def test_what_is_heard_at_the_ends_is_not_taught(recipe: Recipe) -> None:
     assert isinstance(recipe.model, ModelConfig)
     encoder = dataclasses.replace(ENCODER, untaught_frames=2)

@@ -112,3 +112,31 @@ def test_a_voice_shows_its_envelope_at_its_harmonics_only() -> None:
     hz = torch.from_numpy(config.bands_hz).float()
     narrow = torch.exp(-(((hz - 1000) / 100) ** 2))  # between 800 and 1200 Hz, where 400 Hz has its harmonics
     assert float((seen[0] @ narrow).max()) > 0.7 and float((seen[1] @ narrow).max()) < 0.1
+
+
+def _peak_hz(sound: Tensor) -> Tensor:
+    """Where the spectrum of clips of a second at 8 kHz is largest, `[B]`."""
+    spectrum: Tensor = torch.fft.rfft(sound * torch.hann_window(8000)).abs()
+    return spectrum.argmax(dim=1).float()
+
+
+def test_a_sound_is_moved_on_the_frequency_axis_at_its_own_time() -> None:
+    sine = 0.5 * torch.sin(2 * torch.pi * 1000 * torch.arange(8000) / 8000).repeat(100, 1)
+    sine[:, :4000] = 0.0
+    config = PerturbConfig(sound_tract=0.2)
+    moved = perturb.perturbed_sound(sine, config, torch.Generator().manual_seed(0))
+    assert moved.shape == sine.shape
+    octaves = torch.log(_peak_hz(moved) / 1000).abs()
+    assert 0.17 < octaves.max() < 0.21
+    quiet, loud = moved[:, :3700].square().mean(dim=1), moved[:, 4300:7700].square().mean(dim=1)
+    assert (quiet < 1e-6).all() and (loud > 0.02).all()
+
+
+def test_a_sound_is_coloured_without_moving_and_stays_as_it_is_at_size_nought() -> None:
+    sound = 0.1 * torch.randn(4, 4000, generator=torch.Generator().manual_seed(0))
+    config = PerturbConfig()
+    assert not config.is_of_sound
+    torch.testing.assert_close(perturb.perturbed_sound(sound, config, torch.Generator()), sound, atol=1e-5, rtol=1e-4)
+    coloured = perturb.perturbed_sound(sound, PerturbConfig(sound_tone=1.0), torch.Generator().manual_seed(0))
+    ratio = (coloured.square().mean(dim=1) / sound.square().mean(dim=1)).log()
+    assert ratio.std() > 0.1

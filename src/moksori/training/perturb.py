@@ -3,13 +3,17 @@
 Formants are moved and the tone is coloured by chance, so that they tell the encoder nothing about the singer, and what
 it says cannot depend on them. The clip to be rebuilt stays as it is.
 
-Source: information perturbation, Choi et al. 2021 (NANSY), section 3.1; here on the log-mel, or on the envelopes.
+Source: information perturbation, Choi et al. 2021 (NANSY), section 3.1; here on the log-mel, on the envelopes, or, of
+codes, on the short-time spectrum, whose frequency axis is stretched as in vocal tract length perturbation, Jaitly and
+Hinton 2013, section 3.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +23,7 @@ from moksori.audio import features, shapes, spectral
 from moksori.audio.envelopes import EnvelopeConfig
 from moksori.audio.features import FeatureConfig
 
+_WINDOW_SAMPLES = 512
 _TONE_KNOTS = 6  # of the line that colours a spectrum
 _SPARSE_LOG_HZ = (math.log(100.0), math.log(600.0))
 _NOISE_NEPERS = (-5.8, -2.3)  # 50 to 20 dB under the loudest frame
@@ -26,7 +31,7 @@ _NOISE_NEPERS = (-5.8, -2.3)  # 50 to 20 dB under the loudest frame
 
 @dataclass(frozen=True)
 class PerturbConfig:
-    """How far a log-mel may be moved; and, for models that sample codes, how dirty the past is that they are taught."""
+    """How far what an encoder hears may be moved; and, of codes, how dirty the past is that a decoder is taught."""
 
     stretch: float = 0.12  # of the axis of bands, up or down, as a share of it
     shift_bands: float = 3.0  # up or down
@@ -40,14 +45,22 @@ class PerturbConfig:
     # Of codes: standard deviation of the noise on the past that a decoder is taught with, at most; in codes. A clip's
     # own is drawn between 0 and this. With a perfect past a decoder hardly needs its latent, and goes astray without.
     past_noise: float = 0.0
+    # Of codes, too, and 0 in the published system: the sound whose codes the encoder hears.
+    sound_tract: float = 0.0  # of the frequency axis, up or down, in nepers: another tract, and another pitch
+    sound_tone: float = 0.0  # standard deviation of the colouring's knots, in nepers
 
     def __post_init__(self) -> None:
         sizes = (self.stretch, self.shift_bands, self.tone, self.loudness, self.tract, self.colour, self.past_noise)
-        smallest = min(sizes)
+        smallest = min(*sizes, self.sound_tract, self.sound_tone)
         if not 0 <= min(self.sparse_probability, self.noise_probability) <= 1 >= self.sparse_probability:
             raise ValueError(f"probabilities lie in [0, 1]: {self}")
         if smallest < 0 or self.stretch >= 1:
             raise ValueError(f"perturbations must not be negative, and stretch below 1: {self}")
+
+    @property
+    def is_of_sound(self) -> bool:
+        """Whether an encoder of codes hears another sound than the one to be rebuilt."""
+        return max(self.sound_tract, self.sound_tone) > 0
 
 
 def past_noise(codes: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:
@@ -55,6 +68,27 @@ def past_noise(codes: Tensor, config: PerturbConfig, generator: torch.Generator)
     device = codes.device
     level = config.past_noise * torch.rand(len(codes), 1, generator=generator, device=device)
     return level * torch.randn(codes.shape, generator=generator, device=device)
+
+
+def perturbed_sound(sound: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:
+    """Another tract, pitch and colour for every clip, at the same time: `[B, T] -> [B, T]`, at any sample rate.
+
+    Magnitudes are read elsewhere on the frequency axis, phases stay: rough to listen to, and right for a spectrogram.
+    """
+    n_clips, device = len(sound), sound.device
+    window = torch.hann_window(_WINDOW_SAMPLES, device=device)
+
+    def frames(transform: Callable[..., Tensor], of: Tensor, **how: Any) -> Tensor:
+        return transform(of, _WINDOW_SAMPLES, _WINDOW_SAMPLES // 4, window=window, **how)
+
+    spectrum = frames(torch.stft, sound, pad_mode="constant", return_complex=True)  # [B, bins, F]
+    n_bins = spectrum.shape[1]
+    factor = torch.exp(config.sound_tract * (2 * torch.rand(n_clips, 1, generator=generator, device=device) - 1))
+    place = (torch.arange(n_bins, device=device) * factor).clamp(max=n_bins - 1)
+    knots = config.sound_tone * torch.randn(n_clips, 1, _TONE_KNOTS, generator=generator, device=device)
+    tone = functional.interpolate(knots, n_bins, mode="linear", align_corners=True).transpose(1, 2)
+    size = spectral.rows_at(spectrum.abs(), place[:, :, None]) * torch.exp(tone)
+    return frames(torch.istft, torch.polar(size, spectrum.angle()), length=sound.shape[1])
 
 
 def perturbed(mel: Tensor, config: PerturbConfig, generator: torch.Generator) -> Tensor:

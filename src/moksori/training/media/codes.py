@@ -31,7 +31,8 @@ from moksori.training.recipe import Recipe
 class CodeMedium(ConversionMedium):
     """Codes `[B, T]`; of a model conditioned on the melody, codes, pitch and level `[B, 3, T]`, see `data.segments`.
 
-    Where the past is taught with noise, perturbed clips have it in a row below all others: `[B, R + 1, T]`.
+    Perturbed clips have more rows below theirs: the codes that the encoder hears, where these are others, then the
+    noise on the past, where it is taught with some: `[B, R + 1, T]` or `[B, R + 2, T]`.
     """
 
     unit = "nats a sample"
@@ -39,7 +40,7 @@ class CodeMedium(ConversionMedium):
     is_divisible = False  # streams in lockstep share the weights that are read, and are spread over the cores anyway
 
     def __init__(self, model: Autoencoder, perturbation: PerturbConfig | None = None) -> None:
-        """Of the perturbation the noise on a decoder's past is taken; codes are encoded as they are."""
+        """Of the perturbation all that concerns codes is taken; without it they are encoded as they are."""
         self._model = model
         self._perturbation = perturbation or PerturbConfig()
         self.is_augmentable = model.config.decoder.bands == 1  # a step of bands cannot be reversed
@@ -120,24 +121,34 @@ class CodeMedium(ConversionMedium):
         return found
 
     def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """See `Latent.perturbed`: the noise that the decoder's past gets. The encoder hears codes as they are."""
-        if not self._perturbation.past_noise:
-            return clips
-        codes = self.codes(clips)
-        noise = perturb.past_noise(codes, self._perturbation, generator)[:, None]
-        rows = clips if clips.dim() == 3 else codes[:, None].float()
-        return torch.cat([rows, noise], dim=1)
+        """See `Latent.perturbed`: the codes that the encoder hears, and the noise that the decoder's past gets."""
+        config, codes = self._perturbation, self.codes(clips)
+        rows = [clips if clips.dim() == 3 else codes[:, None].float()]
+        if config.is_of_sound:
+            n_bands = self._model.config.decoder.bands
+            moved = perturb.perturbed_sound(bands.decode(codes, n_bands), config, generator)
+            rows.append(bands.encode(moved, n_bands)[:, None].to(rows[0]))
+        if config.past_noise:
+            rows.append(perturb.past_noise(codes, config, generator)[:, None])
+        return torch.cat(rows, dim=1) if len(rows) > 1 else clips
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """See `Latent.encode`."""
-        return self._model.encode(self.codes(inputs))
+        """See `Latent.encode`; of clips that are not perturbed, too."""
+        is_perturbed = inputs.dim() == 3 and inputs.shape[1] > self._n_rows
+        is_other = is_perturbed and self._perturbation.is_of_sound
+        return self._model.encode(inputs[:, self._n_rows].long() if is_other else self.codes(inputs))
+
+    @property
+    def _n_rows(self) -> int:
+        """Rows of a clip that is not perturbed: codes, and of a model conditioned on the melody pitch and level."""
+        return 3 if self._model.is_melody_conditioned else 1
 
     def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """Cross-entropy, teacher-forced with the true codes, or with those and the noise that the inputs have for them.
 
         Of a clip that is long enough only the middle is taught, see `EncoderConfig.untaught_frames`.
         """
-        has_noise = inputs.dim() == 3 and inputs.shape[1] > (clips.shape[1] if clips.dim() == 3 else 1)
+        has_noise = inputs.dim() == 3 and inputs.shape[1] > self._n_rows + self._perturbation.is_of_sound
         noise = inputs[:, -1] if has_noise else None
         encoder = self._model.config.encoder
         if (skipped := encoder.untaught_frames) and z.shape[2] > 2 * skipped:
