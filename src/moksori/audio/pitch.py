@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ _LEAP_CENTS = 150.0  # from one frame to the next: faster than any voice glides,
 _NOTE_FRAMES = 5  # 80 ms; what is shorter is a glitch of the tracker, or a sibilant
 
 _RATE = 16000  # Hz, what the network was trained on
+_HOP_SAMPLES = 256
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -59,6 +61,21 @@ def joined(tracks: Sequence[PitchTrack]) -> PitchTrack:
     )
 
 
+def n_frames(n_samples: int, sample_rate: int) -> int:
+    """Frames of the track of a clip: at least one, but none for an empty clip."""
+    return max(1, -(-n_samples * _RATE // sample_rate) // _HOP_SAMPLES) if n_samples else 0
+
+
+class Tracker(Protocol):
+    """Whoever tells the pitch of a recording."""
+
+    def track(self, clip: Clip) -> PitchTrack:
+        """Track a whole clip; see `n_frames`."""
+
+    def track_blocks(self, blocks: Iterable[Samples], sample_rate: int) -> PitchTrack:
+        """Track a recording that comes in mono blocks `[n]`; the same result as for the whole."""
+
+
 class PitchTracker:
     """A loaded pitch network. Making one takes 20 ms; one may serve several threads at once."""
 
@@ -73,8 +90,7 @@ class PitchTracker:
         """Track a whole clip.
 
         Returns:
-            A track of `ceil(T * 16000 / sample_rate) // 256` frames, but at least one; none for an empty clip.
-            Silence and nearly all noise are unvoiced.
+            A track of `n_frames` frames. Silence and nearly all noise are unvoiced.
         """
         return self.track_blocks([clip.samples], clip.sample_rate)
 

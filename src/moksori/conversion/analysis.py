@@ -20,7 +20,7 @@ from moksori.audio.clip import Samples
 from moksori.audio.features import FeatureConfig
 from moksori.audio.highpass import StreamHighPass
 from moksori.audio.level import Levels, Measurement
-from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTrack, Tracker
 from moksori.audio.resample import StreamResampler
 from moksori.audio.score import Score
 from moksori.audio.traces import Traces, TraceSurvey
@@ -62,7 +62,7 @@ class Analysis:
 
 def analyse(
     recording: Recording,
-    tracker: PitchTracker | None,
+    tracker: Tracker | None,
     level_dbfs: float,
     melody: GivenMelody | None = None,
     config: FeatureConfig | None = None,
@@ -108,7 +108,7 @@ def high_passed(recording: Recording) -> Recording:
 
 def _analysed(
     recording: Recording,
-    tracker: PitchTracker | None,
+    tracker: Tracker | None,
     level_dbfs: float,
     melody: GivenMelody | None,
     config: FeatureConfig | None,

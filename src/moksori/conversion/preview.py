@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moksori.audio import files, level, pitch, score
-from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTrack, Tracker
 from moksori.audio.score import Score
 from moksori.conversion import analysis
 from moksori.conversion.analysis import GivenMelody, Recording
@@ -27,7 +27,7 @@ class Loudest:
     track: PitchTrack | None  # of the whole song, where somebody asked
 
 
-def loudest(path: Path, seconds: float, tracker: PitchTracker | None, *, repairs_octaves: bool = False) -> Loudest:
+def loudest(path: Path, seconds: float, tracker: Tracker | None, *, repairs_octaves: bool = False) -> Loudest:
     """Find the stretch of a song with the highest mean power, in bounded memory.
 
     Args:

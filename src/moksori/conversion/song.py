@@ -20,7 +20,7 @@ from moksori import checkpoint
 from moksori.audio import breaths, frames, level, mark
 from moksori.audio.clip import Samples
 from moksori.audio.level import Measurement
-from moksori.audio.pitch import PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchTrack, Tracker
 from moksori.audio.resample import StreamResampler
 from moksori.checkpoint import Provenance
 from moksori.conversion import analysis
@@ -62,7 +62,7 @@ class Session:
 
     model: Converter
     provenance: Provenance
-    tracker: PitchTracker
+    tracker: Tracker
     # Of a model that samples codes:
     backend_name: str = ""
     encode: Encode | None = None  # listens

@@ -24,9 +24,9 @@ from torch import Tensor
 from moksori import arguments, checkpoint, hub, run_files
 from moksori.audio import bands, decoders, files, frames, level, mixdown, octaves, pitch, resample
 from moksori.audio.clip import Clip, Samples
-from moksori.audio.pitch import PitchRange, PitchTrack, PitchTracker
+from moksori.audio.pitch import PitchRange, PitchTrack
 from moksori.checkpoint import Provenance, Trained
-from moksori.conversion import analysis, many, preview
+from moksori.conversion import analysis, ear, many, preview
 from moksori.conversion.analysis import Alike, Recording
 from moksori.conversion.many import Outcome, Outcomes, SongFile
 from moksori.conversion.options import ConvertOptions, Report
@@ -53,7 +53,7 @@ class Voice(Trained[Converter]):
 
     def __init__(self, model: Converter, provenance: Provenance) -> None:
         super().__init__(model, provenance)
-        self._tracker = PitchTracker()
+        self._tracker = ear.tracker_of(model)
         self._made: Session | None = None  # the one asked for last
 
     def __getstate__(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from moksori.audio import phase as phases
 from moksori.audio.features import FeatureConfig
 from moksori.models import conditions, encoder
 from moksori.models.classifier import ClassifierConfig, SingerClassifier
+from moksori.models.ear import Ear, EarConfig
 from moksori.models.encoder import EncoderConfig
 from moksori.models.notes import NoteClassifier, NoteConfig
 from moksori.models.singers import SingerTable
@@ -30,6 +31,7 @@ class ModelConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     melody_hop_samples: int = 0  # hop of the conditioning on pitch and loudness; 0: none, the latent says it
     notes: NoteConfig = field(default_factory=NoteConfig)  # the pitch adversary, where there is a melody
+    ear: EarConfig = field(default_factory=EarConfig)  # what hears that melody, in a tracker's place
     phase_hop_samples: int = 0  # with the melody: how often the phase of its pitch is a condition, too; 0: never
 
     def __post_init__(self) -> None:
@@ -40,6 +42,8 @@ class ModelConfig:
                 f"melody_hop_samples must be 0, or divide the latent's hop of {self.encoder.hop_samples}, not "
                 f"{self.melody_hop_samples}"
             )
+        if self.ear.channels and not self.melody_hop_samples:
+            raise ValueError("an ear tells a decoder the melody; with ear.channels, set melody_hop_samples")
         if self.melody_hop_samples:
             FeatureConfig(self.sample_rate, self.melody_hop_samples)  # refuses what it refuses
         phase_hop = self.phase_hop_samples
@@ -102,6 +106,9 @@ class Autoencoder(nn.Module):
         self.classifier = SingerClassifier(config.classifier, config.encoder.latent_channels, len(singer_names))
         if config.melody_hop_samples:
             self.notes = NoteClassifier(config.notes, config.encoder.latent_channels)
+        self.ear: Ear | None = None
+        if config.ear.channels:
+            self.ear = Ear(config.ear, config.sample_rate, config.melody_hop_samples)
 
     @property
     def is_melody_conditioned(self) -> bool:

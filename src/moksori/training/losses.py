@@ -24,6 +24,7 @@ class LossWeights:
     back_translation: float = 1.0
     notes: float = 1.0
     pitch_confusion: float = 0.1  # how hard the latent is pushed to hide the pitch, if the decoder is conditioned on it
+    ear: float = 1.0  # of what hears the pitch, where a model does so itself
     adversarial: float = 0.0  # how hard conversions are pushed to please the critic, where a model has one; 0 for none
     critic: float = 1.0
     cycle: float = 0.0  # how hard the latent of a conversion is held to that of its source

@@ -23,9 +23,11 @@ from moksori.training.logging import validation
 from moksori.training.media import base
 from moksori.training.media.base import ConversionMedium, Ingredients
 from moksori.training.perturb import PerturbConfig
-from moksori.training.phases.base import Adversary, Plan
+from moksori.training.phases.base import Adversary, Plan, Update
 from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.recipe import Recipe
+
+_EAR = "ear"  # a part of the model, who moves it, and the name of its loss
 
 
 class CodeMedium(ConversionMedium):
@@ -64,7 +66,7 @@ class CodeMedium(ConversionMedium):
 
     def learners(self, recipe: Recipe) -> dict[str, Learner]:
         """See `Medium.learners`: the adversaries, and all else, called the autoencoder."""
-        names = ["classifier", "notes"] if self.notes is not None else ["classifier"]
+        names = ["classifier", *(["notes"] if self.notes else []), *([_EAR] if self._model.ear else [])]
         return learner.learners_for(self._model, recipe.optimiser, dict.fromkeys(names, recipe.optimiser))
 
     def plan(self, given: Ingredients) -> Plan:
@@ -119,6 +121,14 @@ class CodeMedium(ConversionMedium):
             note = self.notes_of(clips, z)
             found.append(Adversary("notes", "pitch_confusion", lambda z, g: losses.notes(notes(z), note)))
         return found
+
+    def companions(self, clips: Tensor) -> list[Update]:
+        """See `Latent.companions`: the ear, where the model has one."""
+        ear, melody = self._model.ear, self.melody(clips)
+        if ear is None or melody is None:
+            return []
+        sound = bands.decode(self.codes(clips), self._model.config.decoder.bands)
+        return [Update(_EAR, {_EAR: ear.loss(sound, melody[:, 0])})]
 
     def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         """See `Latent.perturbed`: the codes that the encoder hears, and the noise that the decoder's past gets."""

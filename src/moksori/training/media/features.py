@@ -25,7 +25,7 @@ from moksori.training.media import base
 from moksori.training.media.base import ConversionMedium, Ingredients
 from moksori.training.perturb import PerturbConfig
 from moksori.training.phases.adversarial import CriticisedReconstruction
-from moksori.training.phases.base import Adversary, Phase, Plan
+from moksori.training.phases.base import Adversary, Phase, Plan, Update
 from moksori.training.phases.reconstruct import Reconstruction
 from moksori.training.recipe import Recipe
 from moksori.training.teacher import WordsTeacher
@@ -123,6 +123,10 @@ class FeatureMedium(ConversionMedium):
     def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
         """See `Latent.adversaries`: who sings."""
         return [Adversary("classifier", "confusion", lambda z, g: losses.classifier(self.classifier(z, g), singer))]
+
+    def companions(self, clips: Tensor) -> list[Update]:
+        """See `Latent.companions`; there are none."""
+        return []
 
     def perturbed(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         """See `Latent.perturbed`: formants and tone are moved; with a detail path a gain is drawn, too."""

@@ -58,6 +58,9 @@ class Latent(Protocol):
     def adversaries(self, clips: Tensor, singer: Tensor, z: Tensor) -> list[Adversary]:
         """Who reads from the latent `[B, D, F]` of clips `[B, ...]` of singers `[B]`; the confusion network first."""
 
+    def companions(self, clips: Tensor) -> list[Update]:
+        """Updates of nets that learn from true clips `[B, ...]` beside all others, which learn nothing of them."""
+
     def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """How badly clips are rebuilt from their encoder inputs: a scalar, the mean over clips."""
 

@@ -43,3 +43,4 @@ class Reconstruction(DrawnPhase):
         # The sign-flip form of confusion, not gradient reversal: Nachmani and Wolf 2019, section 3.
         named |= {adversary.confusion: -adversary.loss(z, generator) for adversary in adversaries}
         yield Update("autoencoder", named)
+        yield from medium.companions(batch.clips)
