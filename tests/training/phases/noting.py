@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moksori.models.classifier import SingerClassifier
 from moksori.models.singers import SingerTable
-from moksori.training.phases.base import Adversary
+from moksori.training.phases.base import Adversary, Update
 
 Asked = dict[str, list[list[float]]]
 
@@ -48,6 +48,10 @@ class NotingLatent:
             Adversary("classifier", "confusion", lambda z, generator: torch.tensor(4.0)),
             Adversary("notes", "pitch_confusion", lambda z, generator: torch.tensor(7.0)),
         ]
+
+    def companions(self, clips: Tensor) -> list[Update]:
+        """One whose loss is the sum of the clips."""
+        return [Update("ear", {"ear": clips.sum()})]
 
     def loss(self, clips: Tensor, inputs: Tensor, z: Tensor, singer_vectors: Tensor) -> Tensor:
         """2, whatever it is of."""

@@ -72,9 +72,11 @@ def test_the_true_clips_are_rebuilt_from_perturbed_inputs_with_the_vectors_of_th
     assert medium.of_adversaries == {"clips": [[1.0], [2.0]], "singer": [0, 1], "z": [[15.0], [25.0]]}
 
 
-def test_every_adversary_has_an_update_of_its_own_and_the_autoencoder_the_negative_of_all() -> None:
+def test_every_adversary_and_companion_has_an_update_of_its_own_and_the_autoencoder_the_negative_of_adversaries() -> (
+    None
+):
     updates = Reconstruction(NotingLatent(), NO_BATCHES).updates(TWO_CLIPS, 0, torch.Generator())
-    *others, (learner, losses_of_it) = [
+    *others, (learner, losses_of_it), companion = [
         (update.learner, {name: loss.item() for name, loss in update.losses.items()}) for update in updates
     ]
     assert dict(others) == {"classifier": {"classifier": 4.0}, "notes": {"notes": 7.0}}
@@ -82,6 +84,7 @@ def test_every_adversary_has_an_update_of_its_own_and_the_autoencoder_the_negati
         "autoencoder",
         {"reconstruction": 2.0, "confusion": -4.0, "pitch_confusion": -7.0},
     )
+    assert companion == ("ear", {"ear": 3.0})  # of the true clips; nobody else learns from it
 
 
 def test_the_classifier_update_changes_only_the_classifier(
