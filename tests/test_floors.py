@@ -62,7 +62,7 @@ ORDER = {
         "flat_cache feature_cache segments excerpts batches"
     ),
     "models": (
-        "conditions layers notes mel_encoder encoder separator wavenet synthesiser source_filter expectation "
+        "conditions layers notes ear mel_encoder encoder separator wavenet synthesiser source_filter expectation "
         "whisper_encoder classifier critic singers autoencoder source_filter_model solo kinds roster"
     ),
     "generation": "backends engine generator priming songs",
@@ -76,7 +76,7 @@ ORDER = {
     "training.phases": "base mixup schedule predict reconstruct adversarial backtranslate",
     "training.logging": "events validation journal tensorboard",
     "training.media": "base codes features solo",
-    "conversion": "options analysis acoustics instant song many preview voice separation mix live catalogue",
+    "conversion": "options analysis acoustics instant ear song many preview voice separation mix live catalogue",
     "evaluation": (
         "measures judges report held_out leaks pairs scorer conversions retrieval analyses scoring sounds folder runner"
     ),
