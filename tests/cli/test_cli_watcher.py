@@ -60,7 +60,7 @@ def test_bar_gone_and_left_are_seen_at_any_width(width: int) -> None:
     said = "\n".join(lines)
     assert "0.5 steps/s here: about 400 steps within 20 min" in said
     assert "phase 2 begins (step 160)" in said
-    assert "a usable voice (step 4500), after the end" in said
+    assert "a usable voice (step 2000), after the end" in said
 
 
 def test_the_live_line_is_never_wider_than_it_may_be() -> None:

@@ -23,7 +23,7 @@ def test_a_short_budget_has_a_phase_2_and_no_usable_voice() -> None:
     found = horizon.milestones(SWIFT, 2, Budget(10**12, 900.0), 20, 100.0, 0.2)
     assert found == [
         Milestone(PHASE_2, 72, 360.0, True),  # two fifths of 180 steps
-        Milestone(USABLE, 4500, 100.0 + 4480 / 0.2, False),
+        Milestone(USABLE, 2000, 100.0 + 1980 / 0.2, False),
         Milestone(GOOD, 7400, 100.0 + 7380 / 0.2, False),
     ]
 
@@ -32,7 +32,7 @@ def test_a_long_budget_has_phase_2_where_the_recipe_says() -> None:
     found = horizon.milestones(SWIFT, 2, Budget(20000), 20, 10.0, 2.0)
     assert [(place.name, place.step, place.is_within) for place in found] == [
         (PHASE_2, 500, True),
-        (USABLE, 4500, True),
+        (USABLE, 2000, True),
         (GOOD, 7400, True),
     ]
 

@@ -39,7 +39,7 @@ def test_where_nothing_is_known_of_the_recipe_nothing_is_said_of_it() -> None:
 
 
 def test_a_voice_that_is_not_usable_yet_is_told_until_when_and_how() -> None:
-    """At 0.16 steps a second 4,500 steps take 7.8 hours; once nobody was told that training had hardly begun."""
+    """At 0.16 steps a second 2,000 steps take 3.5 hours; once nobody was told that training had hardly begun."""
     usable = recipe.load("swift").loop.usable_steps
     said = next_steps.write(report_on(GOOD, steps=500, training_seconds=500 / 0.16))[0]
     assert f"needs about {usable:,} steps until it is usable, this voice has 500." in said
