@@ -12,7 +12,7 @@ from moksori.audio import pitch
 from moksori.audio.clip import Clip, Samples
 from moksori.audio.pitch import PitchTrack, Tracker
 from moksori.audio.resample import StreamResampler
-from moksori.models.autoencoder import Autoencoder
+from moksori.models import kinds
 from moksori.models.ear import Ear
 from moksori.models.kinds import Converter
 
@@ -66,6 +66,6 @@ class EarTracker:
 
 def tracker_of(model: Converter) -> Tracker:
     """Who tells a voice the pitch: its own ear, if it has one, else the tracker that all others have."""
-    if isinstance(model, Autoencoder) and model.ear is not None:
+    if kinds.samples_codes(model) and model.ear is not None:
         return EarTracker(model.ear)
     return pitch.PitchTracker()
