@@ -110,6 +110,13 @@ def fork(trunk: RunFolder, branch: RunFolder, recipe: Recipe) -> None:
     beginning.rename(branch.root)
 
 
+def kept(path: Path, work: Callable[[], Scores]) -> Scores:
+    """What a file has, or what is found now and kept there."""
+    if not path.is_file():
+        atomic.write(path, json.dumps(work(), indent=0).encode())
+    return list(json.loads(path.read_text(encoding="utf-8")))
+
+
 class Jury:
     """Judges runs, and hears each real recording once."""
 
@@ -130,19 +137,14 @@ class Jury:
     def judge(self, run: Path, seed: int) -> Scores:
         """Judge a run, or read what was found before. Words are judged apart: their judge takes long to teach."""
         chosen = self._converted(run, seed)
-        found = self._kept(run / "judged.json", lambda: self._judge(run, seed, chosen))
+        found = kept(run / "judged.json", lambda: self._judge(run, seed, chosen))
         if self._recogniser is not None:
-            found += self._kept(run / "words.json", lambda: self._gathered(chosen, self._words))
+            found += kept(run / "words.json", lambda: self._gathered(chosen, self._words))
         if kinds.samples_codes(moksori.load(run).model) and resemblyzer.is_available():
-            found += self._kept(run / "public.json", lambda: self._gathered(chosen, self._public_for(run)))
+            found += kept(run / "public.json", lambda: self._gathered(chosen, self._public_for(run)))
         if self._whisper is not None:
-            found += self._kept(run / "content.json", lambda: self._gathered(chosen, self._content))
+            found += kept(run / "content.json", lambda: self._gathered(chosen, self._content))
         return found
-
-    def _kept(self, path: Path, work: Callable[[], Scores]) -> Scores:
-        if not path.is_file():
-            atomic.write(path, json.dumps(work(), indent=0).encode())
-        return list(json.loads(path.read_text(encoding="utf-8")))
 
     def _converted(self, run: Path, seed: int) -> list[Pair]:
         """Conversions of a run, made where they are missing."""

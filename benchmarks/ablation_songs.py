@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +101,6 @@ class Jury:
         return found
 
 
-def kept(path: Path, work: Callable[[], Scores]) -> Scores:
-    """What a file has, or what is found now and kept there."""
-    if not path.is_file():
-        atomic.write(path, json.dumps(work(), indent=0).encode())
-    return list(json.loads(path.read_text(encoding="utf-8")))
-
-
 def main() -> None:
     """Train, sing, judge, gather."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -139,7 +130,7 @@ def main() -> None:
                 def work(run: Path = run, detail: float | None = detail, amount: float = amount) -> Scores:
                     return jury.judge(sharpening.sharpened(run, amount), targets, detail)
 
-                found.setdefault(way, {})[seed] = kept(run / f"{way.replace(' ', '-')}.json", work)
+                found.setdefault(way, {})[seed] = ablation.kept(run / f"{way.replace(' ', '-')}.json", work)
             done = arms_table.tables(found, (*COLUMNS, PITCH), FULL)
             atomic.write(given.out / "ablation.md", done.encode())
             print(f"{arm}, seed {seed}\n{done}", flush=True)
